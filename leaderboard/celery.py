@@ -1,0 +1,27 @@
+"""The Celery application. Messages carry no work: the database row is the queue of record."""
+
+import os
+from typing import Any
+
+from celery import Celery, signals
+from django_structlog.celery.steps import DjangoStructLogInitStep
+
+from leaderboard import processes
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
+
+app = Celery("leaderboard")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["evaluation"])
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@signals.setup_logging.connect
+def keep_logging(**_: Any) -> None:
+    """Keep Django's LOGGING: with a listener on this signal Celery installs no handlers of its own."""
+
+
+@signals.worker_process_init.connect
+def follow_worker(**_: Any) -> None:
+    """A pool process ends when its worker does, even one killed with -9."""
+    processes.end_with_parent()

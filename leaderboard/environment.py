@@ -1,0 +1,155 @@
+"""Environment variables read with a type: what cannot be parsed is refused by name, with the mend."""
+
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def refuse(name: str, problem: str, mend: str) -> ImproperlyConfigured:
+    """The error for the environment variable `name`: what is wrong with it and what to write instead."""
+    return ImproperlyConfigured(f"Environment variable {name} {problem}. {mend}")
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable without surrounding blanks; an empty one counts as not set."""
+    return os.environ.get(name, "").strip() or default
+
+
+def words(name: str, default: list[str] | None = None) -> list[str]:
+    """A list written with commas."""
+    found = [word.strip() for word in text(name).split(",") if word.strip()]
+    return found or list(default or [])
+
+
+def flag(name: str, default: bool = False) -> bool:
+    """Yes or no."""
+    value = text(name).lower()
+    if not value:
+        return default
+    if value not in YES + NO:
+        raise refuse(name, f"is {value!r}, neither yes nor no", f"Write one of {', '.join(YES + NO)}.")
+    return value in YES
+
+
+def number(name: str, default: int, least: int = 0, most: int = 2**31) -> int:
+    """A whole number from `least` to `most`."""
+    value = text(name) or str(default)
+    if not value.isascii() or not value.lstrip("-").isdigit():
+        raise refuse(name, f"is {value!r}, not a whole number", f"Write digits only, such as {default}.")
+    if not least <= int(value) <= most:
+        raise refuse(name, f"is {value}", f"Write a number from {least} to {most}.")
+    return int(value)
+
+
+def seconds(name: str, default: float, least: float = 0.1) -> float:
+    """A length of time in seconds, at least `least`."""
+    value = text(name) or str(default)
+    try:
+        found = float(value)
+    except ValueError:
+        raise refuse(name, f"is {value!r}, not a number of seconds", f"Write e.g. {default}.") from None
+    if not least <= found < float("inf"):
+        raise refuse(name, f"is {value}", f"Write at least {least} seconds.")
+    return found
+
+
+def folder(name: str, default: Path) -> Path:
+    """An absolute path of a folder that exists afterwards; one made here can be read by its owner only."""
+    path = Path(text(name) or default).expanduser().absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise refuse(
+            name,
+            f"is {path}, which cannot be made ({error.strerror})",
+            "Name a folder that this user may write.",
+        ) from error
+    return path
+
+
+def url(name: str, schemes: tuple[str, ...], default: str = "", example: str = "") -> str:
+    """A URL with one of `schemes`, a host and no surprises."""
+    value = text(name) or default
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018  raises where the port is not a number
+    except ValueError as error:
+        raise refuse(name, f"is not a URL ({error})", f"Write e.g. {example or default}.") from None
+    if parts.scheme not in schemes:
+        accepted = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise refuse(name, f"does not begin with {accepted}", f"Write e.g. {example or default}.")
+    return value
+
+
+def postgresql(name: str, value: str) -> dict[str, object]:
+    """Django's settings of the PostgreSQL database that `value` (a URL from variable `name`) points to."""
+    parts = urlsplit(value)
+    database = unquote(parts.path.lstrip("/"))
+    if not database:
+        raise refuse(name, "names no database", "Write e.g. postgres://user:password@host:5432/leaderboard.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": database,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+        "OPTIONS": dict(parse_qsl(parts.query)),
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def smtp(name: str, value: str) -> dict[str, object]:
+    """Django's mail settings for smtp://user:password@host:587 (STARTTLS) or smtps://…:465 (TLS from the start)."""
+    parts = urlsplit(value)
+    if not parts.hostname:
+        raise refuse(name, "names no mail server", "Write e.g. smtp://user:password@mail.example.org:587.")
+    encrypted = parts.scheme == "smtps"
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if encrypted else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": encrypted,
+        "EMAIL_USE_TLS": not encrypted and dict(parse_qsl(parts.query)).get("tls", "yes") in YES,
+        "EMAIL_TIMEOUT": 10,
+    }
+
+
+def secret(name: str, keep_in: Path, required: bool, least: int = 50) -> str:
+    """The secret key: from the variable, or (where it is not required) drawn once and kept in the file `keep_in`.
+
+    The file is readable by its owner only. Two processes that start at the same time agree on one key.
+    """
+    mend = "Draw one with: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    value = text(name)
+    if value and len(value) < least:
+        raise refuse(name, f"has {len(value)} characters, too few to be secret", mend)
+    if value:
+        return value
+    if required:
+        raise refuse(name, "is not set, and this server runs in production", mend)
+    return _kept_secret(keep_in)
+
+
+def _kept_secret(path: Path) -> str:
+    # Imported by settings: no Django helper that itself needs settings may be used here.
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    if not path.exists():
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(os.urandom(40).hex())
+        try:
+            os.link(draft, path)  # atomic: fails where another process was first
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,48 @@
+"""For machines that watch the server: is it alive, is it ready."""
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+
+logger = structlog.get_logger(__name__)
+
+
+@never_cache
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 while this process answers; asks nothing else."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 while requests can be served: the database must answer. The broker is told but not needed."""
+    database, broker = _database_answers(), _broker_answers()
+    state = {"database": "ok" if database else "unreachable", "broker": "ok" if broker else "unreachable"}
+    return JsonResponse(
+        {"status": "ok" if database else "unavailable", **state}, status=200 if database else 503
+    )
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        logger.error("database_unreachable", error=str(error))
+        return False
+    return True
+
+
+def _broker_answers() -> bool:
+    if not settings.REDIS_URL:
+        return True
+    try:
+        with current_app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, timeout=1)
+    except Exception as error:  # each transport raises its own kinds; told, never raised
+        logger.warning("broker_unreachable", error=str(error))
+        return False
+    return True

@@ -1,0 +1,342 @@
+"""The settings, all from environment variables; `.env.example` lists them. Without any it is the one-command demo.
+
+Production begins where SITE_URL is https:// or DATABASE_URL is set: then SECRET_KEY is required, and with https the
+cookies are secure and HSTS is sent.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+
+from leaderboard import environment as env
+from leaderboard import logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Where it runs
+DEBUG = env.flag("DEBUG")
+PORT = env.number("PORT", 8000, least=1, most=65535)
+HOST = env.text("HOST", "127.0.0.1")
+SITE_URL = env.url("SITE_URL", ("http", "https"), f"http://127.0.0.1:{PORT}").rstrip("/")
+SITE_NAME = env.text("SITE_NAME", "Landslide4Sense leaderboard")
+DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
+DATABASE_URL = env.url(
+    "DATABASE_URL", ("postgres", "postgresql"), example="postgres://user:password@host:5432/name"
+)
+REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), example="redis://host:6379/0")
+TRUSTED_PROXIES = env.number(
+    "TRUSTED_PROXIES", 0, most=10
+)  # proxies in front that set X-Forwarded-For and -Proto
+ENCRYPTED = SITE_URL.startswith("https://")
+
+if REDIS_URL and not DATABASE_URL:
+    raise env.refuse(
+        "REDIS_URL",
+        "is set while DATABASE_URL is empty: Redis is for several processes on several hosts, SQLite for one host",
+        "Set DATABASE_URL to a PostgreSQL database, or leave both empty.",
+    )
+
+SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key", required=ENCRYPTED or bool(DATABASE_URL))
+_site_host = urlsplit(SITE_URL).hostname or ""
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [_site_host, "localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [SITE_URL])
+
+# The project
+INSTALLED_APPS = [
+    "leaderboard",
+    "unfold",
+    "unfold.contrib.import_export",
+    "import_export",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "django_htmx",
+    "django_structlog",
+    "csp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "leaderboard.security.ContentPolicyMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "leaderboard.urls"
+WSGI_APPLICATION = "leaderboard.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+LANGUAGE_CODE = "en-gb"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# Database and cache. The SQLite options are measured: IMMEDIATE and 20 s are what lets 32 writers go on without one
+# "database is locked"; with them ATOMIC_REQUESTS must stay off, since a page would wait for a writer.
+if DATABASE_URL:
+    DATABASES: dict[str, dict[str, Any]] = {"default": env.postgresql("DATABASE_URL", DATABASE_URL)}
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "db.sqlite3",
+            "CONN_MAX_AGE": None,
+            "OPTIONS": {
+                "timeout": 20,
+                "transaction_mode": "IMMEDIATE",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536;"
+                "PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864",
+            },
+            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
+        }
+    }
+CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if REDIS_URL:
+    CACHES["default"] = {
+        "BACKEND": "leaderboard.caches.ForgivingRedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+
+# Files. Uploads and labels lie outside every served path. Bodies stream to disk, beside the place they go to.
+MAX_UPLOAD_MB = env.number("MAX_UPLOAD_MB", 64, least=1, most=1 << 20)
+MAX_UPLOAD_BYTES = MAX_UPLOAD_MB * 1024 * 1024
+S3_BUCKET = env.text("S3_BUCKET")
+
+
+def _private_files(name: str) -> dict[str, Any]:
+    """The storage of private files called `name`: a folder of DATA_DIR, or a prefix of the S3 bucket."""
+    if not S3_BUCKET:
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {
+                "location": DATA_DIR / name,
+                "base_url": None,
+                "file_permissions_mode": 0o600,
+                "directory_permissions_mode": 0o700,
+            },
+        }
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "location": name,
+            "endpoint_url": env.url("S3_ENDPOINT_URL", ("http", "https"), example="https://s3.example.org")
+            or None,
+            "region_name": env.text("S3_REGION") or None,
+            "access_key": env.text("S3_ACCESS_KEY") or None,
+            "secret_key": env.text("S3_SECRET_KEY") or None,
+            "default_acl": None,
+            "file_overwrite": False,
+            "querystring_auth": True,
+            "max_memory_size": 8 * 1024 * 1024,  # without it a file that is read back is held in memory whole
+        },
+    }
+
+
+STATIC_URL = "static/"
+STATIC_ROOT = (
+    env.text("STATIC_ROOT") or None
+)  # set: collectstatic fills it and hashed names are served from it
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
+STORAGES = {
+    "default": _private_files("files"),
+    "uploads": _private_files("uploads"),
+    "labels": _private_files("labels"),
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if STATIC_ROOT
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, exist_ok=True)
+
+# Accounts
+AUTH_USER_MODEL = "leaderboard.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = SITE_NAME
+
+# Mail: files under DATA_DIR/mail until a server is named. An address can be verified only where mail is sent.
+EMAIL_URL = env.url("EMAIL_URL", ("smtp", "smtps"), example="smtp://user:password@mail.example.org:587")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"leaderboard@{_site_host or 'localhost'}")
+if EMAIL_URL:
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    globals().update(env.smtp("EMAIL_URL", EMAIL_URL))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = DATA_DIR / "mail"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL else "none"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = bool(EMAIL_URL)
+
+# REST API
+KNOX_TOKEN_MODEL = "leaderboard.ApiToken"  # noqa: S105  a model's name
+REST_KNOX = {
+    "AUTH_HEADER_PREFIX": "Bearer",
+    "TOKEN_PREFIX": "l4s_",  # lets secret scanners recognise a token that was committed by mistake
+    "TOKEN_TTL": timedelta(days=env.number("API_TOKEN_DAYS", 180, least=1, most=3650)),
+    "TOKEN_LIMIT_PER_USER": 20,
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "NUM_PROXIES": TRUSTED_PROXIES,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": SITE_NAME,
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# Security
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = ENCRYPTED
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from inside, without TLS
+SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 31536000) if ENCRYPTED else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = ENCRYPTED
+SILENCED_SYSTEM_CHECKS = [
+    "security.W021"
+]  # the preload list binds a whole domain for years: its owner's choice
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# Evaluation. The database row is the queue of record; a Celery message is only a bell (see evaluation.tasks).
+EVALUATION_LEASE_SECONDS = env.seconds("EVALUATION_LEASE_SECONDS", 60)
+EVALUATION_HEARTBEAT_SECONDS = env.seconds("EVALUATION_HEARTBEAT_SECONDS", EVALUATION_LEASE_SECONDS / 3)
+EVALUATION_SWEEP_SECONDS = env.seconds("EVALUATION_SWEEP_SECONDS", 10)
+EVALUATION_TIME_LIMIT_SECONDS = env.number("EVALUATION_TIME_LIMIT_SECONDS", 900, least=10)
+EVALUATION_TRIES = env.number("EVALUATION_TRIES", 3, least=1, most=10)
+WORKER_CONCURRENCY = env.number(
+    "WORKER_CONCURRENCY", min(4, max(1, (os.cpu_count() or 2) - 1)), least=1, most=256
+)
+if EVALUATION_HEARTBEAT_SECONDS >= EVALUATION_LEASE_SECONDS:
+    raise env.refuse(
+        "EVALUATION_HEARTBEAT_SECONDS",
+        f"({EVALUATION_HEARTBEAT_SECONDS:g}) is not shorter than the lease ({EVALUATION_LEASE_SECONDS:g})",
+        "Leave it out: a third of EVALUATION_LEASE_SECONDS is right.",
+    )
+
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_ACKS_LATE = (
+    False  # redelivery by the broker is not relied on: the lease in the row brings work back
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SOFT_TIME_LIMIT = EVALUATION_TIME_LIMIT_SECONDS - 5
+CELERY_TASK_TIME_LIMIT = EVALUATION_TIME_LIMIT_SECONDS
+CELERY_WORKER_CONCURRENCY = WORKER_CONCURRENCY
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 50
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "evaluation.tasks.sweep",
+        "schedule": EVALUATION_SWEEP_SECONDS,
+        "options": {"expires": 2 * EVALUATION_SWEEP_SECONDS},
+    }
+}
+if REDIS_URL:
+    CELERY_BROKER_URL = REDIS_URL
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+        # A publish while Redis is down fails at once instead of holding the upload; the sweep rings again.
+        "max_retries": 0,
+        "interval_start": 0,
+        "interval_step": 0.05,
+        "interval_max": 0.1,
+        "socket_connect_timeout": 1,
+        "socket_timeout": 10,
+        "global_keyprefix": "celery:",
+    }
+else:
+    CELERY_BROKER_URL = "filesystem://"
+    _messages = DATA_DIR / "broker" / "messages"
+    _messages.mkdir(mode=0o700, parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_messages),
+        "data_folder_out": str(_messages),
+        "control_folder": str(_messages.parent / "control"),
+        "polling_interval": 0.2,
+    }
+
+# Watching it
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+    raise env.refuse("LOG_LEVEL", f"is {LOG_LEVEL!r}", "Write DEBUG, INFO, WARNING or ERROR.")
+LOGGING = logs.configure(json_lines=env.flag("LOG_JSON", ENCRYPTED or bool(DATABASE_URL)), level=LOG_LEVEL)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # empty: /metrics answers on the loopback interface only
