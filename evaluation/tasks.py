@@ -1,0 +1,178 @@
+"""The Celery tasks around the queue: hear the bell, claim, read, count, record, sweep.
+
+They know neither the archive's format nor the metric, and a message carries nothing: what to do stands in the row.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_process_shutdown
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import connection
+from numpy import ndarray
+
+from evaluation import labels, queue
+from evaluation.counts import count, sha256
+from evaluation.problems import InvalidArchive, internal_error
+from evaluation.reader import Reader
+from evaluation.spec import MaskSpec
+from leaderboard.models import AuditEntry, Evaluation, LabelSet
+
+log = structlog.get_logger(__name__)
+
+reader = Reader()
+
+
+@worker_process_shutdown.connect
+def _close_reader(**_: Any) -> None:
+    reader.close()
+
+
+@shared_task(name="evaluation.tasks.work")
+def work() -> str:
+    """Score the next evaluation in the queue, if there is one, and ring again while others wait."""
+    held = queue.claim(f"{socket.gethostname()}:{os.getpid()}")
+    if held is None:
+        return "nothing waits"
+    with structlog.contextvars.bound_contextvars(
+        submission=held.evaluation.submission_id, evaluation=held.evaluation.pk, attempt=held.tries
+    ):
+        outcome = evaluate(held)
+        log.info("evaluated", outcome=outcome)
+    if Evaluation.objects.queued().exists():
+        ring()
+    return outcome
+
+
+@shared_task(name="evaluation.tasks.sweep")
+def sweep() -> None:
+    """Take back what dead workers held, and ring for everything that waits unheard."""
+    swept = queue.sweep()
+    for evaluation in swept.given_up:
+        tell_organisers(evaluation)
+    if swept.taken_back or swept.given_up:
+        log.warning("swept", taken_back=swept.taken_back, given_up=[e.pk for e in swept.given_up])
+    for _ in range(min(swept.waiting, settings.WORKER_CONCURRENCY)):
+        ring()
+
+
+def ring() -> None:
+    """Tell a worker that something waits. Never fails and never blocks: the sweep rings for what nobody heard."""
+    try:
+        work.apply_async(retry=False, ignore_result=True)
+    except Exception as error:
+        log.warning("the broker cannot be reached; the sweep will ring", error=type(error).__name__)
+
+
+def evaluate(held: queue.Claim) -> str:
+    """Score a claimed evaluation and record how it ended; returns the state that was written, or "lost"."""
+    with heartbeat(held):
+        try:
+            prediction = read_masks(held.evaluation)
+        except InvalidArchive as refusal:
+            return "invalid" if queue.record_invalid(held, refusal.problems) else "lost"
+        except Exception:
+            return give_up_or_retry(held)
+        try:
+            counts = count(prediction, truth(held.evaluation.label_set_id))
+            packed = labels.compress(prediction)
+            written = queue.record_score(held, counts, packed, sha256(prediction, spec_of(held.evaluation)))
+        except Exception:
+            return give_up_or_retry(held)
+    return "scored" if written else "lost"
+
+
+def read_masks(evaluation: Evaluation) -> ndarray:
+    """The submission's masks, bit-packed: from the stored prediction if there is one, else from the archive."""
+    submission = evaluation.submission
+    if hasattr(submission, "prediction"):
+        return labels.decompress(bytes(submission.prediction.masks), spec_of(evaluation))
+    with submission.archive.open("rb") as archive:
+        return reader.read(archive, spec_of(evaluation))
+
+
+def spec_of(evaluation: Evaluation) -> MaskSpec:
+    return MaskSpec(evaluation.label_set.patches, evaluation.label_set.height, evaluation.label_set.width)
+
+
+@lru_cache(maxsize=8)
+def truth(label_set_id: int) -> ndarray:
+    """The hidden masks of a label set, bit-packed and read-only: loaded once per worker process."""
+    label_set = LabelSet.objects.get(pk=label_set_id)
+    spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
+    masks = labels.decompress(bytes(label_set.masks), spec)
+    if sha256(masks, spec) != label_set.sha256:
+        raise ValueError(f"the masks of label set {label_set_id} do not match their SHA-256")
+    masks.flags.writeable = False
+    return masks
+
+
+def give_up_or_retry(held: queue.Claim) -> str:
+    """After an error of ours: back into the queue, or failed with an incident id once the tries are used up."""
+    incident = queue.new_incident()
+    log.exception("evaluation failed", incident=incident)
+    if held.tries < settings.EVALUATION_TRIES:
+        return "queued again" if queue.release(held) else "lost"
+    if not queue.record_failure(held, internal_error(), incident):
+        return "lost"
+    held.evaluation.refresh_from_db()
+    tell_organisers(held.evaluation)
+    return "failed"
+
+
+def tell_organisers(evaluation: Evaluation) -> None:
+    """Log a failure of ours for the organisers and write to them. Nothing of the cause goes to the participant."""
+    submission = evaluation.submission
+    competition = submission.phase.competition
+    AuditEntry.objects.append(
+        "evaluation failed",
+        competition=competition,
+        subject=str(submission),
+        details={"incident": evaluation.incident},
+    )
+    addresses = list(competition.organisers.exclude(email="").values_list("email", flat=True))
+    if addresses:
+        send_mail(
+            f"[{settings.SITE_NAME}] A submission could not be evaluated (incident {evaluation.incident})",
+            f"Submission {submission.pk} of team {submission.team} in {submission.phase} failed after "
+            f"{evaluation.tries} tries. The team's attempt was given back.\n\n"
+            f"Look for incident {evaluation.incident} in the workers' log, then re-score it in the admin:\n"
+            f"{settings.SITE_URL}/admin/leaderboard/submission/{submission.pk}/change/\n",
+            None,
+            addresses,
+            fail_silently=True,
+        )
+
+
+@contextmanager
+def heartbeat(held: queue.Claim) -> Iterator[None]:
+    """Prolong the lease from a thread while the work goes on."""
+    done = threading.Event()
+
+    def beat() -> None:
+        try:
+            while not done.wait(settings.EVALUATION_HEARTBEAT_SECONDS):
+                try:
+                    if not queue.prolong(held):
+                        return
+                except Exception as error:
+                    log.warning("the lease could not be prolonged", error=type(error).__name__)
+                    connection.close()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

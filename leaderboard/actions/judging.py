@@ -1,0 +1,131 @@
+"""What organisers do: labels, re-scores, disqualifications. Each act is logged with its reason."""
+
+import secrets
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from evaluation.counts import sha256
+from evaluation.spec import MaskSpec
+from numpy import ndarray
+
+from evaluation import labels as label_files
+from evaluation.tasks import ring
+from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, Standing, Submission, Team
+
+from .refusals import InvalidInput, NotAllowed
+
+
+def check_organiser(user: Any, phase: Phase) -> None:
+    """``user`` None is the server's own console: whoever may run commands there may do anything."""
+    if user is not None and not phase.competition.is_organised_by(user):
+        raise NotAllowed(f"Only organisers of {phase.competition} can do that.")
+
+
+def need_reason(reason: str) -> str:
+    if not reason.strip():
+        raise InvalidInput("Please give a reason; it is kept in the log.")
+    return reason.strip()
+
+
+def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: str = "") -> LabelSet:
+    """Store hidden masks (bit-packed, see ``evaluation.labels``) as the phase's next version and put it in force.
+
+    Every submission that still stands is evaluated anew against it, behind all fresh ones.
+    """
+    check_organiser(user, phase)
+    with transaction.atomic():
+        phase = Phase.objects.select_for_update(of=("self",)).select_related("competition").get(pk=phase.pk)
+        last = phase.label_sets.order_by("-version").first()
+        label_set = LabelSet.objects.create(
+            phase=phase,
+            version=last.version + 1 if last else 1,
+            patches=spec.patches,
+            height=spec.height,
+            width=spec.width,
+            positive_pixels=label_files.positive_pixels(masks),
+            sha256=sha256(masks, spec),
+            salt=secrets.token_hex(32),
+            masks=label_files.compress(masks),
+            note=note,
+        )
+        log_act(
+            "labels loaded", user, phase, f"version {label_set.version}", note, {"sha256": label_set.sha256}
+        )
+        put_labels_in_force(phase, label_set)
+    return label_set
+
+
+def put_labels_in_force(phase: Phase, label_set: LabelSet) -> None:
+    """Switch a phase to a label set: one board is one version of labels. Inside the caller's transaction."""
+    Phase.objects.filter(pk=phase.pk).update(labels=label_set)
+    phase.labels = label_set
+    queue_evaluations(phase.submissions.exclude(evaluation__state=Evaluation.State.INVALID), label_set)
+    Phase.objects.bump_board(phase.pk)
+
+
+def rescore(user: Any, submissions: Any, reason: str) -> int:
+    """Evaluate submissions anew on the labels in force, behind all fresh ones; returns how many were queued."""
+    reason = need_reason(reason)
+    queued = 0
+    chosen = list(submissions.select_related("phase__competition", "phase__labels"))
+    for phase in {submission.phase for submission in chosen}:
+        check_organiser(user, phase)
+    with transaction.atomic():
+        for phase in {submission.phase for submission in chosen}:
+            ids = [submission.pk for submission in chosen if submission.phase_id == phase.pk]
+            if phase.labels is None:
+                raise InvalidInput(f"{phase} has no labels yet.")
+            fresh = queue_evaluations(Submission.objects.filter(pk__in=ids), phase.labels)
+            log_act("re-scored", user, phase, f"{fresh} submissions", reason, {"submissions": ids})
+            queued += fresh
+    return queued
+
+
+def queue_evaluations(submissions: Any, label_set: LabelSet) -> int:
+    """Queue one low-priority evaluation for each submission that has none waiting on this label set."""
+    waiting = Evaluation.objects.unfinished().filter(label_set=label_set)
+    fresh = list(submissions.exclude(evaluations__in=waiting).values_list("pk", flat=True))
+    Evaluation.objects.bulk_create(
+        Evaluation(submission_id=pk, label_set=label_set, priority=Evaluation.Priority.RESCORE)
+        for pk in fresh
+    )
+    transaction.on_commit(ring, robust=True)
+    return len(fresh)
+
+
+def disqualify(user: Any, submission: Submission, reason: str) -> None:
+    """Take a submission out of the ranking, with a reason; nothing is deleted."""
+    check_organiser(user, submission.phase)
+    reason = need_reason(reason)
+    set_disqualified(user, submission, "disqualified", reason, at=timezone.now(), shown_reason=reason)
+
+
+def restore(user: Any, submission: Submission, reason: str) -> None:
+    """Take a disqualification back, with a reason."""
+    check_organiser(user, submission.phase)
+    set_disqualified(user, submission, "restored", need_reason(reason), at=None, shown_reason="")
+
+
+def set_disqualified(
+    user: Any, submission: Submission, act: str, reason: str, *, at: Any, shown_reason: str
+) -> None:
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=submission.team_id)
+        Submission.objects.filter(pk=submission.pk).update(
+            disqualified_at=at, disqualified_reason=shown_reason
+        )
+        Standing.objects.refresh(submission.phase, submission.team)
+        log_act(act, user, submission.phase, str(submission), reason, {"submission": submission.pk})
+    submission.refresh_from_db()
+
+
+def log_act(act: str, user: Any, phase: Phase, subject: str, reason: str, details: dict[str, Any]) -> None:
+    AuditEntry.objects.append(
+        act,
+        competition=phase.competition,
+        actor=user,
+        subject=f"{phase.name}: {subject}",
+        reason=reason,
+        details={"phase": phase.pk, **details},
+    )

@@ -1,0 +1,81 @@
+"""The named reasons for which an action refuses. Each carries its sentence, its code and its HTTP status."""
+
+from datetime import datetime
+from typing import Any
+
+
+class Refusal(Exception):
+    """An action that cannot be done, with the sentence that the person reads."""
+
+    code = "refused"
+    status = 400
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class NotAllowed(Refusal):
+    code, status = "not_allowed", 403
+
+
+class NoTeam(Refusal):
+    code, status = "no_team", 403
+
+
+class PhaseNotOpen(Refusal):
+    code, status = "phase_not_open", 403
+
+
+class RosterLocked(Refusal):
+    code, status = "roster_locked", 403
+
+
+class NotWithdrawable(Refusal):
+    code, status = "not_withdrawable", 403
+
+
+class AlreadyInTeam(Refusal):
+    code, status = "already_in_team", 409
+
+
+class NameTaken(Refusal):
+    code, status = "name_taken", 409
+
+
+class TeamFull(Refusal):
+    code, status = "team_full", 409
+
+
+class Conflict(Refusal):
+    code, status = "conflict", 409
+
+
+class InvitationUnknown(Refusal):
+    code, status = "invitation_unknown", 404
+
+
+class InvalidInput(Refusal):
+    code, status = "invalid", 400
+
+
+class EmptyArchive(Refusal):
+    code, status = "empty_file", 400
+
+
+class ArchiveTooLarge(Refusal):
+    code, status = "too_large", 413
+
+
+class QuotaUsedUp(Refusal):
+    """``next_at``: when the next submission would be accepted; None when never by itself."""
+
+    code, status = "quota_used_up", 429
+
+    def __init__(self, message: str, next_at: datetime | None) -> None:
+        super().__init__(message, next_at=next_at)
+        self.next_at = next_at

@@ -1,0 +1,239 @@
+"""Submit, withdraw, select."""
+
+import hashlib
+import unicodedata
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.files import File
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.timesince import timeuntil
+from evaluation.problems import empty_file, too_large
+
+from evaluation.tasks import ring
+from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
+
+from .refusals import (
+    ArchiveTooLarge,
+    Conflict,
+    EmptyArchive,
+    InvalidInput,
+    NotAllowed,
+    NoTeam,
+    NotWithdrawable,
+    PhaseNotOpen,
+    QuotaUsedUp,
+)
+
+INVALID_PER_DAY = 100  # archives that cannot be scored are free; so many of them a day are a script gone wild
+
+
+def submit(
+    user: Any,
+    phase: Phase,
+    archive: File | None,
+    *,
+    method: str,
+    description: str = "",
+    link: str = "",
+    idempotency_key: str | None = None,
+    reference: bool = False,
+) -> tuple[Submission, bool]:
+    """Accept an archive and queue it for scoring; returns the submission and whether it is new.
+
+    The file is stored and hashed before the transaction opens. The quota is checked twice: at once, so that nobody
+    waits for an upload that must be refused, and again under the team's lock, where it holds.
+
+    Raises the refusals of ``check_may_submit`` and, for the file, EmptyArchive, ArchiveTooLarge, InvalidInput; for an
+    idempotency key that was used for another file, Conflict.
+    """
+    received_at = timezone.now()
+    team = team_that_submits(user, phase, reference=reference)
+    if archive is None or not archive.size:
+        raise EmptyArchive(empty_file().message)
+    if archive.size > settings.MAX_UPLOAD_BYTES:
+        raise ArchiveTooLarge(too_large(archive.size, settings.MAX_UPLOAD_BYTES).message)
+    digest = sha256_of(archive)
+    if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
+        return earlier, False
+    check_may_submit(team, phase, received_at, reference=reference)
+    submission = Submission(
+        phase=phase,
+        team=team,
+        submitted_by=user,
+        method=method.strip(),
+        description=description.strip(),
+        link=link.strip(),
+        original_name=harmless_name(archive.name or ""),
+        size=archive.size,
+        sha256=digest,
+        received_at=received_at,
+        idempotency_key=idempotency_key or None,
+        reference=reference,
+    )
+    check_texts(submission)
+    submission.archive.save("archive.zip", archive, save=False)
+    try:
+        with transaction.atomic():
+            Team.objects.select_for_update().get(pk=team.pk)
+            current = Phase.objects.select_related("competition", "labels").get(pk=phase.pk)
+            check_may_submit(team, current, received_at, reference=reference)
+            submission.save()
+            if not reference:
+                Attempt.objects.reserve(submission, received_at)
+            assert current.labels is not None
+            submission.evaluation = Evaluation.objects.create(submission=submission, label_set=current.labels)
+            submission.save(update_fields=["evaluation"])
+            transaction.on_commit(ring, robust=True)
+    except IntegrityError:
+        submission.archive.delete(save=False)
+        if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
+            return earlier, False
+        check_may_submit(team, phase, received_at, reference=reference)
+        raise
+    except Exception:
+        submission.archive.delete(save=False)
+        raise
+    return submission, True
+
+
+def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:
+    """The team for which the person submits in this phase: its own, or the organisers' for a reference entry."""
+    competition = phase.competition
+    if reference:
+        if not competition.is_organised_by(user):
+            raise NotAllowed("Only organisers of the competition can submit a reference entry.")
+        team, _ = Team.objects.get_or_create(
+            competition=competition,
+            is_organisers=True,
+            defaults={"name": f"Organisers of {competition}"[:60]},
+        )
+        return team
+    team = Team.objects.of(user).filter(competition=competition).first()
+    if team is None:
+        raise NoTeam(f"You are in no team of {competition} yet. Create a team or join one, then submit.")
+    return team
+
+
+def check_may_submit(team: Team, phase: Phase, now: datetime, *, reference: bool = False) -> None:
+    """The one function that decides whether a team may submit now: PhaseNotOpen or QuotaUsedUp if not."""
+    if phase.labels is None:
+        raise PhaseNotOpen(
+            f"{phase.name} has no labels yet, so nothing can be scored. Please write to the organisers."
+        )
+    if reference:
+        return
+    if not phase.has_opened(now):
+        raise PhaseNotOpen(
+            f"{phase.name} opens on {phase.opens_at:%d %B %Y at %H:%M} UTC, in {timeuntil(phase.opens_at, now)}."
+        )
+    if phase.has_closed(now):
+        raise PhaseNotOpen(f"{phase.name} ended on {phase.closes_at:%d %B %Y at %H:%M} UTC.")
+    usage = Attempt.objects.usage(team, phase, now)
+    if usage.exhausted:
+        raise quota_refusal(phase, usage)
+    if Attempt.objects.of(team, phase).given_back_on(now).count() >= INVALID_PER_DAY:
+        raise QuotaUsedUp(
+            f"{INVALID_PER_DAY} archives of your team could not be scored today. Check the next one with "
+            "`python -m evaluation check` before you send it tomorrow (UTC).",
+            usage.day_ends_at,
+        )
+
+
+def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
+    if usage.exhausted == "total":
+        return QuotaUsedUp(
+            f"Your team has used all {usage.total_limit} submissions of {phase.name}.", next_at=None
+        )
+    if usage.exhausted == "day":
+        return QuotaUsedUp(
+            f"Your team has used all {usage.day_limit} submissions of today (UTC) in {phase.name}. "
+            f"The next one is accepted from {usage.day_ends_at:%d %B %Y, %H:%M} UTC.",
+            next_at=usage.day_ends_at,
+        )
+    mend = "Withdraw one to make room." if phase.allows_withdrawal else "None can be withdrawn in this phase."
+    return QuotaUsedUp(
+        f"Your team has {usage.on_board} results standing in {phase.name}; at most {usage.board_limit} may stand at a "
+        f"time. {mend}",
+        next_at=None,
+    )
+
+
+def withdraw(user: Any, submission: Submission) -> None:
+    """Take a submission off the board, where the phase allows it; its counts are kept, its place is freed."""
+    now = timezone.now()
+    if not submission.team.has_member(user):
+        raise NotAllowed("Only members of the team can withdraw its submissions.")
+    if not submission.phase.allows_withdrawal:
+        raise NotWithdrawable(f"Submissions of {submission.phase.name} cannot be withdrawn.")
+    if submission.phase.has_closed(now):
+        raise NotWithdrawable(f"{submission.phase.name} has ended; its submissions stay as they are.")
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=submission.team_id)
+        if not Submission.objects.filter(pk=submission.pk, withdrawn_at=None).update(withdrawn_at=now):
+            return
+        Attempt.objects.free_board_place(submission.pk)
+        Standing.objects.refresh(submission.phase, submission.team)
+    submission.refresh_from_db()
+
+
+def select(user: Any, submission: Submission, selected: bool) -> None:
+    """Mark a submission as one that counts (at most ``phase.selected_limit``), or take the mark away."""
+    now = timezone.now()
+    phase = submission.phase
+    if not submission.team.has_member(user):
+        raise NotAllowed("Only members of the team can select its submissions.")
+    if phase.counts != Phase.Counts.SELECTED:
+        raise NotAllowed(f"In {phase.name} {phase.get_counts_display()} counts; nothing is selected.")
+    if phase.has_closed(now):
+        raise PhaseNotOpen(f"{phase.name} has ended; the selection stays as it is.")
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=submission.team_id)
+        others = Submission.objects.standing().filter(phase=phase, team=submission.team, selected=True)
+        if selected and others.exclude(pk=submission.pk).count() >= phase.selected_limit:
+            raise Conflict(
+                f"Your team has selected {phase.selected_limit} submissions already. Unselect one first."
+            )
+        Submission.objects.filter(pk=submission.pk).update(selected=selected)
+        Standing.objects.refresh(phase, submission.team)
+    submission.refresh_from_db()
+
+
+def earlier_submission(team: Team, idempotency_key: str, digest: str) -> Submission | None:
+    """The submission that this key stands for already; Conflict when it was another file."""
+    earlier = Submission.objects.with_evaluation().filter(team=team, idempotency_key=idempotency_key).first()
+    if earlier and earlier.sha256 != digest:
+        raise Conflict(
+            f"This Idempotency-Key was used for another archive (submission {earlier.pk}). Use a new key for a new file.",
+            submission=earlier.pk,
+        )
+    return earlier
+
+
+def check_texts(submission: Submission) -> None:
+    """Validate the texts as the model does, in one sentence per field."""
+    try:
+        submission.clean_fields(exclude=["archive", "evaluation"])
+    except ValidationError as error:
+        raise InvalidInput(
+            " ".join(f"{field}: {' '.join(errors)}" for field, errors in error.message_dict.items()),
+            fields=error.message_dict,
+        ) from error
+
+
+def sha256_of(archive: File) -> str:
+    digest = hashlib.sha256()
+    archive.seek(0)
+    for chunk in archive.chunks():
+        digest.update(chunk)
+    archive.seek(0)
+    return digest.hexdigest()
+
+
+def harmless_name(name: str) -> str:
+    """A stranger's file name as text to show: no control or direction-changing characters, at most 120."""
+    shown = "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in name)
+    return shown[-120:]

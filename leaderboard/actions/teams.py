@@ -1,0 +1,149 @@
+"""Create a team, invite, join, leave. The roster can be locked by date."""
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from leaderboard.models import Competition, Invitation, Membership, Team
+
+from .refusals import (
+    AlreadyInTeam,
+    InvalidInput,
+    InvitationUnknown,
+    NameTaken,
+    NotAllowed,
+    RosterLocked,
+    TeamFull,
+)
+
+INVITATION_DAYS = 14
+
+
+def create_team(user: Any, competition: Competition, name: str, affiliation: str = "") -> Team:
+    """A new team of which the person is the owner."""
+    check_roster_open(competition)
+    check_has_no_team(user, competition)
+    team = Team(competition=competition, name=name, affiliation=affiliation.strip())
+    try:
+        team.clean_fields(exclude=["folded_name"])
+    except ValidationError as error:
+        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
+    try:
+        with transaction.atomic():
+            team.save()
+            Membership.objects.create(team=team, user=user, role=Membership.Role.OWNER)
+    except IntegrityError as error:
+        check_has_no_team(user, competition)
+        raise NameTaken(f"A team named {team.name} exists already. Please choose another name.") from error
+    return team
+
+
+def invite(user: Any, team: Team, email: str = "") -> tuple[Invitation, str]:
+    """A link for one person; returns the invitation and its token, which is shown once and not stored."""
+    check_owner(user, team)
+    check_roster_open(team.competition)
+    token = secrets.token_urlsafe(24)
+    invitation = Invitation.objects.create(
+        team=team,
+        email=email,
+        token_digest=Invitation.digest(token),
+        created_by=user,
+        expires_at=timezone.now() + timedelta(days=INVITATION_DAYS),
+    )
+    return invitation, token
+
+
+def revoke_invitation(user: Any, invitation: Invitation) -> None:
+    check_owner(user, invitation.team)
+    Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(revoked_at=timezone.now())
+
+
+def find_invitation(token: str) -> Invitation:
+    """The open invitation that the token stands for, or InvitationUnknown."""
+    invitation = Invitation.objects.open().with_token(token).select_related("team__competition").first()
+    if invitation is None:
+        raise InvitationUnknown(
+            "This invitation is unknown, used or older than "
+            f"{INVITATION_DAYS} days. Ask the owner of the team for a new link."
+        )
+    return invitation
+
+
+def accept_invitation(user: Any, token: str) -> Team:
+    """Join the team of the invitation; a link serves one person once."""
+    invitation = find_invitation(token)
+    team = invitation.team
+    check_roster_open(team.competition)
+    check_has_no_team(user, team.competition)
+    try:
+        with transaction.atomic():
+            Team.objects.select_for_update().get(pk=team.pk)
+            limit = team.competition.max_team_size
+            if limit is not None and team.memberships.count() >= limit:
+                raise TeamFull(f"{team} has {limit} members already, the most that a team may have.")
+            used = Invitation.objects.open().filter(pk=invitation.pk)
+            if not used.update(accepted_by=user, accepted_at=timezone.now()):
+                raise InvitationUnknown("Somebody else has just used this invitation. Ask for a new link.")
+            Membership.objects.create(team=team, user=user)
+    except IntegrityError as error:
+        raise AlreadyInTeam(f"You are in a team of {team.competition} already.") from error
+    return team
+
+
+def leave(user: Any, team: Team) -> None:
+    """Leave a team. An owner leaves only when another owner stays, or as the last member of a team that never submitted."""
+    remove_member(user, team, user)
+
+
+def remove_member(user: Any, team: Team, member: Any) -> None:
+    """Take a person out of a team: the person itself, or an owner of the team."""
+    if user != member:
+        check_owner(user, team)
+    check_roster_open(team.competition)
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=team.pk)
+        membership = team.memberships.filter(user=member).first()
+        if membership is None:
+            raise NotAllowed(f"{member} is not in {team}.")
+        others = team.memberships.exclude(pk=membership.pk)
+        if not others.exists():
+            if team.submissions.exists():
+                raise NotAllowed(
+                    f"You are the last member of {team}, which has submissions. It cannot be left empty."
+                )
+            team.delete()
+            return
+        if (
+            membership.role == Membership.Role.OWNER
+            and not others.filter(role=Membership.Role.OWNER).exists()
+        ):
+            raise NotAllowed(f"{team} needs an owner. Make another member its owner first.")
+        membership.delete()
+
+
+def make_owner(user: Any, team: Team, member: Any) -> None:
+    check_owner(user, team)
+    if not team.memberships.filter(user=member).update(role=Membership.Role.OWNER):
+        raise NotAllowed(f"{member} is not in {team}.")
+
+
+def check_owner(user: Any, team: Team) -> None:
+    if not team.is_owned_by(user):
+        raise NotAllowed(f"Only an owner of {team} can do that.")
+
+
+def check_roster_open(competition: Competition) -> None:
+    if competition.roster_is_locked(timezone.now()):
+        raise RosterLocked(
+            f"The teams of {competition} have been fixed since {competition.roster_locks_at:%d %B %Y, %H:%M} UTC."
+        )
+
+
+def check_has_no_team(user: Any, competition: Competition) -> None:
+    team = Team.objects.of(user).filter(competition=competition).first()
+    if team is not None:
+        raise AlreadyInTeam(f"You are in the team {team} already; a person is in one team of a competition.")

@@ -1,0 +1,96 @@
+"""A phase's board as page, API and export show it: ranked standings, then reference and published entries."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from leaderboard.models import Phase, PublishedEntry, Standing, Submission
+from leaderboard.models.visibility import Scores, View, view_of, visible_scores
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a board. ``rank`` is None for a reference entry."""
+
+    rank: int | None
+    team: str
+    team_id: int
+    submission: Submission
+    scores: Scores
+    entries: int
+    achieved_at: datetime
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Board:
+    """What a viewer may see of a phase's ranking. ``rows`` is None while the phase hides its board."""
+
+    phase: Phase
+    view: View
+    rows: list[Row] | None
+    references: list[Row]
+    published: list[PublishedEntry]
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.view.board == Standing.Kind.SHOWN and self.phase.freezes_at is not None
+
+
+def board_of(phase: Phase, viewer: Any, now: datetime, *, first: int = 0, limit: int | None = None) -> Board:
+    """The board as ``viewer`` may see it: three queries, whatever the number of submissions."""
+    view = view_of(phase, viewer, now)
+    published = list(phase.published_entries.all())
+    if view.board is None or phase.labels is None:
+        return Board(phase, view, None if view.board is None else [], [], published)
+    until = None if limit is None else first + limit
+    standings = list(
+        Standing.objects.board(phase, view.board).select_related("submission__evaluation")[first:until]
+    )
+    return Board(phase, view, _ranked(standings, first, view), _references(phase, view), published)
+
+
+def _ranked(standings: list[Standing], first: int, view: View) -> list[Row]:
+    rows: list[Row] = []
+    rank, key = 0, None
+    for place, standing in enumerate(standings, start=first + 1):
+        if key is None:
+            rank = Standing.objects.rank_of(standing)
+        elif standing.rank_key != key:
+            rank = place
+        key = standing.rank_key
+        rows.append(
+            Row(
+                rank=rank,
+                team=standing.team.name,
+                team_id=standing.team_id,
+                submission=standing.submission,
+                scores=visible_scores(standing.submission.evaluation, view),
+                entries=standing.entries,
+                achieved_at=standing.achieved_at,
+            )
+        )
+    return rows
+
+
+def _references(phase: Phase, view: View) -> list[Row]:
+    assert phase.labels is not None
+    entries = (
+        Submission.objects.filter(phase=phase, reference=True)
+        .scored_on(phase.labels)
+        .select_related("team", "evaluation")
+        .order_by("-evaluation__rank_key", "received_at")
+    )
+    return [
+        Row(
+            rank=None,
+            team=entry.team.name,
+            team_id=entry.team_id,
+            submission=entry,
+            scores=visible_scores(entry.evaluation, view),
+            entries=1,
+            achieved_at=entry.received_at,
+            reference=True,
+        )
+        for entry in entries
+    ]

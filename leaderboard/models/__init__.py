@@ -1,0 +1,32 @@
+"""The rows, their constraints, and their QuerySets as the vocabulary of every other room.
+
+Models hold the rules of one row and of a phase. They never change state across rows (see ``leaderboard.actions``
+and ``evaluation.queue``), never read a request and never send anything.
+"""
+
+from .accounts import ApiToken, User
+from .audit import AuditEntry
+from .boards import PublishedEntry, Standing
+from .competitions import Competition, LabelSet, Page, Phase
+from .submissions import Attempt, Evaluation, Prediction, QuotaUsage, Submission
+from .teams import Invitation, Membership, Team
+
+__all__ = [
+    "ApiToken",
+    "Attempt",
+    "AuditEntry",
+    "Competition",
+    "Evaluation",
+    "Invitation",
+    "LabelSet",
+    "Membership",
+    "Page",
+    "Phase",
+    "Prediction",
+    "PublishedEntry",
+    "QuotaUsage",
+    "Standing",
+    "Submission",
+    "Team",
+    "User",
+]

@@ -1,0 +1,47 @@
+"""People and their API tokens."""
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Lower
+from knox.models import AbstractAuthToken
+
+
+class User(AbstractUser):
+    """A person. Teams compete; a person is a member of at most one team of a competition."""
+
+    email = models.EmailField("e-mail address", blank=True)
+    affiliation = models.CharField(max_length=120, blank=True)
+    country = models.CharField(
+        "country or region",
+        max_length=2,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters, as in ISO 3166: DE, CN, US.")],
+        help_text="ISO 3166 two-letter code. Only counted, never shown beside your name.",
+    )
+
+    objects: ClassVar[UserManager["User"]] = UserManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=~models.Q(email=""),
+                name="one_account_per_email",
+                violation_error_message="There is an account with this e-mail address already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class ApiToken(AbstractAuthToken):
+    """A named, revocable token of a person; only its SHA-512 digest is stored."""
+
+    name = models.CharField(max_length=60, default="token")
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.token_key}…)"

@@ -1,0 +1,99 @@
+"""An append-only, hash-chained log of what organisers and the server itself did."""
+
+import hashlib
+import json
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.utils import timezone
+
+from .locks import hold_lock
+
+
+class AuditQuerySet(models.QuerySet["AuditEntry"]):
+    def for_public(self) -> "AuditQuerySet":
+        return self.filter(public=True)
+
+    def append(
+        self,
+        act: str,
+        *,
+        competition: Any = None,
+        actor: Any = None,
+        subject: str = "",
+        reason: str = "",
+        details: dict[str, Any] | None = None,
+        public: bool = False,
+    ) -> "AuditEntry":
+        """Add one entry behind the last; must be called inside the transaction of the act itself."""
+        with transaction.atomic():
+            hold_lock("audit")
+            last = self.model.objects.order_by("-id").first()
+            entry = AuditEntry(
+                at=timezone.now(),
+                act=act,
+                competition=competition,
+                actor=actor,
+                actor_name=str(actor) if actor else "server",
+                subject=subject[:200],
+                reason=reason,
+                details=details or {},
+                public=public,
+                previous=last.digest if last else "",
+            )
+            entry.digest = entry.compute_digest()
+            entry.save(force_insert=True)
+        return entry
+
+    def first_broken(self) -> "AuditEntry | None":
+        """The first entry whose digest or link to the one before does not hold, or None."""
+        previous = ""
+        for entry in self.order_by("id").iterator():
+            if entry.previous != previous or entry.digest != entry.compute_digest():
+                return entry
+            previous = entry.digest
+        return None
+
+
+class AuditEntry(models.Model):
+    """One act: who, what, on what, why. ``digest`` covers the entry and the digest of the one before."""
+
+    at = models.DateTimeField(db_index=True)
+    competition = models.ForeignKey(
+        "leaderboard.Competition", models.SET_NULL, null=True, blank=True, related_name="audit"
+    )
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    actor_name = models.CharField(max_length=150)
+    act = models.CharField(max_length=60, db_index=True)
+    subject = models.CharField(max_length=200, blank=True)
+    reason = models.TextField(blank=True)
+    details = models.JSONField(default=dict, blank=True)
+    public = models.BooleanField(default=False)
+    previous = models.CharField(max_length=64, blank=True, unique=True)
+    digest = models.CharField(max_length=64, unique=True)
+
+    objects = AuditQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name}: {self.act} {self.subject}"
+
+    def compute_digest(self) -> str:
+        """SHA-256 over the entry as canonical JSON; foreign keys stand as the names they had."""
+        body = [
+            self.previous,
+            self.at.isoformat(),
+            self.actor_name,
+            self.act,
+            self.subject,
+            self.reason,
+            self.details,
+            self.public,
+        ]
+        return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,148 @@
+"""Boards: each team's standing, kept in a row of its own, and the entries shown for comparison."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+
+from .competitions import LabelSet, Phase
+from .submissions import Submission
+from .teams import Team
+
+
+class StandingQuerySet(models.QuerySet["Standing"]):
+    def board(self, phase: Phase, kind: str) -> "StandingQuerySet":
+        """The phase's standings under the labels in force, best first, earlier first within a tie."""
+        return (
+            self.filter(phase=phase, label_set=phase.labels, kind=kind)
+            .select_related("team", "submission")
+            .order_by("-rank_key", "achieved_at", "team_id")
+        )
+
+    def rank_of(self, standing: "Standing") -> int:
+        """1 + the number of teams with a strictly better F1: equal F1 shares a rank."""
+        same_board = self.filter(phase=standing.phase_id, label_set=standing.label_set_id, kind=standing.kind)
+        return 1 + same_board.filter(rank_key__gt=standing.rank_key).count()
+
+    def refresh(self, phase: Phase, team: Team) -> None:
+        """Bring a team's rows under the labels in force up to date, and count one change of the board.
+
+        Inside a transaction. The phase is locked first: what is read afterwards includes every change before.
+        """
+        phase = Phase.objects.select_for_update(of=("self",)).select_related("labels").get(pk=phase.pk)
+        if phase.labels is None:
+            return
+        self._put(phase, team, Standing.Kind.EXACT, _exact_result(phase, team))
+        if phase.shows_a_board_of_its_own:
+            self._put(phase, team, Standing.Kind.SHOWN, _shown_result(phase, team))
+        Phase.objects.bump_board(phase.pk)
+
+    def rebuild(self, phase: Phase) -> None:
+        """All rows of a phase anew from its submissions."""
+        self.filter(phase=phase).delete()
+        for team in Team.objects.filter(submissions__phase=phase).distinct():
+            self.refresh(phase, team)
+
+    def _put(self, phase: Phase, team: Team, kind: str, result: "Result | None") -> None:
+        place = {"phase": phase, "label_set": phase.labels, "team": team, "kind": kind}
+        if result is None:
+            self.filter(**place).delete()
+        else:
+            self.update_or_create(**place, defaults=vars(result))
+
+
+@dataclass
+class Result:
+    """What a standing shows: the submission that counts, its key, and how many scored submissions stand behind it."""
+
+    submission: Submission
+    rank_key: int
+    achieved_at: datetime
+    entries: int
+
+
+def _scored(phase: Phase, team: Team) -> Any:
+    assert phase.labels is not None
+    return Submission.objects.filter(phase=phase, team=team, reference=False).scored_on(phase.labels)
+
+
+def _exact_result(phase: Phase, team: Team) -> Result | None:
+    if team.is_organisers or team.merged_into_id:
+        return None
+    best = Submission.objects.counted(phase, team).select_related("evaluation").first()
+    if best is None:
+        return None
+    return Result(best, best.evaluation.rank_key, best.received_at, _scored(phase, team).count())
+
+
+def _shown_result(phase: Phase, team: Team) -> Result | None:
+    """What the public may see before the end: nothing newer than the freeze, nothing finer than the Ladder."""
+    if team.is_organisers or team.merged_into_id:
+        return None
+    until = {"received_at__lt": phase.freezes_at} if phase.freezes_at else {}
+    best = Submission.objects.counted(phase, team).filter(**until).select_related("evaluation").first()
+    if best is None:
+        return None
+    return Result(
+        best, best.evaluation.rank_key, best.received_at, _scored(phase, team).filter(**until).count()
+    )
+
+
+class Standing(models.Model):
+    """A team's result in a phase under one label set: one row, so that a board reads only the rows it shows.
+
+    ``exact`` is the ranking itself; ``shown`` is what the public sees meanwhile where the phase freezes its board
+    or releases scores by the Ladder.
+    """
+
+    class Kind(models.TextChoices):
+        EXACT = "exact", "exact"
+        SHOWN = "shown", "as shown before the end"
+
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="standings")
+    label_set = models.ForeignKey(LabelSet, models.CASCADE, related_name="standings")
+    team = models.ForeignKey(Team, models.CASCADE, related_name="standings")
+    kind = models.CharField(max_length=5, choices=Kind, default=Kind.EXACT)
+    submission = models.ForeignKey(Submission, models.CASCADE, related_name="+")
+    rank_key = models.PositiveBigIntegerField()
+    achieved_at = models.DateTimeField(help_text="When the submission that counts was received.")
+    entries = models.PositiveIntegerField()
+
+    objects = StandingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["phase", "label_set", "team", "kind"], name="one_standing_of_a_team"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["phase", "label_set", "kind", "-rank_key", "achieved_at"],
+                name="standings_in_board_order",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.team} in {self.phase}"
+
+
+class PublishedEntry(models.Model):
+    """A result taken from a publication: shown for comparison, never ranked, marked as not scored here."""
+
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="published_entries")
+    name = models.CharField(max_length=80)
+    method = models.CharField(max_length=200, blank=True)
+    award = models.CharField(max_length=40, blank=True, help_text="e.g. 1st, special prize")
+    precision = models.DecimalField("precision in %", max_digits=5, decimal_places=2, null=True, blank=True)
+    recall = models.DecimalField("recall in %", max_digits=5, decimal_places=2, null=True, blank=True)
+    f1 = models.DecimalField("F1 in %", max_digits=5, decimal_places=2)
+    source = models.CharField(max_length=200, help_text="Where it was published, e.g. the paper's table.")
+
+    class Meta:
+        verbose_name_plural = "published entries"
+        ordering = ["phase", "-f1"]
+
+    def __str__(self) -> str:
+        return f"{self.name}: F1 {self.f1} % (published)"

@@ -1,0 +1,228 @@
+"""Competitions, their phases, and the hidden labels of a phase."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+
+class CompetitionQuerySet(models.QuerySet["Competition"]):
+    def published(self) -> "CompetitionQuerySet":
+        return self.filter(is_published=True)
+
+    def visible_to(self, user: Any) -> "CompetitionQuerySet":
+        if not user.is_authenticated:
+            return self.published()
+        if user.is_superuser:
+            return self.all()
+        return self.filter(models.Q(is_published=True) | models.Q(organisers=user)).distinct()
+
+    def organised_by(self, user: Any) -> "CompetitionQuerySet":
+        if not user.is_authenticated:
+            return self.none()
+        return self.all() if user.is_superuser else self.filter(organisers=user)
+
+
+class Competition(models.Model):
+    """A named contest with a page, rules and phases. One server holds one or several."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=120)
+    summary = models.CharField(max_length=300, blank=True)
+    is_published = models.BooleanField("published", default=True)
+    organisers = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, blank=True, related_name="organised_competitions"
+    )
+    data_note = models.CharField(
+        max_length=300,
+        blank=True,
+        help_text="Shown beside every board: what data the scores are on, e.g. that they are synthetic.",
+    )
+    max_team_size = models.PositiveSmallIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    roster_locks_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on nobody can join, leave or be removed."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = CompetitionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_organised_by(self, user: Any) -> bool:
+        if not user.is_authenticated:
+            return False
+        return user.is_superuser or self.organisers.filter(pk=user.pk).exists()
+
+    def roster_is_locked(self, now: datetime) -> bool:
+        return self.roster_locks_at is not None and now >= self.roster_locks_at
+
+
+class Page(models.Model):
+    """A text of the competition in Markdown: overview, data, rules, prizes."""
+
+    competition = models.ForeignKey(Competition, models.CASCADE, related_name="pages")
+    slug = models.SlugField()
+    title = models.CharField(max_length=80)
+    body = models.TextField(help_text="Markdown. Raw HTML is removed.")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [models.UniqueConstraint(fields=["competition", "slug"], name="one_page_of_a_slug")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class PhaseQuerySet(models.QuerySet["Phase"]):
+    def visible_to(self, user: Any) -> "PhaseQuerySet":
+        return self.filter(competition__in=Competition.objects.visible_to(user))
+
+    def open_at(self, now: datetime) -> "PhaseQuerySet":
+        return self.filter(opens_at__lte=now).filter(models.Q(closes_at=None) | models.Q(closes_at__gt=now))
+
+    def bump_board(self, phase_id: int) -> None:
+        """Count one more change of the phase's board; the counter is the board's ETag."""
+        self.filter(pk=phase_id).update(board_version=models.F("board_version") + 1)
+
+
+class Phase(models.Model):
+    """A window of a competition with its own labels, quotas, deletion rule and visible metrics."""
+
+    class Metrics(models.TextChoices):
+        ALL = "all", "precision, recall and F1"
+        F1 = "f1", "F1 alone"
+
+    class Counts(models.TextChoices):
+        BEST = "best", "the team's best submission"
+        LATEST = "latest", "the team's latest submission"
+        SELECTED = "selected", "the best of those that the team selected"
+
+    competition = models.ForeignKey(Competition, models.CASCADE, related_name="phases")
+    slug = models.SlugField()
+    name = models.CharField(max_length=80)
+    summary = models.CharField(max_length=300, blank=True)
+    position = models.PositiveSmallIntegerField(default=0)
+    opens_at = models.DateTimeField()
+    closes_at = models.DateTimeField(null=True, blank=True, help_text="Empty: no end.")
+    labels = models.ForeignKey(
+        "LabelSet", models.PROTECT, null=True, blank=True, related_name="+", help_text="The version in force."
+    )
+    labels_public_since = models.DateField(
+        null=True, blank=True, help_text="Set when these labels are known to be public: the board says so."
+    )
+    # Quotas: each optional, in any combination.
+    quota_total = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Submissions of a team in all."
+    )
+    quota_per_day = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Submissions of a team per UTC day."
+    )
+    quota_on_board = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Results of a team that may stand at a time; withdrawing one frees its place.",
+    )
+    allows_withdrawal = models.BooleanField(default=False, help_text="May a team delete a submission?")
+    # What is shown, and which submission counts.
+    visible_metrics = models.CharField(max_length=10, choices=Metrics, default=Metrics.ALL)
+    counts = models.CharField(max_length=10, choices=Counts, default=Counts.BEST)
+    selected_limit = models.PositiveSmallIntegerField(default=2, help_text="How many a team may select.")
+    hidden_until_close = models.BooleanField(
+        default=False, help_text="Scores are hidden from all but organisers until the end."
+    )
+    freezes_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then until the end the public board stands still."
+    )
+    ladder_step = models.DecimalField(
+        max_digits=6,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Ladder step as a fraction of F1, e.g. 0.005.",
+    )
+    ladder_start = models.DecimalField(
+        max_digits=6,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Where the Ladder starts: the baseline's F1.",
+    )
+    board_version = models.PositiveBigIntegerField(default=0, editable=False)
+
+    objects = PhaseQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["competition", "position", "opens_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["competition", "slug"], name="one_phase_of_a_slug"),
+            models.CheckConstraint(
+                condition=models.Q(closes_at=None) | models.Q(closes_at__gt=models.F("opens_at")),
+                name="phase_closes_after_it_opens",
+                violation_error_message="The end must lie after the beginning.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ladder_step=None)
+                | models.Q(ladder_step__gt=0, ladder_start__isnull=False),
+                name="ladder_has_step_and_start",
+                violation_error_message="A Ladder needs a step above 0 and a start (the baseline's F1).",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.competition}: {self.name}"
+
+    def clean(self) -> None:
+        if self.labels is not None and self.labels.phase_id != self.pk:
+            raise ValidationError({"labels": "This label set belongs to another phase."})
+
+    def has_opened(self, now: datetime) -> bool:
+        return now >= self.opens_at
+
+    def has_closed(self, now: datetime) -> bool:
+        return self.closes_at is not None and now >= self.closes_at
+
+    def is_open(self, now: datetime) -> bool:
+        return self.has_opened(now) and not self.has_closed(now)
+
+    @property
+    def shows_a_board_of_its_own(self) -> bool:
+        """Does the public board differ from the exact one before the end (freeze or Ladder)?"""
+        return self.freezes_at is not None or self.ladder_step is not None
+
+
+class LabelSet(models.Model):
+    """A phase's hidden masks, one version: replaced by a new version, never edited.
+
+    ``masks`` holds them bit-packed and compressed (``evaluation.labels``), so that every worker on every host
+    can read them from the database and nothing that parses an upload can.
+    """
+
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="label_sets")
+    version = models.PositiveIntegerField()
+    patches = models.PositiveIntegerField()
+    height = models.PositiveIntegerField(default=128)
+    width = models.PositiveIntegerField(default=128)
+    positive_pixels = models.PositiveBigIntegerField()
+    sha256 = models.CharField("SHA-256 of the packed masks", max_length=64)
+    salt = models.CharField(max_length=64, editable=False)
+    masks = models.BinaryField(editable=False)
+    note = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["phase", "version"]
+        constraints = [
+            models.UniqueConstraint(fields=["phase", "version"], name="one_label_set_of_a_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.phase} labels v{self.version}"

@@ -1,0 +1,138 @@
+"""Who competes."""
+
+import hashlib
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from .text import folded, plain_text, tidy
+
+
+class TeamQuerySet(models.QuerySet["Team"]):
+    def competing(self) -> "TeamQuerySet":
+        """Teams of participants that still exist: not the organisers' own, not merged into another."""
+        return self.filter(is_organisers=False, merged_into=None)
+
+    def of(self, user: Any) -> "TeamQuerySet":
+        return self.filter(memberships__user=user, merged_into=None)
+
+
+class Team(models.Model):
+    """A team of one competition. Its owner invites and removes members; every member may submit."""
+
+    competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="teams")
+    name = models.CharField(max_length=60, validators=[plain_text])
+    folded_name = models.CharField(max_length=120, editable=False)
+    affiliation = models.CharField(max_length=120, blank=True, validators=[plain_text])
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
+    is_organisers = models.BooleanField(
+        "the organisers' own",
+        default=False,
+        help_text="Its submissions are reference entries: shown, marked, unranked.",
+    )
+    merged_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="merged_teams"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    served_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the queue last took one of its submissions."
+    )
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["competition", "folded_name"],
+                name="one_team_of_a_name",
+                violation_error_message="A team of this name exists already. Please choose another name.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.name = tidy(self.name)
+        self.folded_name = folded(self.name)
+        super().save(*args, **kwargs)
+
+    def has_member(self, user: Any) -> bool:
+        return user.is_authenticated and self.memberships.filter(user=user).exists()
+
+    def is_owned_by(self, user: Any) -> bool:
+        return (
+            user.is_authenticated and self.memberships.filter(user=user, role=Membership.Role.OWNER).exists()
+        )
+
+
+class Membership(models.Model):
+    """A person in a team. The database holds: one team per person and competition."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", "owner"
+        MEMBER = "member", "member"
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="memberships")
+    competition = models.ForeignKey(
+        "leaderboard.Competition", models.CASCADE, related_name="+", editable=False
+    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    joined_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["joined_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["competition", "user"],
+                name="one_team_per_person",
+                violation_error_message="This person is in a team of this competition already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.competition_id = self.team.competition_id
+        super().save(*args, **kwargs)
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def open(self) -> "InvitationQuerySet":
+        return self.filter(accepted_at=None, revoked_at=None, expires_at__gt=timezone.now())
+
+    def with_token(self, token: str) -> "InvitationQuerySet":
+        return self.filter(token_digest=Invitation.digest(token))
+
+
+class Invitation(models.Model):
+    """A link that lets one person join a team. Only the digest of its token is stored."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="invitations")
+    email = models.EmailField(blank=True)
+    token_digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"invitation to {self.team}"
+
+    @staticmethod
+    def digest(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()

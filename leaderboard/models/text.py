@@ -1,0 +1,25 @@
+"""What a short text of a participant may hold: it ends up on boards, in mails and in other people's spreadsheets."""
+
+import unicodedata
+
+from django.core.exceptions import ValidationError
+
+
+def tidy(text: str) -> str:
+    """Normalised (NFC), with runs of white space folded to one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def folded(text: str) -> str:
+    """The form under which two names count as the same."""
+    return unicodedata.normalize("NFKC", tidy(text)).casefold()
+
+
+def plain_text(value: str) -> None:
+    """Refuse control and direction-changing characters: they can disguise one name as another."""
+    for character in value:
+        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} and character not in "\n\r\t":
+            raise ValidationError(
+                f"The character U+{ord(character):04X} cannot be used here. Please remove it.",
+                code="character",
+            )

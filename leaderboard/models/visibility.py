@@ -1,0 +1,88 @@
+"""What a viewer may see of a phase's scores. The one place that decides it: page, API, export and mail ask here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from evaluation import metrics
+
+from .boards import Standing
+from .competitions import Phase
+from .submissions import Evaluation
+
+F1_ALONE = frozenset({"f1"})
+ALL_METRICS = frozenset({"f1", "precision", "recall"})
+EVERYTHING = ALL_METRICS | {"counts"}
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class View:
+    """``metrics``: which numbers of a submission; ``board``: which standings, None for no board yet."""
+
+    metrics: frozenset[str]
+    board: str | None
+
+    def shows(self, metric: str) -> bool:
+        return metric in self.metrics
+
+
+def view_of(phase: Phase, viewer: Any, now: datetime) -> View:
+    """What this viewer (a user, possibly anonymous) may see of the phase's scores at this moment.
+
+    Organisers see everything. Before the end a phase may hide all scores, freeze its public board, or release
+    scores by the Ladder alone (then a submission shows no score of its own). After the end the exact board shows,
+    with the metrics that the phase allows.
+    """
+    if phase.competition.is_organised_by(viewer):
+        return View(EVERYTHING, Standing.Kind.EXACT)
+    allowed = F1_ALONE if phase.visible_metrics == Phase.Metrics.F1 else ALL_METRICS
+    if phase.has_closed(now):
+        return View(allowed, Standing.Kind.EXACT)
+    if phase.hidden_until_close:
+        return View(NOTHING, None)
+    if phase.ladder_step is not None:
+        return View(NOTHING, Standing.Kind.SHOWN)
+    return View(allowed, Standing.Kind.SHOWN if phase.freezes_at else Standing.Kind.EXACT)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A metric as the integers it comes from; ``value`` is a fraction of 1, ``percent`` has two decimals."""
+
+    numerator: int
+    denominator: int
+
+    @property
+    def value(self) -> float:
+        return metrics.fraction(self.numerator, self.denominator) or 0.0
+
+    @property
+    def percent(self) -> str:
+        return metrics.percent(self.numerator, self.denominator)
+
+    def __str__(self) -> str:
+        return self.percent
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The metrics of one evaluation that a viewer may see; the others are None."""
+
+    precision: Ratio | None = None
+    recall: Ratio | None = None
+    f1: Ratio | None = None
+    counts: tuple[int, int, int] | None = None
+
+
+def visible_scores(evaluation: Evaluation | None, view: View) -> Scores:
+    """What ``view`` lets through of an evaluation's scores; nothing unless it is scored."""
+    if evaluation is None or evaluation.tp is None or evaluation.fp is None or evaluation.fn is None:
+        return Scores()
+    tp, fp, fn = evaluation.tp, evaluation.fp, evaluation.fn
+    return Scores(
+        precision=Ratio(tp, tp + fp) if view.shows("precision") else None,
+        recall=Ratio(tp, tp + fn) if view.shows("recall") else None,
+        f1=Ratio(2 * tp, 2 * tp + fp + fn) if view.shows("f1") else None,
+        counts=(tp, fp, fn) if view.shows("counts") else None,
+    )
