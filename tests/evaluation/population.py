@@ -16,22 +16,22 @@ def made_up_counts(
     sites: int = 0,
     alike: float = 0.85,
     skill: np.ndarray | None = None,
-    site_spread: float = 0.8,
+    site_spread: float = 0.5,
 ) -> CountTable:
     """Counts of `teams` teams on `patches` patches, a third of them without landslides.
 
     `alike` in 0..1: share of a patch's difficulty that all teams have in common. `skill` (T,) shifts a team's
-    recall on the logit scale. With `sites`, difficulty and size also vary by site.
+    recall on the logit scale. With `sites`, size, difficulty and false alarms also vary by site.
     """
     skill = np.zeros(teams) if skill is None else skill
     site = np.sort(rng.integers(0, sites, patches)) if sites else np.zeros(patches, int)
-    of_site = (site_spread * rng.standard_normal(max(sites, 1)) if sites else np.zeros(1))[site]
-    area = np.exp(rng.normal(4.6, 1.5, patches) + of_site) * (rng.random(patches) > 0.34)
+    of_site = (site_spread * (sites > 0) * rng.standard_normal((3, max(sites, 1))))[:, site]
+    area = np.exp(rng.normal(4.6, 1.5, patches) + of_site[0]) * (rng.random(patches) > 0.34)
     area = np.minimum(np.ceil(area), PIXELS // 2).astype(np.int64)
     common, own = np.sqrt(alike), np.sqrt(1 - alike)
     shared = rng.standard_normal((2, patches))
-    hard = common * shared[0] + own * rng.standard_normal((teams, patches)) + of_site
-    loose = common * shared[1] + own * rng.standard_normal((teams, patches)) + of_site
+    hard = common * shared[0] + own * rng.standard_normal((teams, patches)) + of_site[1]
+    loose = common * shared[1] + own * rng.standard_normal((teams, patches)) + of_site[2]
     tp = rng.binomial(area, 1 / (1 + np.exp(-(1.2 + skill[:, None] - 1.2 * hard))))
     fp = np.minimum(rng.poisson(np.exp(loose + 0.5) * (1 + 0.15 * area)), PIXELS // 2)
     names = tuple(f"team {k + 1}" for k in range(teams))
