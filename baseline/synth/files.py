@@ -1,0 +1,46 @@
+"""Patches as HDF5 files, as the competition's: `img` float64 (128, 128, 14), `mask` uint8 (128, 128)."""
+
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+# An image is chunked by band, with the shuffle and gzip filters of HDF5. Stored values are multiples of 2^-8 below 32,
+# so the five low bytes of every float64 are 0 and the filter's first five byte planes are all zeros: their
+# compressed form is always the same and is made once. zlib's run-length strategy is quickest for the rest.
+_ZEROS = bytes(5 * 128 * 128)
+_COMPRESSOR = zlib.compressobj(1)
+_HEAD = _COMPRESSOR.compress(_ZEROS) + _COMPRESSOR.flush(zlib.Z_FULL_FLUSH)
+_CHECK = zlib.adler32(_ZEROS)
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """`image` (14, 128, 128), multiples of 2^-8 between -32 and 32."""
+    shuffled = image.astype("<f8").reshape(14, -1).view(np.uint8).reshape(14, -1, 8).transpose(0, 2, 1)
+    if shuffled[:, :5].any():
+        raise ValueError(f"{path.name}: values are not multiples of 1/256 between -32 and 32")
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset(
+            "img",
+            (128, 128, 14),
+            "<f8",
+            chunks=(128, 128, 1),
+            shuffle=True,
+            compression="gzip",
+            compression_opts=1,
+        )
+        for band in range(14):
+            data.id.write_direct_chunk((0, 0, band), _deflate(shuffled[band, 5:].tobytes()))
+
+
+def _deflate(rest: bytes) -> bytes:
+    compressor = zlib.compressobj(1, zlib.DEFLATED, -15, 9, zlib.Z_RLE)
+    body = compressor.compress(rest) + compressor.flush()
+    return _HEAD + body + zlib.adler32(rest, _CHECK).to_bytes(4, "big")
+
+
+def write_mask(path: Path, mask: np.ndarray) -> None:
+    """`mask` uint8 (128, 128), written with h5py's defaults, as the organisers' files are."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("mask", data=np.ascontiguousarray(mask, np.uint8))

@@ -1,0 +1,93 @@
+"""From ground to stored values: mixing, light, clouds, air, native resolution, noise, calibration."""
+
+import numpy as np
+
+from . import spectra
+from .noise import TILE, block_mean, field_pair, ramp, repeat
+from .sites import Site
+from .terrain import Terrain
+
+NATIVE = {1: (1, 2, 3, 7), 2: (4, 5, 6, 10, 11), 6: (0, 8, 9)}
+"""Factor between native pixel and 10 m -> indices of the bands (B2 B3 B4 B8; B5 B6 B7 B11 B12; B1 B9 B10)."""
+
+# The stored value is reflectance over a fixed scale, so that training means are about 1; slope in units of 19
+# degrees, height in units of 700 m.
+SCALE = np.array(
+    [0.130, 0.106, 0.094, 0.080, 0.120, 0.205, 0.235, 0.250, 0.080, 0.0019, 0.170, 0.105, 19, 700], np.float32
+)
+STEP = 1 / 256
+"""Stored values are multiples of this: it keeps files small (sensors deliver whole numbers, too)."""
+
+
+def make_image(
+    rng: np.random.Generator,
+    site: Site,
+    ground: Terrain,
+    cover: np.ndarray,
+    tone: np.ndarray,
+    calibration: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image float32 (14, TILE, TILE) in steps of STEP, and the clouds' opacity (TILE, TILE)."""
+    texture, patchy = field_pair(rng, 0.7, low=2)
+    cloud, shadow, mist = _sky(rng, site)
+    planes = {
+        "cover": cover,
+        "light": ground.light * (1 - np.float32(0.7) * shadow),
+        "tone": (1 + np.float32(0.10) * texture) * tone,
+        "leaf": 1 + np.float32(0.10) * patchy,
+        "cloud": cloud,
+        "mist": mist,
+        "height": ground.height,
+    }
+    table = spectra.table(site.material)
+    image = np.empty((14, TILE, TILE), np.float32)
+    factor = 1
+    for coarse, bands in NATIVE.items():
+        planes = {name: block_mean(plane, coarse // factor) for name, plane in planes.items()}
+        factor = coarse
+        for band in bands:
+            image[band] = repeat(_band(rng, site, band, table[band], **planes), factor)
+    image[12], image[13] = ground.slope, ground.height
+    gain, offset = calibration
+    for layer in range(14):
+        image[layer] *= gain[layer] / SCALE[layer]
+        image[layer] += offset[layer]
+    np.clip(image, -8, 15, out=image)
+    image *= np.float32(1 / STEP)
+    np.rint(image, out=image)
+    image *= np.float32(STEP)
+    return image, cloud
+
+
+def _band(rng, site: Site, band: int, table, cover, light, tone, leaf, cloud, mist, height) -> np.ndarray:
+    """Top-of-atmosphere reflectance of one band at its native resolution."""
+    value = table[0] * cover[0]
+    for share, plane in zip(table[1:], cover[1:], strict=True):
+        value += share * plane
+    sky = np.float32(spectra.SKY[band])
+    value *= sky + (1 - sky) * light
+    value *= tone
+    if band in (5, 6, 7):  # vigour shows in the near infrared
+        value *= leaf
+    if band == 9:  # water vapour hides the ground from the cirrus band, least so where it is high
+        value *= np.float32(0.4) + height * np.float32(1 / 2000)
+    value += (
+        np.float32(site.haze * spectra.HAZE[band]) * mist * np.maximum(1 - height * np.float32(1 / 6000), 0)
+    )
+    value += cloud * (np.float32(spectra.CLOUD[band]) - value)
+    value += np.float32(spectra.NOISE[band]) * rng.standard_normal(value.shape, dtype=np.float32)
+    return value
+
+
+def _sky(rng, site: Site) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Opacity of clouds, depth of their shadows, unevenness of haze (mean 1); each (TILE, TILE)."""
+    puff, mist = field_pair(rng, 1.7)
+    mist = 1 + np.float32(0.25) * mist
+    if rng.random() >= site.clouds:
+        return np.zeros_like(puff), np.zeros_like(puff), mist
+    cloud = ramp(puff, 1.7, 2.2)
+    distance = 60 / np.tan(np.radians(site.sun_elevation))  # clouds 600 m above ground
+    azimuth = np.radians(site.sun_azimuth)
+    shift = round(float(distance * np.cos(azimuth))), round(float(-distance * np.sin(azimuth)))
+    shadow = np.roll(cloud, shift, (0, 1)) * (1 - cloud)
+    return cloud, shadow, mist

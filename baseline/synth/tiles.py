@@ -1,0 +1,42 @@
+"""One tile of a site: 9 patches of continuous ground."""
+
+import numpy as np
+
+from .landcover import make_cover, paint
+from .noise import TILE
+from .radiometry import make_image
+from .scars import make_scars
+from .sites import SITES, SPLITS, VERSION, calibration
+from .terrain import make_terrain
+
+PATCH = 128
+ACROSS = TILE // PATCH
+CELLS = ACROSS**2
+"""Patches of a tile."""
+
+
+def stream(seed: int, split: str, *keys: int) -> np.random.Generator:
+    """The random numbers of one thing: they depend on nothing but version, seed, split and keys."""
+    return np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence((VERSION, seed, SPLITS.index(split), *keys)))
+    )
+
+
+def make_tile(seed: int, split: str, site_number: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image float32 (14, TILE, TILE) and mask uint8 (TILE, TILE) of one tile."""
+    site = SITES[split][site_number]
+    jitter = stream(seed, split, site_number, 0).standard_normal((2, 14))
+    shape, sky = (stream(seed, split, site_number, 1 + tile, part) for part in range(2))
+    ground = make_terrain(shape, site)
+    cover = make_cover(shape, site, ground)
+    scars = make_scars(shape, site, ground)
+    paint(cover, scars.bare, scar=0.85, rock=0.15)
+    image, cloud = make_image(sky, site, ground, cover, scars.tone, calibration(split, jitter))
+    mask = scars.label * (cloud < 0.5)  # nobody can draw what a cloud hides
+    return image, mask.astype(np.uint8)
+
+
+def cell(array: np.ndarray, number: int) -> np.ndarray:
+    """Patch `number` (0-8, row by row) of a tile's array (..., TILE, TILE)."""
+    row, column = divmod(number, ACROSS)
+    return array[..., row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH]

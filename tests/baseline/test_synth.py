@@ -1,0 +1,123 @@
+"""SynthL4S: layout, format, determinism."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from baseline import synth
+from baseline.__main__ import main
+from baseline.synth.files import write_image
+
+TINY = synth.PRESETS["tiny"]
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*.h5"))
+    }
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tiny")
+    synth.generate(root, "tiny", seed=1, processes=1)
+    return root
+
+
+def test_official_layout(tiny):
+    for folder, split in (("TrainData", "train"), ("ValidData", "validation"), ("TestData", "test")):
+        for kind, stem in (("img", "image"), ("mask", "mask")):
+            names = {path.name for path in (tiny / folder / kind).iterdir()}
+            assert names == {f"{stem}_{n}.h5" for n in range(1, TINY[split] + 1)}
+
+
+def test_format_of_an_image(tiny):
+    with h5py.File(tiny / "TrainData/img/image_1.h5") as file:
+        assert list(file) == ["img"]
+        assert file["img"].shape == (128, 128, 14)
+        assert file["img"].dtype == np.float64
+        assert np.isfinite(file["img"][:]).all()
+
+
+def test_format_of_a_mask(tiny):
+    with h5py.File(tiny / "TestData/mask/mask_1.h5") as file:
+        assert list(file) == ["mask"]
+        assert file["mask"].shape == (128, 128)
+        assert file["mask"].dtype == np.uint8
+        assert set(np.unique(file["mask"][:])) <= {0, 1}
+
+
+def test_same_seed_same_files_whatever_the_processes_and_splits(tiny, tmp_path):
+    synth.generate(tmp_path, "tiny", seed=1, splits=["test", "validation"], processes=2)
+    here = digests(tmp_path)
+    assert here == {name: value for name, value in digests(tiny).items() if not name.startswith("Train")}
+
+
+def test_other_seed_other_patches(tiny, tmp_path):
+    synth.generate(tmp_path, "tiny", seed=2, splits=["validation"], processes=1)
+    assert not set(digests(tmp_path).values()) & set(digests(tiny).values())
+
+
+def test_hidden_masks_and_seed_go_to_their_own_folder(tiny, tmp_path):
+    public, hidden = tmp_path / "public", tmp_path / "hidden"
+    synth.generate(public, "tiny", seed=1, splits=["test"], mask_root=hidden, processes=1)
+    assert not list(public.rglob("mask*"))
+    assert not list(public.rglob("sites.csv"))
+    assert "seed" not in json.loads((public / "synthl4s.json").read_text())
+    assert json.loads((hidden / "synthl4s.json").read_text())["seed"] == 1
+    assert digests(hidden).items() <= digests(tiny).items()
+
+
+def test_masks_alone_equal_those_made_with_images(tiny, tmp_path):
+    synth.generate(tmp_path, "tiny", seed=1, splits=["validation"], images=False, processes=1)
+    assert digests(tmp_path).items() <= digests(tiny).items()
+    assert len(digests(tmp_path)) == TINY["validation"]
+
+
+def test_a_folder_with_patches_is_refused(tiny):
+    with pytest.raises(FileExistsError, match="already holds patches"):
+        synth.generate(tiny, "tiny", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"preset": "huge"}, "tiny, small"),
+        ({"splits": ["dev"]}, "train, validation"),
+        ({"seed": -1}, "0 or more"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        synth.generate(**({"out": tmp_path, "preset": "tiny", "seed": 0} | change))
+
+
+def test_written_image_reads_back_exactly(tmp_path):
+    values = np.random.default_rng(0).integers(-2048, 3840, (14, 128, 128)) / 256
+    write_image(tmp_path / "image_1.h5", values.astype(np.float32))
+    with h5py.File(tmp_path / "image_1.h5") as file:
+        np.testing.assert_array_equal(file["img"][:], values.transpose(1, 2, 0))
+
+
+def test_values_off_the_grid_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="1/256"):
+        write_image(tmp_path / "image_1.h5", np.full((14, 128, 128), 0.1, np.float32))
+
+
+def test_progress_counts_every_patch(tmp_path):
+    seen = []
+    synth.generate(tmp_path, "tiny", 0, splits=["test"], processes=1, progress=lambda *at: seen.append(at))
+    assert seen[-1] == (12, 12)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_command_line(tmp_path, capsys):
+    assert main(["synth", str(tmp_path / "a"), "--preset", "tiny", "--seed", "1", "--splits", "test"]) == 0
+    assert "12 test patches" in capsys.readouterr().out
+    assert main(["synth", str(tmp_path / "a"), "--preset", "tiny", "--splits", "test"]) == 1
+    assert "already holds patches" in capsys.readouterr().err
