@@ -1,0 +1,291 @@
+"""Mask archives: a flat ZIP of mask_1.h5 ... mask_N.h5, read with every check, and written.
+
+`read` is pure: bytes in, packed masks or problems out. Bytes of strangers belong into evaluation.reader, which
+calls it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import BinaryIO
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from evaluation.counts import Packed
+from evaluation.masks import Decoder, inflater, most_bytes
+from evaluation.problems import InvalidArchive, Problem, empty_file, printable
+from evaluation.spec import MaskSpec as MaskSpec
+from evaluation.zip_directory import DEFLATED, Directory, Entry, read_directory
+
+_JUNK = re.compile(rb"(^|.*/)__MACOSX(/.*)?|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)", re.DOTALL)
+_UNSAFE = re.compile(rb"^/|(^|/)\.\.?(/|$)|//|[\\:\x00-\x1f]")
+_NUMBER = re.compile(rb"mask_(\d{1,9})\.h5", re.ASCII)
+_ONE_BY_ONE = 5  # missing or surplus files are named each up to here, summed up above
+_SHORT = (
+    1 << 10
+)  # stored bytes of a file that are worth remembering: an empty mask, which half of all masks are
+_MEND = "Zip the mask files themselves: cd predictions && zip ../submission.zip mask_*.h5"
+
+
+def read(
+    data: bytes | memoryview,
+    spec: MaskSpec,
+    *,
+    learn: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Packed:
+    """The packed masks of an archive in memory, shape (patches, height * width / 8).
+
+    `learn` as in masks.Decoder; `progress` is told the index of each mask before it is read. Raises
+    InvalidArchive with every problem found.
+    """
+    view = memoryview(data)
+    if not len(view):
+        raise InvalidArchive([empty_file()])
+    directory = read_directory(view, most_entries=4 * spec.patches + 1000)
+    chosen, problems = _choose(directory, spec)
+    decoder = Decoder(spec, learn)
+    seen: dict[bytes, tuple[Entry, int]] = {}
+    copies: list[tuple[int, int]] = []
+    largest = most_bytes(spec)
+    for index, position in chosen.items():
+        entry = directory.entries[position]
+        if position in directory.faults:
+            code, message = directory.faults[position]
+            problems.append(Problem(code, printable(entry.name), message))
+            continue
+        if progress:
+            progress(index)
+        raw = view[entry.start : entry.stop]
+        if learn and entry.method == DEFLATED and len(raw) <= _SHORT:
+            # Equal stored bytes are equal files; whatever was found in the first holds for its copies.
+            first, original = seen.setdefault(bytes(raw), (entry, index))
+            if original != index and first.crc == entry.crc and first.size == entry.size:
+                copies.append((index, original))
+                continue
+        content = _content(raw, entry, largest)
+        if isinstance(content, Problem):
+            problems.append(content)
+        else:
+            decoder.add(index, content)
+    decoder.flush()
+    return _finish(decoder, copies, problems, directory, chosen)
+
+
+def _finish(
+    decoder: Decoder,
+    copies: list[tuple[int, int]],
+    problems: list[Problem],
+    directory: Directory,
+    chosen: dict[int, int],
+) -> Packed:
+    if copies:
+        to, source = np.array(copies).T
+        decoder.packed[to] = decoder.packed[source]
+    if decoder.refusals or problems:
+        files = {index: printable(directory.entries[position].name) for index, position in chosen.items()}
+        damaged = {problem.file: problem for problem in problems}
+        found = {i: Problem(r.code, files[i], r.message) for i, r in decoder.refusals.items()}
+        for index, original in copies:
+            if original in found:
+                found[index] = Problem(found[original].code, files[index], found[original].message)
+            elif files[original] in damaged:
+                problems.append(
+                    Problem(damaged[files[original]].code, files[index], damaged[files[original]].message)
+                )
+        raise InvalidArchive(problems + [found[i] for i in sorted(found)])
+    return decoder.packed
+
+
+def _content(raw: memoryview, entry: Entry, largest: int) -> bytes | Problem:
+    """A file of the archive, inflated with a bound and checked against the directory."""
+    if entry.size > largest:
+        return Problem(
+            "file_too_large",
+            printable(entry.name),
+            f"The file has {entry.size:,} bytes, a mask file at most {largest:,}. Write the mask alone, as uint8.",
+        )
+    whole = True
+    if entry.method == DEFLATED:
+        stream = inflater.decompressobj(-15)
+        try:
+            content = stream.decompress(raw, entry.size + 1)
+            whole = stream.eof and not stream.unused_data
+        except inflater.error:
+            content = b""
+    else:
+        content = bytes(raw)
+    if whole and len(content) == entry.size and inflater.crc32(content) == entry.crc:
+        return content
+    return Problem(
+        "file_damaged",
+        printable(entry.name),
+        f"The file should have {entry.size:,} bytes with the check sum {entry.crc:08x}, and has not: it was damaged "
+        "on the way. Make the ZIP archive anew and upload it again.",
+    )
+
+
+def _choose(directory: Directory, spec: MaskSpec) -> tuple[dict[int, int], list[Problem]]:
+    """Which entry is which mask, {index of the mask: position of the entry}, and what is wrong with the names."""
+    index_of = {spec.name(i).encode(): i for i in range(spec.patches)}
+    chosen: dict[int, int] = {}
+    problems: list[Problem] = []
+    folder = _common_folder(directory.entries, index_of)
+    if folder:
+        problems.append(
+            Problem(
+                "folder_in_archive",
+                printable(folder),
+                f"The masks lie in the folder {printable(folder)} inside the ZIP archive, expected directly in it. {_MEND}",
+            )
+        )
+    surplus: list[bytes] = []
+    for position, entry in enumerate(directory.entries):
+        name = entry.name
+        index = index_of.get(name[len(folder) :] if name.startswith(folder) else b"")
+        if index is None:
+            surplus += _surplus(name, folder, problems)
+        elif index in chosen:
+            problems.append(
+                Problem(
+                    "duplicate_file",
+                    printable(name),
+                    "The archive holds this name more than once, expected one file a patch. Make the ZIP archive anew.",
+                )
+            )
+        else:
+            chosen[index] = position
+    problems += _unexpected(surplus, spec) + _missing(chosen, spec, len(surplus))
+    return chosen, problems
+
+
+def _common_folder(entries: list[Entry], index_of: dict[bytes, int]) -> bytes:
+    """The folder in front of the masks, with its slash, if none of them lies directly in the archive."""
+    folder = b""
+    for entry in entries:
+        if entry.name in index_of:
+            return b""
+        path, slash, name = entry.name.rpartition(b"/")
+        if not folder and name in index_of and not _UNSAFE.search(path) and not _JUNK.fullmatch(entry.name):
+            folder = path + slash
+    return folder
+
+
+def _surplus(name: bytes, folder: bytes, problems: list[Problem]) -> list[bytes]:
+    """[name] if the file does not belong here; unsafe names and further folders become problems at once."""
+    if _JUNK.fullmatch(name) or (name and folder.startswith(name) and name.endswith(b"/")):
+        return []
+    if _UNSAFE.search(name) or not name:
+        problems.append(
+            Problem(
+                "unsafe_name",
+                printable(name) or "(no name)",
+                f"The name is not a plain file name, expected mask_1.h5 and so on. {_MEND}",
+            )
+        )
+        return []
+    if name.endswith(b"/"):
+        problems.append(
+            Problem(
+                "folder_in_archive",
+                printable(name),
+                f"The archive holds the folder {printable(name)}, expected mask files only. {_MEND}",
+            )
+        )
+        return []
+    return [name]
+
+
+def _unexpected(names: list[bytes], spec: MaskSpec) -> list[Problem]:
+    expected = f"expected {spec.name(0)} to {spec.name(spec.patches - 1)} and nothing else"
+    if len(names) > _ONE_BY_ONE:
+        return [
+            Problem(
+                "unexpected_file",
+                printable(names[0]),
+                f"The archive holds {len(names):,} files that are no masks of this phase ({_some(names)}); {expected}."
+                f"{_other_phase(names, spec)} Leave them out.",
+            )
+        ]
+    return [
+        Problem(
+            "unexpected_file",
+            printable(name),
+            f"This file is no mask of the phase; {expected}. {_hint(name, spec)}",
+        )
+        for name in names
+    ]
+
+
+def _hint(name: bytes, spec: MaskSpec) -> str:
+    number = _NUMBER.fullmatch(name)
+    if number and number[1] == b"0":
+        return "The numbers start at 1: rename the files."
+    if number and number[1].startswith(b"0"):
+        return "The numbers have no leading zeros: rename the files."
+    if number:
+        return f"The phase has {spec.patches:,} patches: check that you predicted the images of this phase."
+    return "Leave it out."
+
+
+def _other_phase(names: list[bytes], spec: MaskSpec) -> str:
+    if sum(_NUMBER.fullmatch(name) is not None for name in names) * 2 > len(names):
+        return f" The phase has {spec.patches:,} patches: is the archive meant for another phase?"
+    return ""
+
+
+def _missing(chosen: dict[int, int], spec: MaskSpec, surplus: int) -> list[Problem]:
+    missing = [spec.name(i) for i in range(spec.patches) if i not in chosen]
+    if len(missing) <= _ONE_BY_ONE:
+        return [
+            Problem(
+                "missing_file",
+                name,
+                f"This mask is not in the archive, expected {spec.patches:,} masks. Add it.",
+            )
+            for name in missing
+        ]
+    found = f"{len(chosen):,} of {spec.patches:,} masks"
+    names = _some([name.encode() for name in missing])
+    return [
+        Problem(
+            "missing_file",
+            missing[0],
+            f"The archive holds {found}; {len(missing):,} are missing ({names}). Predict every image of the phase, "
+            "and check that the archive is meant for this phase.",
+        )
+    ]
+
+
+def _some(names: list[bytes]) -> str:
+    return ", ".join(printable(name, 40) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def write(target: str | PathLike[str] | BinaryIO, masks: Iterable[npt.ArrayLike]) -> int:
+    """Write masks, arrays of shape (height, width) with values 0 and 1, as an archive of the official format.
+
+    Files are mask_1.h5 ... in the given order, HDF5 by h5py's defaults, uint8, deflated. Returns their number.
+    Raises ValueError for other values.
+    """
+    number = 0
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, mask in enumerate(masks, start=1):
+            archive.writestr(zipfile.ZipInfo(f"mask_{number}.h5"), mask_file(mask), zipfile.ZIP_DEFLATED)
+    return number
+
+
+def mask_file(mask: npt.ArrayLike) -> bytes:
+    """The bytes of one official mask file. Raises ValueError for other values than 0 and 1, or another rank than 2."""
+    pixels = np.asarray(mask)
+    if pixels.ndim != 2 or not ((pixels == 0) | (pixels == 1)).all():
+        raise ValueError(f"A mask has two axes and values 0 and 1; this one has the shape {pixels.shape}.")
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.create_dataset("mask", data=pixels.astype(np.uint8))
+    return content.getvalue()
