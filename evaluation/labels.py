@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 import zipfile
 import zlib
 from os import PathLike
@@ -20,7 +19,6 @@ from evaluation.masks import NAME, inflater
 from evaluation.problems import InvalidArchive, Problem
 from evaluation.spec import MaskSpec
 
-_HEADER = struct.Struct("<2I")  # masks, bytes of one
 _MASK = re.compile(r"mask_([1-9]\d*)\.h5", re.ASCII)
 
 
@@ -33,7 +31,7 @@ def load(source: str | PathLike[str] | bytes, spec: MaskSpec | None = None) -> t
     """
     data = source if isinstance(source, bytes) else _bytes(Path(source))
     packed = archive.read(data, spec := spec or _describe(data))
-    if not packed.any():
+    if not positive_pixels(packed):
         raise InvalidArchive(
             [
                 Problem(
@@ -74,19 +72,24 @@ def _describe(data: bytes) -> MaskSpec:
     return MaskSpec(1)
 
 
+def positive_pixels(packed: Packed) -> int:
+    """Pixels of the positive class in all masks together."""
+    return int(np.bitwise_count(packed).sum(dtype=np.int64))
+
+
 def compress(packed: Packed) -> bytes:
     """Packed masks for storing, labels and predictions alike: 800 masks of 128 x 128 take about 0.1 MB."""
-    return _HEADER.pack(*packed.shape) + zlib.compress(np.ascontiguousarray(packed).data, 6)
+    return zlib.compress(np.ascontiguousarray(packed).data, 6)
 
 
-def decompress(data: bytes) -> Packed:
-    """What `compress` gave, read-only. Raises ValueError for anything else."""
+def decompress(data: bytes, spec: MaskSpec) -> Packed:
+    """What `compress` made of masks of this kind, read-only. Raises ValueError for anything else."""
+    size = spec.patches * spec.row_bytes
     try:
-        masks, row = _HEADER.unpack_from(data)
-        content = inflater.decompressobj().decompress(data[_HEADER.size :], masks * row + 1)
-        return np.frombuffer(content, np.uint8).reshape(masks, row)
-    except (struct.error, inflater.error, ValueError) as error:
-        raise ValueError("These bytes are not stored masks.") from error
+        content = inflater.decompressobj().decompress(data, size + 1)
+        return np.frombuffer(content, np.uint8).reshape(spec.packed_shape)
+    except (inflater.error, ValueError) as error:
+        raise ValueError(f"These bytes are not the stored masks of {spec}.") from error
 
 
 def _frozen(packed: Packed) -> Packed:

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from evaluation.counts import sha256
-from evaluation.spec import MaskSpec
 from numpy import ndarray
 
 from evaluation import labels as label_files
+from evaluation.counts import sha256
+from evaluation.spec import MaskSpec
 from evaluation.tasks import ring
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, Standing, Submission, Team
 

@@ -11,8 +11,8 @@ from django.core.files import File
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.timesince import timeuntil
-from evaluation.problems import empty_file, too_large
 
+from evaluation.problems import empty_file, too_large
 from evaluation.tasks import ring
 from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
 
