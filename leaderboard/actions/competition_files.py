@@ -1,0 +1,281 @@
+"""A competition is a file: read it, check it whole, show what would change, change it.
+
+The format is documented in docs/competition-file.md; the presets lie in leaderboard/presets/.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+
+from evaluation import labels as label_files
+from evaluation.counts import sha256
+from evaluation.problems import InvalidArchive
+from evaluation.spec import MaskSpec
+from leaderboard.models import AuditEntry, Competition, Page, Phase, PublishedEntry, User
+
+from .judging import load_labels
+from .refusals import Refusal
+
+PRESETS = Path(__file__).resolve().parent.parent / "presets"
+
+COMPETITION_KEYS = (
+    "slug",
+    "name",
+    "summary",
+    "is_published",
+    "data_note",
+    "max_team_size",
+    "roster_locks_at",
+)
+PAGE_KEYS = ("slug", "title", "body")
+PHASE_KEYS = (
+    "slug", "name", "summary", "opens_at", "closes_at", "labels_public_since",
+    "quota_total", "quota_per_day", "quota_on_board", "allows_withdrawal",
+    "visible_metrics", "counts", "selected_limit", "hidden_until_close", "freezes_at", "ladder_step", "ladder_start",
+)  # fmt: skip
+PUBLISHED_KEYS = ("name", "method", "award", "precision", "recall", "f1", "source")
+LABEL_KEYS = ("path", "note")
+
+
+class CompetitionFileInvalid(Refusal):
+    """Everything that is wrong with a competition file, one line each."""
+
+    code = "competition_file_invalid"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems), problems=problems)
+        self.problems = problems
+
+
+@dataclass
+class Plan:
+    """What applying a file would change: ``lines`` for people; the rest is what ``apply`` works through."""
+
+    competition: Competition
+    lines: list[str] = field(default_factory=list)
+    saves: list[models.Model] = field(default_factory=list)
+    removals: list[models.Model] = field(default_factory=list)
+    organisers: list[User] = field(default_factory=list)
+    labels: list["NewLabels"] = field(default_factory=list)
+
+
+@dataclass
+class NewLabels:
+    phase: Phase
+    masks: Any
+    spec: MaskSpec
+    note: str
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The file as a dict. A bare name is a preset. Raises CompetitionFileInvalid when there is none or no TOML in it."""
+    if not path.exists() and path.suffix == "" and (PRESETS / f"{path}.toml").exists():
+        path = PRESETS / f"{path}.toml"
+    try:
+        with path.open("rb") as file:
+            return {**tomllib.load(file), "folder": path.parent}
+    except OSError as error:
+        presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
+        raise CompetitionFileInvalid(
+            [f"{path} cannot be read ({error.strerror}). Name a TOML file or a preset: {presets}."]
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise CompetitionFileInvalid([f"{path} is not valid TOML: {error}."]) from error
+
+
+def moved(document: dict[str, Any], by: timedelta) -> dict[str, Any]:
+    """The same document with every date moved, for demos and rehearsals."""
+
+    def move(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return value + by
+        if isinstance(value, dict):
+            return {key: move(inner) for key, inner in value.items()}
+        return [move(inner) for inner in value] if isinstance(value, list) else value
+
+    return move(document)
+
+
+def plan(document: dict[str, Any]) -> Plan:
+    """Check the whole document and compare it with the database. Raises CompetitionFileInvalid with every problem."""
+    checker = _Checker(document.get("folder", Path()))
+    checker.known_keys("the file", document, ("competition", "pages", "phases", "organisers", "folder"))
+    head = document.get("competition", {})
+    competition = Competition.objects.filter(slug=head.get("slug")).first() or Competition()
+    result = Plan(competition)
+    checker.fill(result, competition, "competition", head, COMPETITION_KEYS, exclude=())
+    result.organisers = checker.organisers(document.get("organisers", []))
+    _plan_pages(checker, result, document.get("pages", []))
+    _plan_phases(checker, result, document.get("phases", []))
+    if checker.problems:
+        raise CompetitionFileInvalid(checker.problems)
+    return result
+
+
+def apply(planned: Plan, user: User | None = None) -> Competition:
+    """Carry out a plan in one transaction, and log it."""
+    competition = planned.competition
+    with transaction.atomic():
+        for row in planned.removals:
+            row.delete()
+        for row in planned.saves:
+            row.save()
+        competition.organisers.add(*planned.organisers)
+        for new in planned.labels:
+            load_labels(user, new.phase, new.masks, new.spec, new.note)
+        AuditEntry.objects.append(
+            "competition file applied",
+            competition=competition,
+            actor=user,
+            subject=str(competition),
+            details={"changes": planned.lines},
+            public=True,
+        )
+    return competition
+
+
+def _plan_pages(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+    known = {page.slug: page for page in Page.objects.filter(competition=result.competition.pk)}
+    for position, table in enumerate(tables):
+        page = known.pop(table.get("slug", ""), None) or Page()
+        page.competition, page.position = result.competition, position
+        checker.fill(result, page, f"pages[{position + 1}]", table, PAGE_KEYS, exclude=("competition",))
+    for page in known.values():
+        result.lines.append(f"page {page.slug}: removed")
+        result.removals.append(page)
+
+
+def _plan_phases(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+    if not tables:
+        checker.problems.append("phases: a competition needs at least one [[phases]] table.")
+    known = {phase.slug: phase for phase in Phase.objects.filter(competition=result.competition.pk)}
+    for position, table in enumerate(tables):
+        where = f"phases[{position + 1}]"
+        phase = known.pop(table.get("slug", ""), None) or Phase()
+        phase.competition, phase.position = result.competition, position
+        own = {key: value for key, value in table.items() if key not in ("published", "labels")}
+        checker.fill(result, phase, where, own, PHASE_KEYS, exclude=("competition", "labels"))
+        _plan_published(checker, result, phase, where, table.get("published", []))
+        if "labels" in table:
+            checker.labels(result, phase, f"{where}.labels", table["labels"])
+    for phase in known.values():
+        if phase.submissions.exists():
+            checker.problems.append(
+                f"phases: {phase.slug} is not in the file but has submissions; it cannot be removed."
+            )
+        else:
+            result.lines.append(f"phase {phase.slug}: removed")
+            result.removals.append(phase)
+
+
+def _plan_published(
+    checker: "_Checker", result: Plan, phase: Phase, where: str, tables: list[dict[str, Any]]
+) -> None:
+    known = {entry.name: entry for entry in PublishedEntry.objects.filter(phase=phase.pk)}
+    for number, table in enumerate(tables, start=1):
+        entry = known.pop(table.get("name", ""), None) or PublishedEntry()
+        entry.phase = phase
+        checker.fill(result, entry, f"{where}.published[{number}]", table, PUBLISHED_KEYS, exclude=("phase",))
+    for entry in known.values():
+        result.lines.append(f"published entry {entry.name}: removed")
+        result.removals.append(entry)
+
+
+class _Checker:
+    """Collects every problem of a document, each named by its place in the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+
+    def known_keys(self, where: str, table: dict[str, Any], keys: Iterable[str]) -> None:
+        keys = tuple(keys)
+        for key in table:
+            if key not in keys:
+                close = difflib.get_close_matches(key, keys, 1)
+                hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(keys)}."
+                self.problems.append(f"{where}: {key} is not a key of this table. {hint}")
+
+    def fill(
+        self,
+        result: Plan,
+        row: models.Model,
+        where: str,
+        table: dict[str, Any],
+        keys: tuple[str, ...],
+        *,
+        exclude: tuple[str, ...],
+    ) -> None:
+        """Put a table's values into a row, check the row's fields, and note what would change."""
+        self.known_keys(where, table, keys)
+        is_new = row._state.adding
+        changes = []
+        for key in keys:
+            model_field = row._meta.get_field(key)
+            before = getattr(row, key)
+            value = self._value(where, model_field, table[key]) if key in table else model_field.get_default()
+            setattr(row, key, value)
+            if not is_new and value != before:
+                changes.append(f"{key}: {_short(before)} → {_short(value)}")
+        try:
+            row.clean_fields(exclude=exclude)
+            row.validate_constraints(exclude=exclude)
+        except ValidationError as error:
+            for key, messages in error.message_dict.items():
+                self.problems.append(f"{where}: {key}: {' '.join(messages)}")
+        name = f"{row._meta.verbose_name} {getattr(row, 'slug', None) or getattr(row, 'name', '')}"
+        if is_new:
+            result.lines.append(f"{name}: new")
+        elif changes:
+            result.lines.append(f"{name}: {'; '.join(changes)}")
+        result.saves.append(row)
+
+    def _value(self, where: str, model_field: Any, value: Any) -> Any:
+        if isinstance(value, datetime) and value.tzinfo is None:
+            self.problems.append(
+                f"{where}: {model_field.name}: write the time zone too, e.g. 2022-06-15T00:00:00Z."
+            )
+            return None
+        try:
+            return model_field.to_python(str(value) if isinstance(value, float) else value)
+        except ValidationError as error:
+            self.problems.append(f"{where}: {model_field.name}: {' '.join(error.messages)}")
+            return model_field.get_default()
+
+    def organisers(self, names: list[str]) -> list[User]:
+        found = {user.username: user for user in User.objects.filter(username__in=names)}
+        for name in names:
+            if name not in found:
+                self.problems.append(f"organisers: there is no user {name!r}. Create it first.")
+        return list(found.values())
+
+    def labels(self, result: Plan, phase: Phase, where: str, table: dict[str, Any]) -> None:
+        """Load the masks that the file names; noted only when they differ from those in force."""
+        self.known_keys(where, table, LABEL_KEYS)
+        path = self.folder / str(table.get("path", ""))
+        try:
+            masks, spec = label_files.load(path)
+        except InvalidArchive as error:
+            self.problems += [f"{where}: {path}: {problem}" for problem in error.problems]
+            return
+        except OSError as error:
+            self.problems.append(f"{where}: {path} cannot be read ({error.strerror}).")
+            return
+        digest = sha256(masks, spec)
+        if phase.labels is None or phase.labels.sha256 != digest:
+            result.lines.append(
+                f"phase {phase.slug}: labels of {spec.patches} patches, SHA-256 {digest[:12]}…"
+            )
+            result.labels.append(NewLabels(phase, masks, spec, str(table.get("note", ""))))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -1,0 +1,170 @@
+"""Prepare the demo: a database, synthetic data with hidden labels, a competition with teams and scores."""
+
+import json
+import logging
+import secrets
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.core.files.base import ContentFile, File
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from baseline import synth
+from evaluation import archive, labels, tasks
+from evaluation.counts import unpack
+from leaderboard.actions import competition_files, submissions, teams
+from leaderboard.models import ApiToken, Competition, Phase, User
+
+VALIDATION_OPENED = datetime(2022, 4, 1, tzinfo=UTC)
+OPEN_FOR = timedelta(days=40)
+DATA_NOTE = "Demo on synthetic data (SynthL4S): these scores cannot be compared with results on the original data set."
+# name, affiliation, country, then what is wrong with its masks: pixels shifted, patches missed, patches invented
+TEAMS = (
+    ("Terrace", "Demo University", "DE", ((3, 0.30, 0.20), (2, 0.22, 0.12), (1, 0.15, 0.08))),
+    ("Slope Watch", "Institute for Examples", "AT", ((3, 0.25, 0.25), (1, 0.20, 0.15))),
+    ("Regolith", "", "JP", ((2, 0.35, 0.10),)),
+    ("Scarp & Toe", "Sample Lab", "CN", ((4, 0.10, 0.30), (2, 0.12, 0.22))),
+)
+SAMPLES = {"sample-good.zip": (1, 0.10, 0.05), "sample-fair.zip": (2, 0.25, 0.15)}
+
+
+class Command(BaseCommand):
+    help = "Prepare the demo under DATA_DIR (kept when it is there already), and print where to go."
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--preset", default="demo", help="preset of the synthetic data (default: demo)")
+
+    def handle(self, *, preset: str, **_: Any) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        notes = Path(settings.DATA_DIR) / "demo.json"
+        if notes.exists():
+            demo = json.loads(notes.read_text())
+        else:
+            demo = self.build(Path(settings.DATA_DIR), preset)
+        demo["url"] = settings.SITE_URL
+        write_private(notes, json.dumps(demo, indent=2) + "\n")
+        self.tell(demo, notes)
+
+    def build(self, folder: Path, preset: str) -> dict[str, Any]:
+        """Everything that the demo holds; returns what demo.json says."""
+        logging.disable(logging.INFO)
+        self.stdout.write("Making synthetic patches (once, about a minute) ...")
+        hidden = make_data(folder, preset)
+        self.stdout.write("Setting up the competition, its teams and their first submissions ...")
+        organiser, organiser_password = make_user(
+            "organiser", "Demo Organiser", "AT", is_staff=True, is_superuser=True
+        )
+        competition = make_competition(hidden, organiser)
+        validation = competition.phases.get(slug="validation")
+        truth = unpack(*labels.load(hidden / "ValidData" / "mask"))
+        for number, (name, affiliation, country, qualities) in enumerate(TEAMS):
+            member, _ = make_user(f"demo{number}", name, country)
+            teams.create_team(member, competition, name, affiliation)
+            for attempt, quality in enumerate(qualities, start=1):
+                masks = imperfect(truth, *quality, seed=100 * number + attempt)
+                submit(member, validation, masks, f"Example method, try {attempt}")
+        user, password = make_user("team", "Demo Team", "FR")
+        teams.create_team(user, competition, "Demo Team", "")
+        while tasks.work() != "nothing waits":
+            pass
+        samples = folder / "samples"
+        samples.mkdir(exist_ok=True)
+        for number, (name, quality) in enumerate(SAMPLES.items()):
+            archive.write(samples / name, imperfect(truth, *quality, seed=number))
+        _, token = ApiToken.objects.create(user=user, name="demo")
+        return {
+            "url": settings.SITE_URL,
+            "organiser": {"username": organiser.username, "password": organiser_password},
+            "team": {"username": user.username, "password": password},
+            "token": token,
+            "phase": validation.pk,
+            "archives": [str(samples / name) for name in SAMPLES],
+            "images": str(folder / "public"),
+        }
+
+    def tell(self, demo: dict[str, Any], notes: Path) -> None:
+        lines = [
+            "",
+            f"  The leaderboard          {demo['url']}/",
+            f"  Log in as a team         {demo['team']['username']}  {demo['team']['password']}",
+            f"  Log in as an organiser   {demo['organiser']['username']}  {demo['organiser']['password']}"
+            f"   ({demo['url']}/admin/)",
+            f"  API token of the team    {demo['token']}",
+            f"  An archive to upload     {demo['archives'][0]}",
+            f"  Images to predict from   {demo['images']}",
+            f"  All of this is in        {notes}",
+            "",
+        ]
+        self.stdout.write("\n".join(lines))
+
+
+def make_data(folder: Path, preset: str) -> Path:
+    """Public images and hidden masks; returns the private folder of the masks. The seed is drawn here and forgotten."""
+    hidden = folder / "hidden"
+    if not (hidden / "complete").exists():
+        seed = secrets.randbits(62)
+        hidden.mkdir(mode=0o700, parents=True, exist_ok=True)
+        synth.generate(folder / "public", preset, seed, mask_root=hidden)
+        (hidden / "synthl4s.json").unlink(missing_ok=True)
+        (hidden / "complete").touch()
+    return hidden
+
+
+def make_competition(hidden: Path, organiser: User) -> Competition:
+    """The preset of 2022 with its calendar moved so that the validation phase is open."""
+    document = competition_files.read_file(Path("l4s-2022"))
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    document = competition_files.moved(document, today - OPEN_FOR - VALIDATION_OPENED)
+    document["competition"]["data_note"] = DATA_NOTE
+    document["organisers"] = [organiser.username]
+    folders = {"validation": "ValidData", "test": "TestData", "future-development": "TestData"}
+    for phase in document["phases"]:
+        phase["labels"] = {"path": str(hidden / folders[phase["slug"]] / "mask"), "note": "synthetic"}
+    return competition_files.apply(competition_files.plan(document))
+
+
+def make_user(username: str, name: str, country: str, **rights: bool) -> tuple[User, str]:
+    password = secrets.token_urlsafe(9)
+    user = User(
+        username=username, first_name=name, country=country, email=f"{username}@demo.invalid", **rights
+    )
+    user.set_password(password)
+    user.save()
+    return user, password
+
+
+def imperfect(truth: np.ndarray, shift: int, missed: float, invented: float, *, seed: int) -> np.ndarray:
+    """Masks as a mediocre model might make them: moved by some pixels, some patches missed, some invented.
+
+    ``truth`` and result: (patches, height, width) of 0 and 1.
+    """
+    random = np.random.default_rng(seed)
+    masks = np.roll(truth, (shift, -shift), axis=(1, 2))
+    patches = len(masks)
+    masks[random.random(patches) < missed] = 0
+    others = np.roll(truth, 7, axis=0)
+    fooled = random.random(patches) < invented
+    masks[fooled] |= others[fooled]
+    return masks
+
+
+def submit(user: User, phase: Phase, masks: np.ndarray, method: str) -> None:
+    content = BytesIO()
+    archive.write(content, masks)
+    file: File = ContentFile(content.getvalue(), name="masks.zip")
+    submissions.submit(
+        user, phase, file, method=method, description="Made by the demo from the labels, with errors."
+    )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Only the owner may read it: there are passwords in it."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text)
