@@ -5,10 +5,19 @@ from typing import Any
 import structlog
 
 
+def without_personal_data(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Drop what says who the visitor is: the browser, and what follows the ? of an address."""
+    event.pop("user_agent", None)
+    if isinstance(event.get("request"), str):
+        event["request"] = event["request"].partition("?")[0]
+    return event
+
+
 def configure(json_lines: bool, level: str) -> dict[str, Any]:
     """Set structlog up and return Django's LOGGING, so that both kinds of logger write the same lines to stderr."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        without_personal_data,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -7,25 +7,39 @@ import sys
 import threading
 import time
 
+SUPERVISOR_VARIABLE = "SUPERVISOR_PID"  # set by leaderboard.supervisor for the programs it starts
 PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent(number: int = signal.SIGKILL, poll_seconds: float = 1.0) -> None:
-    """Have this process receive the signal `number` when its parent ends, however that happened.
+def end_with_supervisor() -> None:
+    """Where a supervisor started this process: have it killed when the supervisor ends. Elsewhere nothing.
 
-    Linux does it in the kernel. Elsewhere a thread looks at the parent's id. A parent that ended before this call is
-    noticed as well.
+    On Linux the kernel does it at once. It watches the thread that made this process: the supervisor has but one.
     """
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), number)
+    variable = os.environ.get(SUPERVISOR_VARIABLE)
+    if not variable:
         return
-    threading.Thread(target=_watch, args=(parent, number, poll_seconds), daemon=True).start()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        _end_without(int(variable))
+    else:
+        end_with_parent(int(variable))
 
 
-def _watch(parent: int, number: int, poll_seconds: float) -> None:
-    while os.getppid() == parent:
+def end_with_parent(parent: int, poll_seconds: float = 0.5) -> None:
+    """Have this process killed when its parent, the process `parent`, ends: a thread looks every `poll_seconds`.
+
+    For children of a process with threads, where the kernel's way would kill them when one of its threads ends.
+    """
+    threading.Thread(target=_poll, args=(parent, poll_seconds), daemon=True).start()
+
+
+def _poll(parent: int, poll_seconds: float) -> None:
+    while True:
+        _end_without(parent)
         time.sleep(poll_seconds)
-    os.kill(os.getpid(), number)
+
+
+def _end_without(parent: int) -> None:
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

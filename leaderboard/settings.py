@@ -1,6 +1,6 @@
 """The settings, all from environment variables; `.env.example` lists them. Without any it is the one-command demo.
 
-Production begins where SITE_URL is https:// or DATABASE_URL is set: then SECRET_KEY is required, and with https the
+Production begins where SITE_URL is https:// or the database is PostgreSQL: then SECRET_KEY is required, and with https the
 cookies are secure and HSTS is sent.
 """
 
@@ -25,22 +25,29 @@ SITE_URL = env.url("SITE_URL", ("http", "https"), f"http://127.0.0.1:{PORT}").rs
 SITE_NAME = env.text("SITE_NAME", "Landslide4Sense leaderboard")
 DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 DATABASE_URL = env.url(
-    "DATABASE_URL", ("postgres", "postgresql"), example="postgres://user:password@host:5432/name"
+    "DATABASE_URL",
+    ("postgres", "postgresql", "sqlite"),
+    default=f"sqlite://{DATA_DIR / 'db.sqlite3'}",
+    example=env.DATABASE_EXAMPLE,
 )
 REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), example="redis://host:6379/0")
+WEB_THREADS = env.number("WEB_THREADS", 8, least=1, most=256)
 TRUSTED_PROXIES = env.number(
     "TRUSTED_PROXIES", 0, most=10
-)  # proxies in front that set X-Forwarded-For and -Proto
+)  # those in front that set X-Forwarded-For and -Proto
 ENCRYPTED = SITE_URL.startswith("https://")
 
-if REDIS_URL and not DATABASE_URL:
+POSTGRESQL = DATABASE_URL.startswith("postgres")
+PRODUCTION = ENCRYPTED or POSTGRESQL
+
+if REDIS_URL and not POSTGRESQL:
     raise env.refuse(
         "REDIS_URL",
-        "is set while DATABASE_URL is empty: Redis is for several processes on several hosts, SQLite for one host",
+        "is set while the database is SQLite: Redis is for processes on several hosts, SQLite for one host",
         "Set DATABASE_URL to a PostgreSQL database, or leave both empty.",
     )
 
-SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key", required=ENCRYPTED or bool(DATABASE_URL))
+SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key", required=PRODUCTION)
 _site_host = urlsplit(SITE_URL).hostname or ""
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [_site_host, "localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [SITE_URL])
@@ -105,25 +112,8 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# Database and cache. The SQLite options are measured: IMMEDIATE and 20 s are what lets 32 writers go on without one
-# "database is locked"; with them ATOMIC_REQUESTS must stay off, since a page would wait for a writer.
-if DATABASE_URL:
-    DATABASES: dict[str, dict[str, Any]] = {"default": env.postgresql("DATABASE_URL", DATABASE_URL)}
-else:
-    DATABASES = {
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": DATA_DIR / "db.sqlite3",
-            "CONN_MAX_AGE": None,
-            "OPTIONS": {
-                "timeout": 20,
-                "transaction_mode": "IMMEDIATE",
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536;"
-                "PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864",
-            },
-            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
-        }
-    }
+# Database and cache. ATOMIC_REQUESTS must stay off: with SQLite every page would wait for a writer.
+DATABASES = {"default": env.database("DATABASE_URL", DATABASE_URL)}
 CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
     CACHES["default"] = {
@@ -302,7 +292,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 50
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: a sweep too many or too late does no harm
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "evaluation.tasks.sweep",
@@ -323,7 +313,7 @@ if REDIS_URL:
         "global_keyprefix": "celery:",
     }
 else:
-    CELERY_BROKER_URL = "filesystem://"
+    CELERY_BROKER_URL = "filesystem://localhost//"
     _messages = DATA_DIR / "broker" / "messages"
     _messages.mkdir(mode=0o700, parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -337,6 +327,7 @@ else:
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
     raise env.refuse("LOG_LEVEL", f"is {LOG_LEVEL!r}", "Write DEBUG, INFO, WARNING or ERROR.")
-LOGGING = logs.configure(json_lines=env.flag("LOG_JSON", ENCRYPTED or bool(DATABASE_URL)), level=LOG_LEVEL)
+LOGGING = logs.configure(json_lines=env.flag("LOG_JSON", PRODUCTION), level=LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # empty: /metrics answers on the loopback interface only

@@ -1,0 +1,124 @@
+"""`manage.py serve`: web server, Celery worker and beat under one command, for one host."""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any, TextIO
+
+import waitress
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from leaderboard import processes
+from leaderboard.supervisor import Program, Supervisor
+from leaderboard.wsgi import application
+
+CELERY = [sys.executable, "-m", "celery", "--quiet", "--app", "leaderboard"]
+WORKER = [
+    *CELERY,
+    "worker",
+    "--pool",
+    "prefork",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+]
+
+
+class Command(BaseCommand):
+    """Run the whole server. Ctrl-C stops all of it; killed with -9 it takes its children along."""
+
+    help = "Run web server, worker and beat together, and start again what dies. Ctrl-C stops all of them."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--web-on", type=int, metavar="FD", help="internal: only serve pages, on this open socket"
+        )
+        parser.add_argument(
+            "--grace", type=float, default=20, help="seconds for running work at the end (20)"
+        )
+
+    def handle(self, *args: Any, web_on: int | None, grace: float, **options: Any) -> None:
+        if web_on is not None:
+            return serve_pages(web_on)
+        self.check()
+        self._refuse_an_old_database()
+        with self._locked_data_folder(), self._listening_socket() as listener:
+            os.environ["TMPDIR"] = str(
+                settings.FILE_UPLOAD_TEMP_DIR
+            )  # bodies are spooled beside where they go to
+            web = [
+                sys.executable,
+                str(settings.BASE_DIR / "manage.py"),
+                "serve",
+                "--web-on",
+                str(listener.fileno()),
+            ]
+            programs = [
+                Program("web", web, pass_fds=[listener.fileno()]),
+                Program("worker", WORKER),
+                Program("beat", [*CELERY, "beat"]),
+            ]
+            self.stdout.write(f"The leaderboard is at {settings.SITE_URL}/ (Ctrl-C stops it).")
+            self.stdout.flush()
+            Supervisor(programs, grace).run()
+
+    def _refuse_an_old_database(self) -> None:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        connection.close()
+        if missing:
+            raise CommandError(
+                f"The database lacks {len(missing)} migrations. First run: python manage.py migrate"
+            )
+
+    def _locked_data_folder(self) -> TextIO:
+        path = Path(settings.DATA_DIR) / "serve.lock"
+        lock = path.open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(
+                f"Another server already runs on the data folder {settings.DATA_DIR}. "
+                "Stop it, or name another folder: DATA_DIR=/path/to/folder"
+            ) from None
+        return lock
+
+    def _listening_socket(self) -> socket.socket:
+        """The socket of the pages: held here, so that visitors wait while the web process starts, not fail."""
+        family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.HOST, settings.PORT))
+        except OSError as error:
+            raise CommandError(
+                f"Cannot listen on {settings.HOST} port {settings.PORT}: {error.strerror}. "
+                f"Stop the program that uses the port, or choose another one: PORT={settings.PORT + 1}"
+            ) from None
+        listener.listen(1024)
+        return listener
+
+
+def serve_pages(descriptor: int) -> None:
+    """Answer requests on the listening socket `descriptor` until SIGTERM."""
+    processes.end_with_supervisor()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    server = waitress.create_server(
+        application,
+        sockets=[socket.socket(fileno=descriptor)],
+        threads=settings.WEB_THREADS,
+        connection_limit=1000,
+        # Twice the limit, so that a file a little too large is refused by a page with a sentence, not by the server.
+        max_request_body_size=2 * settings.MAX_UPLOAD_BYTES,
+        clear_untrusted_proxy_headers=not settings.TRUSTED_PROXIES,
+        ident="",
+    )
+    server.run()

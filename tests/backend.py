@@ -1,0 +1,75 @@
+"""The back end of a test run: `--backend=sqlite` (the demo's) or `--backend=postgres` (PostgreSQL with Redis).
+
+Loaded before Django reads its settings (`-p tests.backend` in pyproject.toml). Each xdist worker has a data folder,
+a database and a Redis database of its own.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import services
+
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "django_db_setup"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        choices=["sqlite", "postgres"],
+        default="sqlite",
+        help="sqlite: what `make demo` runs on, and all tests; postgres: the tests that use a database, with Redis",
+    )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    stack = ExitStack()
+    early_config.add_cleanup(stack.close)
+    folder = Path(tempfile.mkdtemp(prefix="leaderboard-tests-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    for name in ("SITE_URL", "EMAIL_URL", "S3_BUCKET", "DATABASE_URL", "REDIS_URL", "DEBUG"):
+        os.environ.pop(name, None)
+    os.environ.update(DATA_DIR=str(folder), SECRET_KEY="only for tests " * 5, LOG_JSON="no")
+    if early_config.known_args_namespace.backend == "postgres":
+        _use_postgresql_and_redis(stack)
+    return (yield)
+
+
+def _use_postgresql_and_redis(stack: ExitStack) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    try:
+        # What the controller starts here its xdist workers find in the environment.
+        for name, service in (
+            ("TEST_DATABASE_URL", services.postgresql),
+            ("TEST_REDIS_URL", services.redis_server),
+        ):
+            if not os.environ.get(name):
+                os.environ[name] = stack.enter_context(service())
+    except services.MissingService as problem:
+        pytest.exit(str(problem), returncode=3)
+    database = os.environ["TEST_DATABASE_URL"]
+    number = int(re.sub(r"\D", "", worker) or -1) + 1
+    os.environ["DATABASE_URL"] = re.sub(r"(/[^/?]+)(\?|$)", rf"\g<1>_{worker or 'all'}\2", database, count=1)
+    os.environ["REDIS_URL"] = f"{os.environ['TEST_REDIS_URL'].rstrip('/')}/{number}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what uses a database; the rest has run on SQLite and would say the same."""
+    if config.getoption("backend") != "postgres":
+        return
+    chosen = [item for item in items if _uses_database(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not _uses_database(item)])
+    items[:] = chosen
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(DATABASE_FIXTURES & fixtures) or item.get_closest_marker("django_db") is not None

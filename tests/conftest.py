@@ -1,0 +1,141 @@
+"""Fixtures for every room: the data folder, a worker process, a browser."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher"
+    ]  # a real one takes 0.4 s a log-in
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix() -> None:
+    """Each xdist worker has a database of its own already (tests.backend)."""
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache() -> Iterator[None]:
+    """No rate limit is inherited from another test."""
+    yield
+    cache.clear()
+
+
+def process_environment(**more: str) -> dict[str, str]:
+    """The environment for a process of the server that works on the database and the files of the running test."""
+    database = connection.settings_dict
+    if connection.vendor == "postgresql":
+        password = f":{quote(database['PASSWORD'])}" if database["PASSWORD"] else ""
+        user = f"{quote(database['USER'])}{password}@" if database["USER"] else ""
+        port = f":{database['PORT']}" if database["PORT"] else ""
+        url = f"postgres://{user}{database['HOST']}{port}/{database['NAME']}"
+    else:
+        url = f"sqlite://{database['NAME']}"
+    return {**os.environ, "DATABASE_URL": url, "PYTHONUNBUFFERED": "1", **more}
+
+
+def start_worker(log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Start a real Celery worker on the test's database; returns when it listens."""
+    command = [sys.executable, "-m", "celery", "-q", "-A", "leaderboard", "worker", "-c", "1"]
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [*command, "--without-gossip", "--without-mingle", "--without-heartbeat"],
+            cwd=ROOT,
+            env=process_environment(SUPERVISOR_PID=str(os.getpid()), **environment),
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    end = time.monotonic() + 30
+    while b"ready." not in log.read_bytes():
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"The worker did not start:\n{log.read_text(errors='replace')[-3000:]}")
+        time.sleep(0.05)
+    return process
+
+
+def stop_worker(process: subprocess.Popen[bytes]) -> None:
+    """End a worker and its pool at once."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def worker(
+    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker process on the test's database. The test itself must commit: use `transactional_db`."""
+    process = start_worker(tmp_path_factory.mktemp("worker") / "log")
+    yield process
+    stop_worker(process)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the browser; without one the test is skipped, and the summary says why."""
+    for name in BROWSERS:
+        if found := shutil.which(name):
+            return found
+    bundle = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+    if bundle.exists():
+        return str(bundle)
+    pytest.skip(
+        f"NO BROWSER: none of {', '.join(BROWSERS)} is on the PATH, so no page was looked at in a browser"
+    )
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str):
+    from playwright.sync_api import sync_playwright
+
+    # Playwright runs an event loop in this thread; Django would then refuse the tests' own queries.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=BROWSER_OPTIONS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, live_server):
+    """A browser page whose relative addresses are the live server's. Errors in its scripts fail the test."""
+    context = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(15_000)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on(
+        "console", lambda line: errors.append(line.text) if "Content Security Policy" in line.text else None
+    )
+    yield opened
+    context.close()
+    assert not errors, f"errors in the page: {errors}"
