@@ -1,6 +1,7 @@
 """Environment variables read with a type: what cannot be parsed is refused by name, with the mend."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -168,9 +169,8 @@ def secret(name: str, keep_in: Path, required: bool, least: int = 50) -> str:
 
 def _kept_secret(path: Path) -> str:
     # Imported by settings: no Django helper that itself needs settings may be used here.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # readable by its owner only
         with os.fdopen(descriptor, "w") as file:
             file.write(os.urandom(40).hex())
         try:
@@ -178,5 +178,5 @@ def _kept_secret(path: Path) -> str:
         except FileExistsError:
             pass
         finally:
-            draft.unlink()
+            os.unlink(draft)
     return path.read_text().strip()

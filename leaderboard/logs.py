@@ -4,6 +4,9 @@ from typing import Any
 
 import structlog
 
+# A traceback with the values of its variables would write tokens and hidden metrics into the log.
+WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def without_personal_data(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
     """Drop what says who the visitor is: the browser, and what follows the ? of an address."""
@@ -33,9 +36,9 @@ def configure(json_lines: bool, level: str) -> dict[str, Any]:
         cache_logger_on_first_use=True,
     )
     ending: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(WITHOUT_LOCALS), structlog.processors.JSONRenderer()]
         if json_lines
-        else [structlog.dev.ConsoleRenderer(colors=False)]
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     )
     return {
         "version": 1,

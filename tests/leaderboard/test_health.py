@@ -1,5 +1,5 @@
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from tests import services
 
@@ -16,7 +16,7 @@ def test_ready(client):
 
 def test_not_ready_without_a_database(client, monkeypatch):
     def refuse():
-        raise connection.Database.OperationalError("the server has gone")
+        raise OperationalError("the server has gone")
 
     monkeypatch.setattr(connection, "cursor", refuse)
     answer = client.get("/readyz")
@@ -24,8 +24,7 @@ def test_not_ready_without_a_database(client, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_ready_while_redis_is_down_and_says_so(client, settings, monkeypatch):
-    gone = f"redis://127.0.0.1:{services.free_port()}/0"
-    monkeypatch.setattr(settings, "REDIS_URL", gone)
+def test_ready_while_redis_is_down_and_says_so(client, settings):
+    settings.REDIS_URL = f"redis://127.0.0.1:{services.free_port()}/0"
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["broker"]) == (200, "unreachable")

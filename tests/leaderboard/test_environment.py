@@ -1,0 +1,99 @@
+"""What cannot be parsed is refused by name, with the mend."""
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from leaderboard import environment as env
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "sentence"),
+    [
+        (lambda: env.number("X", 5), "five", "is 'five', not a whole number"),
+        (lambda: env.number("X", 5), "٣", "not a whole number"),
+        (lambda: env.number("X", 5, least=1, most=9), "10", "Write a number from 1 to 9"),
+        (lambda: env.number("X", 5), "-1", "Write a number from 0"),
+        (lambda: env.flag("X"), "maybe", "neither yes nor no"),
+        (lambda: env.seconds("X", 5), "soon", "not a number of seconds"),
+        (lambda: env.seconds("X", 5), "nan", "at least"),
+        (lambda: env.seconds("X", 5), "inf", "at least"),
+        (lambda: env.seconds("X", 5), "0", "at least"),
+        (lambda: env.url("X", ("redis",)), "localhost:6379", "does not begin with redis://"),
+        (lambda: env.url("X", ("redis",)), "redis://host:port", "is not a URL"),
+        (lambda: env.database("X", "postgres://host"), "", "names no database"),
+        (lambda: env.database("X", "sqlite://relative.db"), "", "absolute path"),
+        (lambda: env.smtp("X", "smtp:///"), "", "names no mail server"),
+        (lambda: env.folder("X", Path("/")), "/dev/null/below", "cannot be made"),
+        (lambda: env.secret("X", Path("/nowhere"), required=False), "short", "too few to be secret"),
+        (lambda: env.secret("X", Path("/nowhere"), required=True), "", "runs in production"),
+    ],
+)
+def test_refused(monkeypatch, read, value, sentence):
+    monkeypatch.setenv("X", value)
+    with pytest.raises(ImproperlyConfigured, match="Environment variable X ") as refusal:
+        read()
+    assert sentence in str(refusal.value)
+    assert str(refusal.value).endswith(".") or "token_urlsafe" in str(refusal.value)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
+    monkeypatch.setenv("X", "  ")
+    assert env.text("X", "default") == "default"
+    assert env.number("X", 7) == 7
+    assert env.flag("X", True) is True
+    assert env.words("X", ["a"]) == ["a"]
+
+
+def test_words_and_flags(monkeypatch):
+    monkeypatch.setenv("X", " a.org, ,b.org ")
+    assert env.words("X") == ["a.org", "b.org"]
+    for value, meaning in {
+        "Yes": True,
+        "1": True,
+        "on": True,
+        "no": False,
+        "0": False,
+        "FALSE": False,
+    }.items():
+        monkeypatch.setenv("X", value)
+        assert env.flag("X") is meaning
+
+
+def test_postgresql_url_is_decoded():
+    found = env.database("X", "postgres://a%40b:p%2Fw@db.example.org:6543/name?sslmode=require")
+    assert (found["USER"], found["PASSWORD"], found["HOST"]) == ("a@b", "p/w", "db.example.org")
+    assert (found["PORT"], found["NAME"], found["OPTIONS"]) == ("6543", "name", {"sslmode": "require"})
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "tls", "ssl"),
+    [
+        ("smtp://u:p@mail.example.org", 587, True, False),
+        ("smtps://u:p@mail.example.org", 465, False, True),
+        ("smtp://mail.example.org:25?tls=no", 25, False, False),
+    ],
+)
+def test_mail_url(url, port, tls, ssl):
+    found = env.smtp("X", url)
+    assert (found["EMAIL_PORT"], found["EMAIL_USE_TLS"], found["EMAIL_USE_SSL"]) == (port, tls, ssl)
+
+
+def test_secret_is_kept_private_and_the_same_for_all(monkeypatch, tmp_path):
+    monkeypatch.delenv("X", raising=False)
+    path, found = tmp_path / "secret_key", []
+    readers = [
+        threading.Thread(target=lambda: found.append(env.secret("X", path, required=False))) for _ in range(8)
+    ]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert len(found[0]) >= 50
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,147 @@
+"""`manage.py serve` as a whole: it comes up, starts again what dies, refuses clearly, and leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.services import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = pytest.mark.worker
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory) -> Path:
+    """A data folder with an empty, migrated SQLite database."""
+    folder = tmp_path_factory.mktemp("migrated")
+    done = manage("migrate", "-v0", DATA_DIR=str(folder))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def data(migrated, tmp_path) -> Path:
+    return Path(shutil.copytree(migrated, tmp_path / "data"))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """As a newcomer has it: no setting but `more`."""
+    own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**own, "EVALUATION_SWEEP_SECONDS": "1", "WORKER_CONCURRENCY": "2", **more}
+
+
+def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=60
+    )
+
+
+class Server:
+    """A running `manage.py serve`."""
+
+    def __init__(self, data: Path, grace: str = "8") -> None:
+        self.port, self.log = free_port(), data / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "--grace", grace],
+                cwd=ROOT,
+                env=environment(DATA_DIR=str(data), PORT=str(self.port)),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.until(lambda: "ready." in self.text(), "the worker listens")
+        assert httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=30).status_code == 200
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def until(self, true, what: str, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self.text()}"
+            time.sleep(0.05)
+
+    def everyone(self) -> list[psutil.Process]:
+        """The supervisor, its children and their children."""
+        supervisor = psutil.Process(self.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def child(self, word: str) -> psutil.Process:
+        return next(p for p in psutil.Process(self.process.pid).children() if word in p.cmdline())
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def server(data):
+    running = Server(data)
+    yield running
+    running.end()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def test_killed_with_9_it_leaves_no_process(server):
+    everyone = server.everyone()
+    assert len(everyone) >= 6, "supervisor, web, worker, its two pool processes, beat"
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait(10)
+    server.until(lambda: gone(everyone), "all processes end", seconds=10)
+    with socket.socket() as listener:  # the port is free again at once
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", server.port))
+
+
+def test_ctrl_c_stops_everything(server):
+    everyone = server.everyone()
+    os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
+    assert server.process.wait(20) == 0, server.text()
+    assert gone(everyone)
+    assert "stopped" in server.text()
+
+
+def test_a_dead_child_is_started_again(server):
+    worker, web = server.child("worker"), server.child("--web-on")
+    pool = worker.children()
+    worker.kill()
+    web.kill()
+    server.until(lambda: gone([worker, web, *pool]), "worker, its pool and web end")
+    # The socket outlives the web process: a visitor waits for the new one, and is not refused.
+    assert httpx.get(f"http://127.0.0.1:{server.port}/healthz", timeout=30).status_code == 200
+    server.until(lambda: server.text().count("ready.") == 2, "a new worker listens")
+
+
+def test_refusals(data, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        busy = manage("serve", DATA_DIR=str(data), PORT=str(port))
+    assert busy.returncode != 0
+    assert f"Cannot listen on 127.0.0.1 port {port}" in busy.stderr
+    assert f"PORT={port + 1}" in busy.stderr
+    empty = manage("serve", DATA_DIR=str(tmp_path / "empty"), PORT=str(free_port()))
+    assert empty.returncode != 0
+    assert "python manage.py migrate" in empty.stderr
+
+
+def test_one_server_on_a_data_folder(server, data):
+    second = manage("serve", DATA_DIR=str(data), PORT=str(free_port()))
+    assert second.returncode != 0
+    assert "Another server already runs on the data folder" in second.stderr
