@@ -5,7 +5,9 @@ geology, sun and radiometry (sites.py). A site is drawn in square *tiles* of con
 cut into the patches of 128 × 128 pixels that the competition uses.
 """
 
+from baseline.data import SPLITS
+
 from .generate import PRESETS, generate
-from .sites import SPLITS, VERSION
+from .sites import VERSION
 
 __all__ = ["PRESETS", "SPLITS", "VERSION", "generate"]

@@ -9,11 +9,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from baseline.data import FOLDERS, SPLITS
+
 from .files import write_image, write_mask
-from .sites import SITES, SPLITS, VERSION
+from .sites import SITES, VERSION
 from .tiles import CELLS, cell, make_tile, stream
 
-FOLDERS = {"train": "TrainData", "validation": "ValidData", "test": "TestData"}
 PRESETS = {
     "tiny": {"train": 24, "validation": 8, "test": 12},
     "small": {"train": 512, "validation": 64, "test": 128},

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 VERSION = 0  # not frozen yet
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from baseline.data import SPLITS
+
 from .landcover import make_cover, paint
 from .noise import TILE
 from .radiometry import make_image
 from .scars import make_scars
-from .sites import SITES, SPLITS, VERSION, calibration
+from .sites import SITES, VERSION, calibration
 from .terrain import make_terrain
 
 PATCH = 128

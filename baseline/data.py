@@ -1,0 +1,345 @@
+"""Read a data set of 14-band patches into memory; statistics per band of any domain. numpy and h5py, no torch.
+
+Two folder layouts are understood, the organisers' and that of the public mirror:
+
+    TrainData/img/image_N.h5     TrainData/mask/mask_N.h5         (ValidData, TestData)
+    images/train/image_N.h5      annotations/train/mask_N.h5      (validation, test)
+
+An image is the HDF5 dataset `img`, float64 or float32, (128, 128, 14); a mask the dataset `mask`, (128, 128), 0 and 1.
+In memory an image is channel first, (14, 128, 128).
+"""
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+FOLDERS = {"train": "TrainData", "validation": "ValidData", "test": "TestData"}
+BANDS = (*(f"B{n}" for n in range(1, 13)), "slope", "DEM")
+SIZE = 128
+
+Progress = Callable[[int, int], None]
+
+
+class DataError(ValueError):
+    """Something is wrong with the files of a data set; the message names the file and the mend."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The files of one split, in order of number."""
+
+    name: str
+    numbers: tuple[int, ...]
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...] | None
+    sites: tuple[str, ...] | None  # of each patch, where a sites.csv tells
+
+    def files(self) -> tuple[Path, ...]:
+        return self.images + (self.masks or ())
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each band, float64 (14,), as stored in the files."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+# The organisers' constants. They do not describe the values in the released files (whose means are about 1).
+OFFICIAL = Statistics(
+    np.array(
+        [
+            -0.4914,
+            -0.3074,
+            -0.1277,
+            -0.0625,
+            0.0439,
+            0.0803,
+            0.0644,
+            0.0802,
+            0.3000,
+            0.4082,
+            0.0823,
+            0.0516,
+            0.3338,
+            0.7819,
+        ]
+    ),
+    np.array(
+        [
+            0.9325,
+            0.8775,
+            0.8860,
+            0.8869,
+            0.8857,
+            0.8418,
+            0.8354,
+            0.8491,
+            0.9061,
+            1.6072,
+            0.8848,
+            0.9232,
+            0.9018,
+            1.2913,
+        ]
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums per patch and band, float64 (patches, 14): statistics of any set of patches without their pixels."""
+
+    total: np.ndarray
+    squares: np.ndarray
+
+    def statistics(self, patches: np.ndarray | slice = slice(None)) -> Statistics:
+        """Of the patches at these indices (or where this mask is true); all by default."""
+        total, squares = self.total[patches], self.squares[patches]
+        if not len(total):
+            raise DataError("no patches to take statistics of")
+        pixels = len(total) * SIZE * SIZE
+        mean = total.sum(0) / pixels
+        return Statistics(mean, np.sqrt(np.maximum(squares.sum(0) / pixels - mean**2, 0)))
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A split in memory."""
+
+    split: Split
+    images: np.ndarray  # float32 or float16 (patches, 14, 128, 128)
+    masks: np.ndarray | None  # uint8 (patches, 128, 128)
+    moments: Moments
+    sha256: str  # of all files' names and bytes
+
+    def site_statistics(self) -> dict[str, Statistics]:
+        """Per site; DataError where the sites are not known."""
+        if self.split.sites is None:
+            raise DataError(
+                f"the sites of the {self.split.name} patches are not known: there is no sites.csv"
+            )
+        sites = np.array(self.split.sites)
+        return {site: self.moments.statistics(sites == site) for site in sorted(set(self.split.sites))}
+
+
+def find_split(
+    root: Path | str, name: str, masks: bool | None = None, mask_root: Path | str | None = None
+) -> Split:
+    """List a split's files. `masks`: True = required, False = not wanted, None = if they are there.
+
+    `mask_root`: where masks (and sites.csv) are kept if not beside the images.
+    """
+    root = Path(root)
+    if name not in SPLITS:
+        raise DataError(f"unknown split {name!r}; choose from {', '.join(SPLITS)}")
+    label_root = Path(mask_root) if mask_root is not None else root
+    layouts = (
+        (root / FOLDERS[name] / "img", label_root / FOLDERS[name] / "mask"),
+        (root / "images" / name, label_root / "annotations" / name),
+    )
+    found = [
+        (images, mask_folder) for folder, mask_folder in layouts if (images := numbered(folder, "image"))
+    ]
+    if not found:
+        raise DataError(
+            f"no {name} images under {root}: expected {FOLDERS[name]}/img/image_N.h5 or images/{name}/image_N.h5"
+        )
+    images, mask_folder = found[0]
+    numbers = tuple(images)
+    mask_files = _masks_of(numbers, mask_folder, masks)
+    sites = _sites_of(numbers, mask_folder.parent / "sites.csv")
+    return Split(name, numbers, tuple(images.values()), mask_files, sites)
+
+
+def numbered(folder: Path, stem: str) -> dict[int, Path]:
+    """Files stem_N.h5 of a folder by number, in numeric order; empty where there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    found = {}
+    for path in folder.iterdir():
+        match = re.fullmatch(rf"{stem}_(\d+)\.h5", path.name)
+        if match:
+            found[int(match[1])] = path
+    return dict(sorted(found.items()))
+
+
+def _masks_of(numbers: tuple[int, ...], folder: Path, wanted: bool | None) -> tuple[Path, ...] | None:
+    found = numbered(folder, "mask") if wanted is not False else {}
+    if not found:
+        if wanted:
+            raise DataError(f"no masks in {folder}: they are needed here")
+        return None
+    missing = [n for n in numbers if n not in found]
+    if missing:
+        raise DataError(
+            f"{folder} lacks the masks of {len(missing)} images; the first is mask_{missing[0]}.h5"
+        )
+    return tuple(found[n] for n in numbers)
+
+
+def _sites_of(numbers: tuple[int, ...], path: Path) -> tuple[str, ...] | None:
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as file:
+        site = {int(row["patch"]): row["site"] for row in csv.DictReader(file)}
+    missing = [n for n in numbers if n not in site]
+    if missing:
+        raise DataError(
+            f"{path} does not name the site of patch {missing[0]}: delete the file or write it anew"
+        )
+    return tuple(site[n] for n in numbers)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """float32 (14, 128, 128); may hold NaN."""
+    values = _read(path, "img", (SIZE, SIZE, len(BANDS)))
+    if values.dtype not in (np.float32, np.float64):
+        raise DataError(f"{path}: dataset 'img' holds {values.dtype}, not float64 or float32")
+    return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """uint8 (128, 128), 0 and 1."""
+    values = _read(path, "mask", (SIZE, SIZE))
+    if not ((values == 0) | (values == 1)).all():
+        raise DataError(f"{path}: dataset 'mask' holds values other than 0 and 1")
+    return values.astype(np.uint8)
+
+
+def _read(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        with h5py.File(path, "r") as file:
+            if name not in file:
+                raise DataError(
+                    f"{path} has no dataset {name!r}, but {', '.join(map(repr, file)) or 'nothing'}"
+                )
+            if file[name].shape != shape:
+                raise DataError(f"{path}: dataset {name!r} has the shape {file[name].shape}, not {shape}")
+            return file[name][()]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as HDF5 ({error}): copy it anew") from error
+
+
+def load(
+    root: Path | str,
+    name: str,
+    *,
+    masks: bool | None = None,
+    mask_root: Path | str | None = None,
+    dtype: type = np.float32,
+    fill_nan: bool = False,
+    progress: Progress | None = None,
+) -> Patches:
+    """Read a split into memory (see `find_split` for `masks`). `dtype`: np.float32 or np.float16.
+
+    Values that are NaN or infinite are an error that names the files; with `fill_nan` they become the mean of the
+    other pixels of their band in the split. Statistics and the hash are cached in `root`/.statistics.
+    """
+    split = find_split(root, name, masks, mask_root)
+    count = len(split.images)
+    images: np.ndarray = np.empty((count, len(BANDS), SIZE, SIZE), dtype)
+    holes: list[tuple[int, np.ndarray]] = []
+    cache = Path(root) / ".statistics" / f"{name}.npz"
+    known = _known(cache, split)
+    moments = known[0] if known else Moments(np.zeros((count, len(BANDS))), np.zeros((count, len(BANDS))))
+    for i, path in enumerate(split.images):
+        image = read_image(path)
+        finite = np.isfinite(image)
+        if not finite.all():
+            holes.append((i, ~finite))
+            image[~finite] = 0
+        if not known:
+            values = image.astype(np.float64).reshape(len(BANDS), -1)
+            moments.total[i], moments.squares[i] = values.sum(1), (values * values).sum(1)
+        images[i] = image
+        if progress:
+            progress(i + 1, count)
+    if holes:
+        _mend(split, images, moments, holes, fill_nan)
+    digest = known[1] if known else _digest(split)
+    if not known and not holes:
+        _remember(cache, split, moments, digest)
+    labels = np.stack([read_mask(path) for path in split.masks]) if split.masks else None
+    return Patches(split, images, labels, moments, digest)
+
+
+def _mend(
+    split: Split, images: np.ndarray, moments: Moments, holes: list[tuple[int, np.ndarray]], fill: bool
+) -> None:
+    """Put the band's mean where a value is not finite, in `images` and `moments`; or say where they are."""
+    if not fill:
+        named = ", ".join(f"{split.images[i].name} ({where.sum()} values)" for i, where in holes[:10])
+        more = f" and {len(holes) - 10} more" if len(holes) > 10 else ""
+        raise DataError(
+            f"NaN or infinite values in {len(holes)} {split.name} images: {named}{more}; "
+            "mend the files, or read with fill_nan to put the band's mean there"
+        )
+    missing = np.zeros(len(BANDS))
+    for _, where in holes:
+        missing += where.sum((1, 2))
+    mean = moments.total.sum(0) / np.maximum(len(images) * SIZE * SIZE - missing, 1)
+    for i, where in holes:
+        images[i] = np.where(where, mean[:, None, None].astype(images.dtype), images[i])
+        pixels = where.sum((1, 2))
+        moments.total[i] += pixels * mean
+        moments.squares[i] += pixels * mean**2
+
+
+def _digest(split: Split) -> str:
+    """SHA-256 over the names and SHA-256 of all files of a split."""
+    whole = hashlib.sha256()
+    for path in split.files():
+        whole.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _fingerprint(split: Split) -> str:
+    """Changes when a file is added, removed or written: paths, sizes and times, not contents."""
+    states = ((path, path.stat()) for path in split.files())
+    lines = (f"{path.resolve()} {state.st_size} {state.st_mtime_ns}" for path, state in states)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _known(cache: Path, split: Split) -> tuple[Moments, str] | None:
+    try:
+        with np.load(cache) as stored:
+            if str(stored["fingerprint"]) == _fingerprint(split):
+                return Moments(stored["total"], stored["squares"]), str(stored["sha256"])
+    except (OSError, ValueError, KeyError):
+        pass  # no cache, or not one of ours: take the statistics again
+    return None
+
+
+def _remember(cache: Path, split: Split, moments: Moments, digest: str) -> None:
+    part = cache.with_name(f"{cache.name}.{os.getpid()}")
+    try:
+        cache.parent.mkdir(exist_ok=True)
+        with part.open("wb") as file:
+            np.savez(
+                file,
+                total=moments.total,
+                squares=moments.squares,
+                sha256=digest,
+                fingerprint=_fingerprint(split),
+            )
+        part.replace(cache)
+    except OSError:
+        pass  # a read-only data set is read again next time
+
+
+def hold_out(sites: tuple[str, ...], held: str) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the patches of all other sites, and of the site held out."""
+    if held not in sites:
+        raise DataError(f"there is no site {held!r}; the sites are {', '.join(sorted(set(sites)))}")
+    here = np.array(sites) == held
+    return np.flatnonzero(~here), np.flatnonzero(here)
