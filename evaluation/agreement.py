@@ -70,8 +70,7 @@ def pixel_oracle(masks: Teams, labels: Packed) -> Packed:
     for mask in masks[1:]:
         anyone |= mask
         everyone &= mask
-    oracle: Packed = (labels & anyone) | (~labels & everyone)
-    return oracle
+    return anyone & (labels | everyone)  # `everyone` is part of `anyone`
 
 
 def _words(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.unsignedinteger]:

@@ -14,7 +14,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.counts import Packed
+from evaluation.counts import Packed, unpack
+from evaluation.spec import MaskSpec
 
 BLOCK = 32  # patches at a time, so that the work stays in the processor's cache
 
@@ -37,19 +38,14 @@ class BoundaryCounts:
         return (self.predicted_near + self.labelled_near) / size if size else None
 
 
-def boundary_counts(
-    prediction: Packed, labels: Packed, height: int, width: int, tolerance: int = 1
-) -> BoundaryCounts:
+def boundary_counts(prediction: Packed, labels: Packed, spec: MaskSpec, tolerance: int = 1) -> BoundaryCounts:
     """Border pixels of two packed mask sets that lie within `tolerance` pixels of each other's border."""
     if prediction.shape != labels.shape:
         raise ValueError(f"Cannot compare masks packed as {prediction.shape} with {labels.shape}.")
     totals = np.zeros(4, np.int64)
     for start in range(0, len(labels), BLOCK):
         rows = slice(start, start + BLOCK)
-        mine, theirs = (
-            border(np.unpackbits(packed[rows], axis=1).view(bool).reshape(-1, height, width))
-            for packed in (prediction, labels)
-        )
+        mine, theirs = (border(unpack(packed[rows], spec).view(bool)) for packed in (prediction, labels))
         parts = (mine, mine & near(theirs, tolerance), theirs, theirs & near(mine, tolerance))
         totals += [np.count_nonzero(part) for part in parts]
     return BoundaryCounts(*totals.tolist())

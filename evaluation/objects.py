@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.counts import Packed
+from evaluation.counts import Packed, unpack
+from evaluation.spec import MaskSpec
 
 SIZES = (1, 10, 25, 100, 400)
 """Smallest number of pixels (of 100 m2) of each size class; the last is open."""
@@ -45,14 +46,14 @@ class Objects:
         return self.object_of_run[np.searchsorted(self.start, pixels, side="right") - 1]
 
 
-def object_counts(prediction: Packed, labels: Packed, height: int, width: int) -> ObjectCounts:
+def object_counts(prediction: Packed, labels: Packed, spec: MaskSpec) -> ObjectCounts:
     """Objects found and objects right, of packed masks, by size."""
     if prediction.shape != labels.shape:
         raise ValueError(f"Cannot compare masks packed as {prediction.shape} with {labels.shape}.")
     totals = np.zeros((4, len(SIZES)), np.int64)
     for start in range(0, len(labels), BLOCK):
         predicted, labelled = (
-            _padded(packed[start : start + BLOCK], height, width) for packed in (prediction, labels)
+            _padded(packed[start : start + BLOCK], spec) for packed in (prediction, labels)
         )
         common = np.flatnonzero(predicted & labelled)
         for row, masks in ((0, labelled), (2, predicted)):
@@ -98,7 +99,7 @@ def _components(nodes: int, a: Ints, b: Ints) -> Ints:
             root = shorter
 
 
-def _padded(packed: Packed, height: int, width: int) -> npt.NDArray[np.bool_]:
-    masks = np.zeros((len(packed), height + 1, width + 1), bool)
-    masks[:, :-1, :-1] = np.unpackbits(packed, axis=1).view(bool).reshape(-1, height, width)
+def _padded(packed: Packed, spec: MaskSpec) -> npt.NDArray[np.bool_]:
+    masks = np.zeros((len(packed), spec.height + 1, spec.width + 1), bool)
+    masks[:, :-1, :-1] = unpack(packed, spec)
     return masks
