@@ -39,10 +39,11 @@ def read(
     *,
     learn: bool = True,
     progress: Callable[[int], None] | None = None,
+    out: Packed | None = None,
 ) -> Packed:
     """The packed masks of an archive in memory, shape (patches, height * width / 8).
 
-    `learn` as in masks.Decoder; `progress` is told the index of each mask before it is read. Raises
+    `learn` and `out` as in masks.Decoder; `progress` is told the index of each mask before it is read. Raises
     InvalidArchive with every problem found.
     """
     view = memoryview(data)
@@ -50,7 +51,7 @@ def read(
         raise InvalidArchive([empty_file()])
     directory = read_directory(view, most_entries=4 * spec.patches + 1000)
     chosen, problems = _choose(directory, spec)
-    decoder = Decoder(spec, learn)
+    decoder = Decoder(spec, learn, out)
     seen: dict[bytes, tuple[Entry, int]] = {}
     copies: list[tuple[int, int]] = []
     largest = most_bytes(spec)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5f, h5l, h5o, h5s, h5t, h5z
 
+from evaluation.counts import Packed
 from evaluation.problems import printable
 from evaluation.spec import MaskSpec
 
@@ -254,13 +255,14 @@ class Decoder:
 
     With `learn`, a file that differs from one that h5py explained in nothing but pixels is read by the same
     layout; without it h5py explains each. Both give the same, which the tests hold against each other.
+    The masks are packed into `out` if it is given, an array of zeros of that shape.
     """
 
     _BLOCK = 32  # masks whose values are checked and packed at a time: small enough for the cache
 
-    def __init__(self, spec: MaskSpec, learn: bool = True) -> None:
+    def __init__(self, spec: MaskSpec, learn: bool = True, out: Packed | None = None) -> None:
         self.spec, self.learn = spec, learn
-        self.packed = np.zeros(spec.packed_shape, np.uint8)
+        self.packed = np.zeros(spec.packed_shape, np.uint8) if out is None else out
         self.refusals: dict[int, Refusal] = {}
         self._layout: Layout | None = None
         self._buffer = bytearray()

@@ -1,0 +1,134 @@
+"""The reader process: started by evaluation.reader, it forks one confined child for each archive.
+
+It starts as a fresh interpreter with an empty environment and one open socket; it never sees labels,
+database, broker or keys, and parses no stranger's byte itself. Before the first request it imports and tries
+all that a child will use, since afterwards nothing can be opened: as root it then becomes an unprivileged user.
+
+A child maps the archive and the memory for its answer, closes every file, gives up what evaluation.guards
+lists, reads, and ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import mmap
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+
+import h5py
+import numpy as np
+
+from evaluation import archive, guards
+from evaluation.masks import explain
+from evaluation.problems import InvalidArchive
+from evaluation.reader_protocol import (
+    ANSWER,
+    HEADER,
+    MASKS,
+    MASKS_AT,
+    PROBLEMS,
+    REQUEST,
+    UNFINISHED,
+    Request,
+    result_bytes,
+)
+from evaluation.spec import MaskSpec
+
+
+class ReaderProcess:
+    """Answers requests over `connection` until the worker closes its end."""
+
+    def __init__(self, connection: socket.socket, user: int) -> None:
+        self.connection = connection
+        worker = os.getppid()
+        _warm_up()
+        self.address_space = guards.address_space()
+        self.system_calls = guards.SystemCallFilter() if guards.SystemCallFilter.possible() else None
+        guards.confine_reader(user)
+        self.orphaned = os.getppid() != worker
+        gc.collect()
+        gc.freeze()  # what exists is shared with every child; looking for garbage in it would copy it
+        gc.disable()
+
+    def serve(self) -> None:
+        hello = json.dumps(guards.held(self.system_calls, self.address_space)).encode()
+        self.connection.sendall(struct.pack("<I", len(hello)) + hello)
+        while not self.orphaned:
+            message, fds, _, _ = socket.recv_fds(self.connection, REQUEST.size, 2)
+            if len(message) != REQUEST.size or len(fds) != 2:
+                return
+            self.connection.sendall(self._answer(Request(*REQUEST.unpack(message)), fds))
+
+    def _answer(self, request: Request, fds: list[int]) -> bytes:
+        """Have a child read the archive, and kill it at the wall clock."""
+        started = time.process_time()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                self._read(request, *fds)
+                status = 0
+            finally:
+                os._exit(status)
+        for fd in fds:
+            os.close(fd)
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_REAL, request.wall_s)
+        _, status, usage = os.wait4(child, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        cpu = time.process_time() - started + usage.ru_utime + usage.ru_stime
+        return ANSWER.pack(status, cpu, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+    def _read(self, request: Request, archive_fd: int, result_fd: int) -> None:
+        """All that a child does: map, give up, read, answer."""
+        spec = MaskSpec(request.patches, request.height, request.width)
+        data = mmap.mmap(archive_fd, request.archive_bytes, access=mmap.ACCESS_READ)
+        result = mmap.mmap(result_fd, result_bytes(spec.patches, spec.row_bytes))
+        os.closerange(0, 256)
+        memory = self.address_space + len(data) + len(result) + request.memory_bytes
+        guards.confine_child(request.cpu_s, memory if self.address_space else 0, self.system_calls)
+        out = np.frombuffer(result, np.uint8, offset=MASKS_AT).reshape(spec.packed_shape)
+
+        def progress(index: int) -> None:
+            HEADER.pack_into(result, 0, UNFINISHED, index, 0)
+
+        try:
+            archive.read(memoryview(data), spec, progress=progress, out=out)
+        except InvalidArchive as invalid:
+            text = _as_json(invalid)[: MASKS_AT - HEADER.size]
+            result[HEADER.size : HEADER.size + len(text)] = text
+            HEADER.pack_into(result, 0, PROBLEMS, 0, len(text))
+        else:
+            HEADER.pack_into(result, 0, MASKS, 0, 0)
+
+
+def _as_json(invalid: InvalidArchive) -> bytes:
+    return json.dumps([problem.as_dict() for problem in invalid.problems]).encode()
+
+
+def _warm_up() -> None:
+    """Try all that a child will need, so that nothing has to be opened later."""
+    spec = MaskSpec(2)
+    mask = np.eye(128, dtype=np.uint8)
+    made = io.BytesIO()
+    archive.write(made, [mask, mask])
+    archive.read(made.getvalue(), spec)
+    chunked = io.BytesIO()
+    with h5py.File(chunked, "w") as file:
+        file.create_dataset("mask", data=mask, compression="gzip", shuffle=True)
+    explain(chunked.getvalue(), spec)
+    try:
+        archive.read(made.getvalue(), MaskSpec(2, 64, 64))
+    except InvalidArchive as invalid:
+        _as_json(invalid)
+
+
+def main() -> None:
+    """Started by evaluation.reader with the number of its socket and the user to become."""
+    ReaderProcess(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])).serve()
