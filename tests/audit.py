@@ -1,0 +1,56 @@
+"""Look every pinned version up in the public list of known vulnerabilities; `python -m tests.audit [--strict]`.
+
+A vulnerability that becomes known next year shall not break the tests of today's code, so without --strict the findings
+are only shown. Without a network that is said, and nothing else.
+"""
+
+import json
+import subprocess
+import sys
+
+LOCK = "requirements.txt"
+WIDTH = 100
+
+
+def audit() -> list[dict]:
+    """pip-audit's entry for each package of the lock file that the public list knows; empty if it was not reached."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip_audit",
+        "--require-hashes",
+        "--disable-pip",
+        "-r",
+        LOCK,
+        "-f",
+        "json",
+    ]
+    try:
+        done = subprocess.run(
+            [*command, "--progress-spinner", "off"], capture_output=True, text=True, timeout=120
+        )
+        packages = json.loads(done.stdout)["dependencies"]
+    except (subprocess.TimeoutExpired, json.JSONDecodeError):
+        return []
+    return [package for package in packages if "skip_reason" not in package]
+
+
+def main() -> int:
+    packages = audit()
+    lines = [
+        f"{package['name']} {package['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'none'}"
+        for package in packages
+        for found in package["vulns"]
+    ]
+    if not packages:
+        print("!" * WIDTH)
+        print("DEPENDENCIES NOT AUDITED: the public list of vulnerabilities could not be reached from here.")
+        print("!" * WIDTH)
+    for line in lines:
+        print(f"KNOWN VULNERABILITY: {line}")
+    print(f"Audit of {LOCK}: {len(packages)} packages looked up, {len(lines)} known vulnerabilities.")
+    return 1 if lines and "--strict" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
