@@ -21,7 +21,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(SERVER)  ## run the leaderboard with a demo competition; PORT and DATA_DIR are taken from the environment
-	@exec $(RUN) manage.py demo
+	@$(RUN) manage.py demo && exec $(RUN) manage.py serve --with-parent $$PPID
 
 test: lint audit browser test-sqlite test-postgres  ## check everything: what .ci/run does
 

@@ -84,17 +84,23 @@ class Program:
 
 
 class Supervisor:
-    """Runs `programs` until a stop signal; then they have `grace_seconds` to end, a second signal ends them at once."""
+    """Runs `programs` until a stop signal, or until its parent is no longer the process `parent`.
 
-    def __init__(self, programs: Sequence[Program], grace_seconds: float = 20.0) -> None:
+    Then they have `grace_seconds` to end their work; a second signal ends them at once.
+    """
+
+    def __init__(
+        self, programs: Sequence[Program], grace_seconds: float = 20.0, parent: int | None = None
+    ) -> None:
         self.programs = programs
         self.grace_seconds = grace_seconds
+        self.parent = parent
         self.signals = 0
 
     def run(self) -> None:
         before = {number: signal.signal(number, self._count_signal) for number in STOP_SIGNALS}
         try:
-            while not self.signals:
+            while not self.signals and self.parent in (None, os.getppid()):
                 for program in self.programs:
                     program.look()
                 time.sleep(LOOK_SECONDS)

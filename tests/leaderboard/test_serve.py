@@ -49,11 +49,11 @@ def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
 class Server:
     """A running `manage.py serve`."""
 
-    def __init__(self, data: Path, grace: str = "8") -> None:
+    def __init__(self, data: Path, *wrapper: str) -> None:
         self.port, self.log = free_port(), data / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--grace", grace],
+                [*wrapper, sys.executable, "manage.py", "serve", "--grace", "8"],
                 cwd=ROOT,
                 env=environment(DATA_DIR=str(data), PORT=str(self.port)),
                 stdout=log,
@@ -106,6 +106,17 @@ def test_killed_with_9_it_leaves_no_process(server):
     with socket.socket() as listener:  # the port is free again at once
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", server.port))
+
+
+def test_it_ends_with_the_command_that_started_it(data):
+    """`make demo` killed with -9: make is the parent, and only make is hit."""
+    starter = (
+        'import subprocess, sys, os; subprocess.call([*sys.argv[1:], "--with-parent", str(os.getpid())])'
+    )
+    server = Server(data, sys.executable, "-c", starter)
+    everyone = server.everyone()
+    server.end()
+    server.until(lambda: gone(everyone), "all processes end", seconds=20)
 
 
 def test_ctrl_c_stops_everything(server):

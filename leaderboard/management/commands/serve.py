@@ -44,8 +44,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--grace", type=float, default=20, help="seconds for running work at the end (20)"
         )
+        parser.add_argument(
+            "--with-parent", type=int, metavar="PID", help="stop when this parent process ends"
+        )
 
-    def handle(self, *args: Any, web_on: int | None, grace: float, **options: Any) -> None:
+    def handle(
+        self, *args: Any, web_on: int | None, grace: float, with_parent: int | None, **options: Any
+    ) -> None:
         if web_on is not None:
             return serve_pages(web_on)
         self.check()
@@ -68,7 +73,7 @@ class Command(BaseCommand):
             ]
             self.stdout.write(f"The leaderboard is at {settings.SITE_URL}/ (Ctrl-C stops it).")
             self.stdout.flush()
-            Supervisor(programs, grace).run()
+            Supervisor(programs, grace, with_parent).run()
 
     def _refuse_an_old_database(self) -> None:
         executor = MigrationExecutor(connection)
