@@ -1,0 +1,207 @@
+"""The queue of record: fair claims, leases, fences, and what the sweep takes back."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from evaluation import queue, tasks
+from evaluation.counts import Counts, pack, sha256
+from evaluation.labels import compress
+from evaluation.problems import empty_file
+from leaderboard.actions import judging
+from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission
+from tests.leaderboard.factories import TINY, make_archive, make_masks, make_submission, make_team
+
+pytestmark = pytest.mark.django_db
+
+
+def waiting(team, phase, **fields):
+    return make_submission(team, phase, state="queued", **fields)
+
+
+def claimed_teams(number):
+    claims = [queue.claim("test") for _ in range(number)]
+    return [claim.evaluation.submission.team.name if claim else None for claim in claims]
+
+
+def expire_lease(evaluation):
+    Evaluation.objects.filter(pk=evaluation.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def score(claim, correct=5):
+    counts = Counts(*np.array([[correct, 0, 0], [1, 0, 0], [1, 0, 0]], np.uint32))
+    masks = pack(make_masks())
+    return queue.record_score(claim, counts, compress(masks), sha256(masks, TINY))
+
+
+def test_claim_is_fair_across_teams_whatever_one_team_has_queued(cast):
+    for _ in range(5):
+        waiting(cast.team, cast.phase)
+    waiting(cast.other_team, cast.phase)
+    assert claimed_teams(3) == ["Alpine", "Rivals", "Alpine"]
+
+
+def test_a_team_being_scored_waits_while_another_team_waits(cast):
+    third = make_team(cast.competition, "Third")
+    waiting(cast.team, cast.phase)
+    assert claimed_teams(1) == ["Alpine"]
+    waiting(cast.team, cast.phase)
+    waiting(cast.other_team, cast.phase)
+    waiting(third, cast.phase)
+    assert claimed_teams(4) == ["Rivals", "Third", "Alpine", None]
+
+
+def test_rescores_give_way_to_fresh_submissions(cast):
+    old = make_submission(cast.team, cast.phase)
+    judging.rescore(cast.organiser, Submission.objects.filter(pk=old.pk), "labels were checked")
+    waiting(cast.other_team, cast.phase)
+    assert claimed_teams(3) == ["Rivals", "Alpine", None]
+
+
+def test_a_late_result_is_fenced_off(cast):
+    waiting(cast.team, cast.phase)
+    first = queue.claim("frozen worker")
+    expire_lease(first.evaluation)
+    assert queue.sweep().taken_back == 1
+    second = queue.claim("another worker")
+    assert second.tries == 2
+    assert not queue.prolong(first)
+    assert not score(first)
+    assert score(second)
+    assert not score(second), "a result is written once"
+    assert Evaluation.objects.get().tp == 5
+
+
+def test_score_standing_attempt_and_board_version_are_written_together(cast):
+    submission = waiting(cast.team, cast.phase)
+    before = cast.phase.board_version
+    assert score(queue.claim("test"))
+    submission = Submission.objects.with_evaluation().get(pk=submission.pk)
+    assert (submission.state, submission.evaluation.tp) == ("scored", 5)
+    assert submission.attempt.state == Attempt.State.SPENT
+    assert Standing.objects.get(team=cast.team).submission == submission
+    assert Prediction.objects.filter(submission=submission).exists()
+    assert Phase.objects.get(pk=cast.phase.pk).board_version == before + 1
+
+
+def test_an_invalid_archive_gives_the_attempt_back(cast):
+    submission = waiting(cast.team, cast.phase)
+    assert queue.record_invalid(queue.claim("test"), [empty_file()])
+    submission = Submission.objects.with_evaluation().get(pk=submission.pk)
+    assert submission.state == "invalid"
+    assert submission.evaluation.problems == [empty_file().as_dict()]
+    assert (submission.attempt.state, submission.attempt.total_slot) == (Attempt.State.GIVEN_BACK, None)
+    assert not Standing.objects.exists()
+
+
+def test_poison_ends_as_failed_with_the_attempt_given_back_and_the_organiser_told(cast):
+    submission = waiting(cast.team, cast.phase)
+    for _ in range(settings.EVALUATION_TRIES):
+        claim = queue.claim("worker that dies")
+        expire_lease(claim.evaluation)
+        tasks.sweep()
+    submission = Submission.objects.with_evaluation().get(pk=submission.pk)
+    assert submission.state == "failed"
+    assert submission.evaluation.problems[0]["code"] == "evaluation_crashed"
+    assert submission.attempt.state == Attempt.State.GIVEN_BACK
+    assert queue.claim("test") is None
+    [message] = mail.outbox
+    assert message.to == [cast.organiser.email]
+    assert submission.evaluation.incident in message.subject
+
+
+def test_a_lease_that_is_kept_up_is_left_alone(cast):
+    waiting(cast.team, cast.phase)
+    claim = queue.claim("test")
+    assert queue.prolong(claim)
+    assert queue.sweep().taken_back == 0
+
+
+def test_the_sweep_counts_what_nobody_heard_of_and_counts_it_once(cast):
+    submission = waiting(cast.team, cast.phase)
+    Evaluation.objects.filter(pk=submission.evaluation_id).update(rung_at=timezone.now() - timedelta(hours=1))
+    assert queue.sweep().waiting == 1
+    assert queue.sweep().waiting == 0
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"state": "scored", "finished_at": timezone.now()},
+        {"state": "scored", "tp": 1, "fp": 1, "fn": 1, "rank_key": 1},
+        {"state": "queued", "tp": 1},
+        {"state": "scoring"},
+    ],
+)
+def test_the_database_refuses_a_finished_evaluation_without_a_score(cast, broken):
+    submission = waiting(cast.team, cast.phase)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Evaluation.objects.filter(pk=submission.evaluation_id).update(**broken)
+
+
+def test_the_database_refuses_two_unfinished_evaluations_of_one_submission(cast):
+    submission = waiting(cast.team, cast.phase)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Evaluation.objects.create(submission=submission, label_set=cast.phase.labels)
+
+
+def test_work_scores_a_real_archive_and_a_rescore_needs_no_archive(cast):
+    submission = waiting(cast.team, cast.phase, content=make_archive())
+    assert tasks.work() == "scored"
+    submission = Submission.objects.with_evaluation().get(pk=submission.pk)
+    first = submission.evaluation
+    assert (first.fp, first.fn, first.tp) == (0, 0, int(make_masks().sum()))
+    submission.archive.delete(save=False)
+    assert judging.rescore(cast.organiser, Submission.objects.filter(pk=submission.pk), "to see") == 1
+    assert tasks.work() == "scored"
+    again = Submission.objects.with_evaluation().get(pk=submission.pk).evaluation
+    assert again.pk != first.pk
+    assert (again.tp, again.fp, again.fn) == (first.tp, first.fp, first.fn)
+
+
+def test_a_fault_of_ours_is_tried_again_and_then_fails_with_an_incident(cast):
+    submission = waiting(cast.team, cast.phase, content=make_archive())
+    submission.archive.delete(save=False)
+    outcomes = [tasks.work() for _ in range(settings.EVALUATION_TRIES)]
+    assert outcomes == ["queued again"] * (settings.EVALUATION_TRIES - 1) + ["failed"]
+    evaluation = Evaluation.objects.get(submission=submission)
+    assert evaluation.incident
+    assert evaluation.problems[0]["code"] == "internal_error"
+    assert str(settings.DATA_DIR) not in str(evaluation.problems)
+
+
+def test_a_label_correction_queues_every_valid_submission_and_starts_a_new_board(cast):
+    kept = make_submission(cast.team, cast.phase, content=make_archive())
+    make_submission(cast.other_team, cast.phase, state="invalid")
+    Prediction.objects.filter(submission=kept).delete()
+    corrected = make_masks(seed=1)
+    judging.load_labels(cast.organiser, cast.phase, pack(corrected), TINY, "a wrong patch")
+    assert Evaluation.objects.queued().count() == 1
+    assert tasks.work() == "scored"
+    kept = Submission.objects.with_evaluation().get(pk=kept.pk)
+    assert kept.evaluation.label_set.version == 2
+    assert kept.evaluations.count() == 2
+    phase = Phase.objects.get(pk=cast.phase.pk)
+    assert [s.submission for s in Standing.objects.board(phase, "exact")] == [kept]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_claims_at_the_same_time_take_different_rows(cast):
+    for _ in range(6):
+        waiting(cast.team, cast.phase)
+
+    def take(_):
+        try:
+            return queue.claim("thread").evaluation.pk
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        taken = list(threads.map(take, range(6)))
+    assert len(set(taken)) == 6

@@ -1,0 +1,220 @@
+"""Submitting: windows, quotas in every combination, refusals that cost nothing, and the ledger."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.files.storage import storages
+from django.db import IntegrityError, connection
+from django.utils import timezone
+
+from evaluation import tasks
+from leaderboard.actions import refusals, submissions
+from leaderboard.models import Attempt, Phase, Standing, Submission
+from tests.leaderboard.factories import make_phase, make_submission, upload
+
+pytestmark = pytest.mark.django_db
+
+
+def submit(user, phase, **fields):
+    fields.setdefault("method", "U-Net")
+    return submissions.submit(user, phase, fields.pop("archive", None) or upload(), **fields)[0]
+
+
+def set_rules(phase, **rules):
+    Phase.objects.filter(pk=phase.pk).update(**rules)
+    phase.refresh_from_db()
+
+
+def nothing_was_kept():
+    files = [path for path in Path(storages["uploads"].path("")).rglob("*") if path.is_file()]
+    return not Submission.objects.exists() and not Attempt.objects.exists() and not files
+
+
+def test_a_submission_is_queued_with_a_reserved_attempt(cast):
+    submission = submit(cast.teammate, cast.phase)
+    assert submission.state == "queued"
+    assert (submission.team, submission.submitted_by) == (cast.team, cast.teammate)
+    assert submission.attempt.state == Attempt.State.RESERVED
+    assert submission.archive.storage.exists(submission.archive.name)
+    assert "masks.zip" not in submission.archive.name
+
+
+@pytest.mark.parametrize(
+    ("rules", "refusal", "words"),
+    [
+        ({"opens_at": timezone.now() + timedelta(days=2)}, refusals.PhaseNotOpen, "opens on"),
+        ({"closes_at": timezone.now() - timedelta(seconds=1)}, refusals.PhaseNotOpen, "ended on"),
+        ({"labels": None}, refusals.PhaseNotOpen, "no labels"),
+        ({"quota_total": 0}, refusals.QuotaUsedUp, "used all 0"),
+    ],
+)
+def test_refused_before_anything_is_kept(cast, rules, refusal, words):
+    set_rules(cast.phase, **rules)
+    with pytest.raises(refusal, match=words):
+        submit(cast.owner, cast.phase)
+    assert nothing_was_kept()
+
+
+def test_who_is_in_no_team_is_told_what_to_do(cast):
+    with pytest.raises(refusals.NoTeam, match="Create a team or join one"):
+        submit(cast.stranger, cast.phase)
+
+
+def test_empty_and_too_large_archives(cast, monkeypatch):
+    with pytest.raises(refusals.EmptyArchive, match="empty"):
+        submit(cast.owner, cast.phase, archive=upload(b""))
+    monkeypatch.setattr(settings, "MAX_UPLOAD_BYTES", 10)
+    with pytest.raises(refusals.ArchiveTooLarge, match="the limit is 10"):
+        submit(cast.owner, cast.phase)
+    assert nothing_was_kept()
+
+
+@pytest.mark.parametrize("method", ["", "x" * 81, "a\u202eb", "a\0b"])
+def test_a_method_name_that_cannot_be_shown_is_refused(cast, method):
+    with pytest.raises(refusals.InvalidInput, match="method"):
+        submit(cast.owner, cast.phase, method=method)
+    assert nothing_was_kept()
+
+
+@pytest.mark.parametrize(
+    ("rules", "accepted", "which"),
+    [
+        ({}, 6, ""),
+        ({"quota_total": 3}, 3, "total"),
+        ({"quota_per_day": 2}, 2, "day"),
+        ({"quota_on_board": 4}, 4, "board"),
+        ({"quota_total": 5, "quota_per_day": 2, "quota_on_board": 4}, 2, "day"),
+        ({"quota_total": 1, "quota_per_day": 2, "quota_on_board": 4}, 1, "total"),
+        ({"quota_total": 5, "quota_per_day": 3, "quota_on_board": 3}, 3, "day"),
+    ],
+)
+def test_quotas_in_any_combination(cast, rules, accepted, which):
+    set_rules(cast.phase, **rules)
+    made = 0
+    for _ in range(6):
+        try:
+            submit(cast.owner, cast.phase)
+            made += 1
+        except refusals.QuotaUsedUp as refusal:
+            assert (refusal.next_at is not None) == (which == "day")
+            break
+    assert made == accepted
+    assert Attempt.objects.usage(cast.team, cast.phase, timezone.now()).exhausted == which
+    submit(cast.rival, cast.phase)  # another team's quota is its own
+
+
+def test_the_daily_quota_is_free_again_on_the_next_utc_day(cast):
+    set_rules(cast.phase, quota_per_day=1)
+    submission = submit(cast.owner, cast.phase)
+    with pytest.raises(refusals.QuotaUsedUp) as refused:
+        submit(cast.owner, cast.phase)
+    midnight = refused.value.next_at
+    assert (midnight.hour, midnight.minute) == (0, 0)
+    assert timedelta(0) < midnight - timezone.now() <= timedelta(days=1)
+    Attempt.objects.filter(submission=submission).update(day=timezone.now().date() - timedelta(days=1))
+    submit(cast.owner, cast.phase)
+
+
+def test_an_invalid_archive_costs_nothing(cast):
+    set_rules(cast.phase, quota_total=1, quota_per_day=1, quota_on_board=1)
+    submission = submit(cast.owner, cast.phase, archive=upload(b"this is no ZIP"))
+    assert tasks.work() == "invalid"
+    submission = Submission.objects.with_evaluation().get(pk=submission.pk)
+    assert submission.evaluation.problems[0]["code"] == "not_a_zip"
+    submit(cast.owner, cast.phase)
+
+
+def test_so_many_invalid_archives_a_day_are_a_script_gone_wild(cast, monkeypatch):
+    monkeypatch.setattr(submissions, "INVALID_PER_DAY", 1)
+    submit(cast.owner, cast.phase, archive=upload(b"this is no ZIP"))
+    tasks.work()
+    with pytest.raises(refusals.QuotaUsedUp, match="evaluation check"):
+        submit(cast.owner, cast.phase)
+
+
+def test_withdrawing_frees_the_place_on_the_board_but_not_the_total(cast):
+    set_rules(cast.phase, quota_total=3, quota_on_board=1, allows_withdrawal=True)
+    submission = submit(cast.owner, cast.phase)
+    tasks.work()
+    assert Standing.objects.filter(team=cast.team).exists()
+    submissions.withdraw(cast.teammate, submission)
+    assert not Standing.objects.filter(team=cast.team).exists()
+    usage = Attempt.objects.usage(cast.team, cast.phase, timezone.now())
+    assert (usage.total, usage.on_board, usage.remaining) == (1, 0, 1)
+    submit(cast.owner, cast.phase)
+
+
+def test_withdrawing_is_refused_where_the_phase_forbids_it_and_to_others(cast):
+    submission = submit(cast.owner, cast.phase)
+    with pytest.raises(refusals.NotWithdrawable):
+        submissions.withdraw(cast.owner, submission)
+    set_rules(cast.phase, allows_withdrawal=True)
+    submission.refresh_from_db()
+    with pytest.raises(refusals.NotAllowed):
+        submissions.withdraw(cast.rival, submission)
+
+
+def test_an_idempotency_key_makes_a_retry_the_same_submission(cast):
+    set_rules(cast.phase, quota_total=1)
+    content = upload().read()
+    first, new = submissions.submit(cast.owner, cast.phase, upload(content), method="A", idempotency_key="k")
+    again, new_again = submissions.submit(
+        cast.owner, cast.phase, upload(content), method="A", idempotency_key="k"
+    )
+    assert (first.pk, new, again.pk, new_again) == (first.pk, True, first.pk, False)
+    with pytest.raises(refusals.Conflict, match="another archive"):
+        submit(cast.owner, cast.phase, archive=upload(content + b" "), idempotency_key="k")
+
+
+def test_a_reference_entry_is_the_organisers_and_takes_no_attempt(cast):
+    set_rules(cast.phase, quota_total=0)
+    entry = submit(cast.organiser, cast.phase, reference=True)
+    assert entry.reference
+    assert entry.team.is_organisers
+    assert not Attempt.objects.exists()
+    with pytest.raises(refusals.NotAllowed):
+        submit(cast.owner, cast.phase, reference=True)
+
+
+def test_the_slots_hold_when_the_count_is_wrong(cast):
+    """The unique constraint alone refuses a second attempt on one place."""
+    first = make_submission(cast.team, cast.phase, state="queued")
+    second = make_submission(cast.team, cast.phase, state="queued")
+    with pytest.raises(IntegrityError):
+        Attempt.objects.filter(submission=second).update(total_slot=first.attempt.total_slot)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twelve_at_once_for_two_places(cast):
+    set_rules(cast.phase, quota_total=2)
+
+    def post(_):
+        try:
+            return submit(cast.owner, cast.phase).pk
+        except refusals.QuotaUsedUp:
+            return None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(12) as threads:
+        made = [pk for pk in threads.map(post, range(12)) if pk]
+    assert len(made) == 2
+    assert Submission.objects.count() == 2
+    assert Attempt.objects.filter(total_slot__isnull=False).count() == 2
+
+
+def test_selected_submissions_count_and_no_more_than_allowed(cast):
+    phase = make_phase(cast.competition, "final", counts=Phase.Counts.SELECTED, selected_limit=1)
+    low = make_submission(cast.team, phase, (10, 50, 50))
+    high = make_submission(cast.team, phase, (90, 5, 5))
+    assert not Standing.objects.exists()
+    submissions.select(cast.owner, low, True)
+    assert Standing.objects.get().submission == low
+    with pytest.raises(refusals.Conflict, match="selected 1"):
+        submissions.select(cast.owner, high, True)
+    submissions.select(cast.owner, low, False)
+    submissions.select(cast.owner, high, True)
+    assert Standing.objects.get().submission == high
