@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models, transaction
 
 from evaluation import labels as label_files
@@ -224,12 +224,13 @@ class _Checker:
             setattr(row, key, value)
             if not is_new and value != before:
                 changes.append(f"{key}: {_short(before)} → {_short(value)}")
-        try:
-            row.clean_fields(exclude=exclude)
-            row.validate_constraints(exclude=exclude)
-        except ValidationError as error:
-            for key, messages in error.message_dict.items():
-                self.problems.append(f"{where}: {key}: {' '.join(messages)}")
+        for check in (row.clean_fields, row.validate_constraints):
+            try:
+                check(exclude=exclude)
+            except ValidationError as error:
+                for key, messages in error.message_dict.items():
+                    field_name = "" if key == NON_FIELD_ERRORS else f"{key}: "
+                    self.problems.append(f"{where}: {field_name}{' '.join(messages)}")
         name = f"{row._meta.verbose_name} {getattr(row, 'slug', None) or getattr(row, 'name', '')}"
         if is_new:
             result.lines.append(f"{name}: new")

@@ -60,6 +60,10 @@ class Team(models.Model):
         self.folded_name = folded(self.name)
         super().save(*args, **kwargs)
 
+    def clean_fields(self, exclude: Any = None) -> None:
+        self.name = tidy(self.name)
+        super().clean_fields(exclude)
+
     def has_member(self, user: Any) -> bool:
         return user.is_authenticated and self.memberships.filter(user=user).exists()
 

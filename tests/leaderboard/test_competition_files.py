@@ -1,0 +1,138 @@
+"""Competition files: the preset as it was run, every problem at once, changes shown before they are made."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from evaluation import archive
+from leaderboard.actions import competition_files
+from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, moved, plan, read_file
+from leaderboard.models import AuditEntry, Competition
+from tests.leaderboard.factories import make_masks, make_submission, make_team, make_user
+
+pytestmark = pytest.mark.django_db
+
+SMALL = """
+[competition]
+slug = "small"
+name = "Small"
+[[phases]]
+slug = "one"
+name = "One"
+opens_at = 2022-04-01T00:00:00Z
+quota_total = 3
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "competition.toml"
+    path.write_text(text)
+    return path
+
+
+def applied(path: Path) -> Competition:
+    return apply(plan(read_file(path)))
+
+
+def test_the_preset_has_the_rules_of_2022():
+    competition = applied(Path("l4s-2022"))
+    validation, test, future = competition.phases.all()
+    assert (validation.quota_on_board, validation.quota_total, validation.allows_withdrawal) == (
+        10,
+        None,
+        True,
+    )
+    assert (test.quota_on_board, test.quota_total, test.allows_withdrawal) == (None, 10, False)
+    assert (validation.visible_metrics, test.visible_metrics, future.closes_at) == ("all", "f1", None)
+    assert validation.opens_at == datetime(2022, 4, 1, tzinfo=UTC)
+    assert validation.closes_at == test.opens_at == datetime(2022, 6, 15, tzinfo=UTC)
+    published = {(entry.phase.slug, entry.name): entry.f1 for entry in test.published_entries.all()}
+    assert published["test", "Kingdrone"] == Decimal("74.54")
+    assert competition.roster_locks_at == datetime(2022, 6, 12, tzinfo=UTC)
+
+
+def test_applying_twice_changes_nothing(tmp_path):
+    path = write(tmp_path, SMALL)
+    applied(path)
+    assert plan(read_file(path)).lines == []
+
+
+def test_changes_are_shown_before_they_are_made(tmp_path):
+    applied(write(tmp_path, SMALL))
+    changed = write(tmp_path, SMALL.replace("quota_total = 3", "quota_total = 5").replace('"One"', '"First"'))
+    assert plan(read_file(changed)).lines == ["phase one: name: One → First; quota_total: 3 → 5"]
+    assert Competition.objects.get().phases.get().quota_total == 3
+    applied(changed)
+    assert Competition.objects.get().phases.get().quota_total == 5
+    assert AuditEntry.objects.filter(act="competition file applied").count() == 2
+
+
+def test_every_problem_is_named_at_once(tmp_path):
+    text = SMALL.replace(
+        "quota_total = 3", "quota_totl = 3\nquota_per_day = -1\nladder_step = 0.005"
+    ).replace("00:00:00Z", "00:00:00")
+    with pytest.raises(CompetitionFileInvalid) as refused:
+        plan(read_file(write(tmp_path, text)))
+    text = str(refused.value)
+    for words in ("Did you mean quota_total?", "quota_per_day", "time zone", "Ladder needs"):
+        assert words in text
+    assert not Competition.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["no-such-file.toml", "no-such-preset"])
+def test_a_missing_file_names_the_presets(name):
+    with pytest.raises(CompetitionFileInvalid, match="l4s-2022"):
+        read_file(Path(name))
+
+
+def test_not_toml(tmp_path):
+    with pytest.raises(CompetitionFileInvalid, match="not valid TOML"):
+        read_file(write(tmp_path, "[competition\n"))
+
+
+def test_a_phase_with_submissions_cannot_be_left_out(tmp_path):
+    competition = applied(
+        write(tmp_path, SMALL + 'labels = { path = "masks.zip" }\n') if labels(tmp_path) else None
+    )
+    make_submission(make_team(competition), competition.phases.get())
+    with pytest.raises(CompetitionFileInvalid, match="has submissions"):
+        plan(read_file(write(tmp_path, SMALL.replace('slug = "one"', 'slug = "two"'))))
+
+
+def labels(folder: Path) -> bool:
+    archive.write(folder / "masks.zip", make_masks())
+    return True
+
+
+def test_labels_of_the_file_are_loaded_once(tmp_path):
+    labels(tmp_path)
+    path = write(tmp_path, SMALL + 'labels = { path = "masks.zip", note = "first" }\n')
+    phase = applied(path).phases.get()
+    assert (phase.labels.version, phase.labels.patches, phase.labels.note) == (1, 3, "first")
+    assert plan(read_file(path)).lines == []
+    with pytest.raises(CompetitionFileInvalid, match="cannot be read"):
+        plan(read_file(write(tmp_path, SMALL + 'labels = { path = "gone.zip" }\n')))
+
+
+def test_the_command_asks_and_names_organisers(tmp_path, capsys, monkeypatch):
+    path = str(write(tmp_path, SMALL))
+    with pytest.raises(CommandError, match="no user 'nobody'"):
+        call_command("create_competition", path, "--organiser", "nobody")
+    call_command("create_competition", path, "--dry-run")
+    assert "phase one: new" in capsys.readouterr().out
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        call_command("create_competition", path)
+    assert not Competition.objects.exists()
+    user = make_user("chair")
+    call_command("create_competition", path, "--organiser", "chair", "--yes")
+    assert Competition.objects.get().is_organised_by(user)
+
+
+def test_a_moved_calendar_moves_every_date():
+    document = moved(read_file(competition_files.PRESETS / "l4s-2022.toml"), timedelta(days=1))
+    assert document["phases"][0]["opens_at"] == datetime(2022, 4, 2, tzinfo=UTC)
+    assert document["competition"]["roster_locks_at"] == datetime(2022, 6, 13, tzinfo=UTC)
