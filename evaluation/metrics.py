@@ -5,6 +5,8 @@ TP, FP and FN are counted over all pixels of all patches together, for the posit
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 KEY_SCALE = 1 << 62
 
 
@@ -26,6 +28,12 @@ def recall(tp: int, fn: int) -> float:
 def f1(tp: int, fp: int, fn: int) -> float:
     """2TP / (2TP + FP + FN), the harmonic mean of precision and recall; 0.0 where all three are 0."""
     return fraction(2 * tp, 2 * tp + fp + fn) or 0.0
+
+
+def f1_exact(tp: int, fp: int, fn: int) -> Fraction:
+    """F1 as an exact fraction, for rules that compare or floor it; 0 where all three are 0."""
+    denominator = 2 * tp + fp + fn
+    return Fraction(2 * tp, denominator) if denominator else Fraction(0)
 
 
 def rank_key(tp: int, fp: int, fn: int) -> int:

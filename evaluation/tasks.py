@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import structlog
 from celery import shared_task
@@ -96,7 +96,7 @@ def read_masks(evaluation: Evaluation) -> ndarray:
     if hasattr(submission, "prediction"):
         return labels.decompress(bytes(submission.prediction.masks), spec_of(evaluation))
     with submission.archive.open("rb") as archive:
-        return reader.read(archive, spec_of(evaluation))
+        return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
 
 
 def spec_of(evaluation: Evaluation) -> MaskSpec:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from leaderboard.models import Phase, PublishedEntry, Standing, Submission
-from leaderboard.models.visibility import Scores, View, view_of, visible_scores
+from leaderboard.models.visibility import Scores, View, released_by_ladder, view_of, visible_scores
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def board_of(phase: Phase, viewer: Any, now: datetime, *, first: int = 0, limit:
     standings = list(
         Standing.objects.board(phase, view.board).select_related("submission__evaluation")[first:until]
     )
-    return Board(phase, view, _ranked(standings, first, view), _references(phase, view), published)
+    return Board(phase, view, _ranked(standings, first, phase, view), _references(phase, view), published)
 
 
-def _ranked(standings: list[Standing], first: int, view: View) -> list[Row]:
+def _ranked(standings: list[Standing], first: int, phase: Phase, view: View) -> list[Row]:
     rows: list[Row] = []
     rank, key = 0, None
     for place, standing in enumerate(standings, start=first + 1):
@@ -65,12 +65,18 @@ def _ranked(standings: list[Standing], first: int, view: View) -> list[Row]:
                 team=standing.team.name,
                 team_id=standing.team_id,
                 submission=standing.submission,
-                scores=visible_scores(standing.submission.evaluation, view),
+                scores=_scores(standing, phase, view),
                 entries=standing.entries,
                 achieved_at=standing.achieved_at,
             )
         )
     return rows
+
+
+def _scores(standing: Standing, phase: Phase, view: View) -> Scores:
+    if standing.kind == Standing.Kind.SHOWN and phase.ladder is not None:
+        return released_by_ladder(standing)
+    return visible_scores(standing.submission.evaluation, view)
 
 
 def _references(phase: Phase, view: View) -> list[Row]:

@@ -218,7 +218,7 @@ class _Checker:
         is_new = row._state.adding
         changes = []
         for key in keys:
-            model_field = row._meta.get_field(key)
+            model_field: Any = row._meta.get_field(key)
             before = getattr(row, key)
             value = self._value(where, model_field, table[key]) if key in table else model_field.get_default()
             setattr(row, key, value)

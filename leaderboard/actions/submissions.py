@@ -112,10 +112,10 @@ def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:
             defaults={"name": f"Organisers of {competition}"[:60]},
         )
         return team
-    team = Team.objects.of(user).filter(competition=competition).first()
-    if team is None:
+    mine = Team.objects.of(user).filter(competition=competition).first()
+    if mine is None:
         raise NoTeam(f"You are in no team of {competition} yet. Create a team or join one, then submit.")
-    return team
+    return mine
 
 
 def check_may_submit(team: Team, phase: Phase, now: datetime, *, reference: bool = False) -> None:

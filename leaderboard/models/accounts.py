@@ -1,15 +1,13 @@
 """People and their API tokens."""
 
-from typing import ClassVar
-
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from knox.models import AbstractAuthToken
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox names no manager
     """A person. Teams compete; a person is a member of at most one team of a competition."""
 
     email = models.EmailField("e-mail address", blank=True)
@@ -21,8 +19,6 @@ class User(AbstractUser):
         validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters, as in ISO 3166: DE, CN, US.")],
         help_text="ISO 3166 two-letter code. Only counted, never shown beside your name.",
     )
-
-    objects: ClassVar[UserManager["User"]] = UserManager()
 
     class Meta(AbstractUser.Meta):
         constraints = [

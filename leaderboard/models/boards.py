@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from django.db import models
+
+from evaluation.ladder import Ladder
+from evaluation.metrics import KEY_SCALE, f1_exact
 
 from .competitions import LabelSet, Phase
 from .submissions import Submission
@@ -45,7 +49,7 @@ class StandingQuerySet(models.QuerySet["Standing"]):
             self.refresh(phase, team)
 
     def _put(self, phase: Phase, team: Team, kind: str, result: "Result | None") -> None:
-        place = {"phase": phase, "label_set": phase.labels, "team": team, "kind": kind}
+        place: dict[str, Any] = {"phase": phase, "label_set": phase.labels, "team": team, "kind": kind}
         if result is None:
             self.filter(**place).delete()
         else:
@@ -62,31 +66,55 @@ class Result:
     entries: int
 
 
-def _scored(phase: Phase, team: Team) -> Any:
+def _scored(phase: Phase, team: Team, before: datetime | None) -> Any:
     assert phase.labels is not None
-    return Submission.objects.filter(phase=phase, team=team, reference=False).scored_on(phase.labels)
+    mine = Submission.objects.filter(phase=phase, team=team, reference=False)
+    return mine.scored_on(phase.labels).received_before(before)
 
 
-def _exact_result(phase: Phase, team: Team) -> Result | None:
+def _result(best: Submission, entries: int) -> Result:
+    assert best.evaluation is not None, "a counted submission is scored"
+    assert best.evaluation.rank_key is not None, "a scored evaluation has its key"
+    return Result(best, best.evaluation.rank_key, best.received_at, entries)
+
+
+def _exact_result(phase: Phase, team: Team, before: datetime | None = None) -> Result | None:
     if team.is_organisers or team.merged_into_id:
         return None
-    best = Submission.objects.counted(phase, team).select_related("evaluation").first()
-    if best is None:
-        return None
-    return Result(best, best.evaluation.rank_key, best.received_at, _scored(phase, team).count())
+    best = Submission.objects.counted(phase, team, before).select_related("evaluation").first()
+    return None if best is None else _result(best, _scored(phase, team, before).count())
 
 
 def _shown_result(phase: Phase, team: Team) -> Result | None:
     """What the public may see before the end: nothing newer than the freeze, nothing finer than the Ladder."""
+    if phase.ladder is None:
+        return _exact_result(phase, team, before=phase.freezes_at)
     if team.is_organisers or team.merged_into_id:
         return None
-    until = {"received_at__lt": phase.freezes_at} if phase.freezes_at else {}
-    best = Submission.objects.counted(phase, team).filter(**until).select_related("evaluation").first()
-    if best is None:
+    return _ladder_result(phase, phase.ladder, team)
+
+
+def _ladder_result(phase: Phase, ladder: Ladder, team: Team) -> Result | None:
+    """Climb the Ladder with everything that the team ever had scored, withdrawn or not: a rung is never given back."""
+    assert phase.labels is not None
+    made = Submission.objects.filter(phase=phase, team=team, reference=False, disqualified_at=None)
+    made = made.evaluated_on(phase.labels).received_before(phase.freezes_at)
+    best: Fraction | None = None
+    leader: Submission | None = None
+    scored = list(made.select_related("evaluation").order_by("received_at", "pk"))
+    for submission in scored:
+        assert submission.evaluation is not None
+        tp, fp, fn = (
+            submission.evaluation.tp or 0,
+            submission.evaluation.fp or 0,
+            submission.evaluation.fn or 0,
+        )
+        rung = ladder.climb(best, f1_exact(tp, fp, fn))
+        if rung != best:
+            best, leader = rung, submission
+    if best is None or leader is None:
         return None
-    return Result(
-        best, best.evaluation.rank_key, best.received_at, _scored(phase, team).filter(**until).count()
-    )
+    return Result(leader, int(best * KEY_SCALE), leader.received_at, len(scored))
 
 
 class Standing(models.Model):

@@ -1,6 +1,7 @@
 """Competitions, their phases, and the hidden labels of a phase."""
 
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
+
+from evaluation.ladder import Ladder
 
 
 class CompetitionQuerySet(models.QuerySet["Competition"]):
@@ -192,6 +195,13 @@ class Phase(models.Model):
 
     def is_open(self, now: datetime) -> bool:
         return self.has_opened(now) and not self.has_closed(now)
+
+    @property
+    def ladder(self) -> Ladder | None:
+        """The Ladder by which this phase releases scores before its end, if it does."""
+        if self.ladder_step is None or self.ladder_start is None:
+            return None
+        return Ladder(Fraction(self.ladder_step), Fraction(self.ladder_start))
 
     @property
     def shows_a_board_of_its_own(self) -> bool:

@@ -47,23 +47,30 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         """Neither withdrawn by the team nor disqualified."""
         return self.filter(withdrawn_at=None, disqualified_at=None)
 
-    def scored_on(self, label_set: LabelSet) -> "SubmissionQuerySet":
-        return self.standing().filter(
-            evaluation__state=Evaluation.State.SCORED, evaluation__label_set=label_set
-        )
+    def received_before(self, end: datetime | None) -> "SubmissionQuerySet":
+        return self if end is None else self.filter(received_at__lt=end)
 
-    def counted(self, phase: Phase, team: Team) -> "SubmissionQuerySet":
+    def evaluated_on(self, label_set: LabelSet) -> "SubmissionQuerySet":
+        """Scored on these labels, whatever became of them since."""
+        return self.filter(evaluation__state=Evaluation.State.SCORED, evaluation__label_set=label_set)
+
+    def scored_on(self, label_set: LabelSet) -> "SubmissionQuerySet":
+        return self.standing().evaluated_on(label_set)
+
+    def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":
         """A team's submissions among which the best one is its result, by the phase's rule, best first."""
-        rows = (
-            self.filter(phase=phase, team=team, reference=False).scored_on(phase.labels)
-            if phase.labels
-            else self.none()
+        if phase.labels is None:
+            return self.none()
+        mine = (
+            self.filter(phase=phase, team=team, reference=False)
+            .scored_on(phase.labels)
+            .received_before(before)
         )
         if phase.counts == Phase.Counts.LATEST:
-            rows = rows.filter(pk__in=rows.order_by("-received_at", "-pk").values("pk")[:1])
+            mine = mine.filter(pk__in=mine.order_by("-received_at", "-pk").values("pk")[:1])
         elif phase.counts == Phase.Counts.SELECTED:
-            rows = rows.filter(selected=True)
-        return rows.order_by("-evaluation__rank_key", "received_at", "pk")
+            mine = mine.filter(selected=True)
+        return mine.order_by("-evaluation__rank_key", "received_at", "pk")
 
 
 class Submission(models.Model):

@@ -75,6 +75,11 @@ class Scores:
     counts: tuple[int, int, int] | None = None
 
 
+def released_by_ladder(standing: Standing) -> Scores:
+    """The one number that a Ladder lets out of a standing."""
+    return Scores(f1=Ratio(standing.rank_key, metrics.KEY_SCALE))
+
+
 def visible_scores(evaluation: Evaluation | None, view: View) -> Scores:
     """What ``view`` lets through of an evaluation's scores; nothing unless it is scored."""
     if evaluation is None or evaluation.tp is None or evaluation.fp is None or evaluation.fn is None:

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
-from leaderboard.actions import judging, refusals
+from leaderboard.actions import judging, refusals, submissions
 from leaderboard.boards import board_of
 from leaderboard.models import AuditEntry, Phase, Standing
 from leaderboard.models.visibility import view_of, visible_scores
@@ -158,3 +158,34 @@ def test_a_board_costs_the_same_queries_with_few_and_many_rows(cast, django_asse
             Phase.objects.select_related("labels", "competition").get(pk=cast.phase.pk), AnonymousUser(), NOW
         )
         assert len(board.rows) == 12
+
+
+def test_the_ladder_shows_whole_steps_and_takes_none_back(cast):
+    set_rules(cast.phase, ladder_step="0.05", ladder_start="0.50", allows_withdrawal=True)
+
+    def made(tp, hours_ago):
+        counts = (tp, 100 - tp, 100 - tp)
+        return make_submission(cast.team, cast.phase, counts, received_at=NOW - timedelta(hours=hours_ago))
+
+    made(54, 9)
+    assert shown(cast.phase) == []
+    high = made(68, 8)
+    made(69, 7)
+    [row] = board_of(cast.phase, cast.owner, NOW).rows
+    assert (row.scores.f1.percent, row.submission, row.entries) == ("65.00", high, 3)
+    assert row.scores.precision is None
+    submissions.withdraw(cast.owner, high)
+    [row] = board_of(cast.phase, AnonymousUser(), NOW).rows
+    assert row.scores.f1.percent == "65.00"
+    [row] = board_of(cast.phase, cast.organiser, NOW).rows
+    assert row.scores.f1.percent == "69.00"
+
+
+def test_the_latest_before_the_freeze_counts_on_a_frozen_board(cast):
+    set_rules(cast.phase, freezes_at=NOW - timedelta(hours=1), counts=Phase.Counts.LATEST)
+    for tp, hours in ((90, 3), (40, 2), (70, 0)):
+        make_submission(
+            cast.team, cast.phase, (tp, 100 - tp, 100 - tp), received_at=NOW - timedelta(hours=hours)
+        )
+    [public], [exact] = (board_of(cast.phase, viewer, NOW).rows for viewer in (cast.rival, cast.organiser))
+    assert (public.scores.f1.percent, exact.scores.f1.percent) == ("40.00", "70.00")
