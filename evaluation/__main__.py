@@ -1,4 +1,4 @@
-"""`python -m evaluation check ARCHIVE --patches N` and `python -m evaluation score ARCHIVE TRUTH`."""
+"""`python -m evaluation check ARCHIVE --patches N`, `score ARCHIVE TRUTH` and `report COUNTS.csv`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from evaluation.counts import count
 from evaluation.metrics import f1, percent, precision, recall
 from evaluation.problems import InvalidArchive
 from evaluation.reader import Reader
+from evaluation.report_command import add_report
 from evaluation.spec import MaskSpec
 
 
@@ -91,10 +92,10 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 all well, 1 the archive has problems, 2 wrong use or no such file."""
     parser = argparse.ArgumentParser(
-        prog="python -m evaluation", description="Check and score mask archives."
+        prog="python -m evaluation", description="Check and score mask archives; statistics of counts."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_check, _add_score):
+    for add in (_add_check, _add_score, add_report):
         add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print one JSON object")

@@ -5,6 +5,7 @@ TP, FP and FN are counted over all pixels of all patches together, for the posit
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 KEY_SCALE = 1 << 62
@@ -34,6 +35,18 @@ def f1_exact(tp: int, fp: int, fn: int) -> Fraction:
     """F1 as an exact fraction, for rules that compare or floor it; 0 where all three are 0."""
     denominator = 2 * tp + fp + fn
     return Fraction(2 * tp, denominator) if denominator else Fraction(0)
+
+
+def iou(tp: int, fp: int, fn: int) -> float:
+    """TP / (TP + FP + FN), which is F1 / (2 - F1): the same order; 0.0 where all three are 0."""
+    return fraction(tp, tp + fp + fn) or 0.0
+
+
+def mcc(tp: int, fp: int, fn: int, pixels: int) -> float:
+    """Matthews' correlation of prediction and labels over `pixels` pixels; 0.0 where one of them is constant."""
+    tn = pixels - tp - fp - fn
+    product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return (tp * tn - fp * fn) / math.sqrt(product) if product else 0.0
 
 
 def rank_key(tp: int, fp: int, fn: int) -> int:

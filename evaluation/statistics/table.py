@@ -106,6 +106,18 @@ class CountTable:
         teams = tuple(self.teams[row] for row in at)
         return replace(self, teams=teams, tp=self.tp[at], fp=self.fp[at], fn=self.fn[at])
 
+    def joined(self, other: CountTable) -> CountTable:
+        """The rows of this table, then those of another one for the same patches."""
+        if other.patches != self.patches:
+            raise ValueError("tables of different patches cannot be joined")
+        return replace(
+            self,
+            teams=self.teams + other.teams,
+            tp=np.concatenate([self.tp, other.tp]),
+            fp=np.concatenate([self.fp, other.fp]),
+            fn=np.concatenate([self.fn, other.fn]),
+        )
+
     def digest(self) -> str:
         """SHA-256 of names and counts, in hexadecimal: names the snapshot that a report was made from."""
         state = hashlib.sha256()

@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import jaccard_score, matthews_corrcoef
 
 from evaluation import metrics
 
@@ -69,3 +70,13 @@ def test_f1_is_the_harmonic_mean(tp, fp, fn):
     p, r = metrics.precision(tp, fp), metrics.recall(tp, fn)
     if tp:
         assert metrics.f1(tp, fp, fn) == pytest.approx(2 * p * r / (p + r))
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 40), st.integers(1, 40))
+def test_iou_and_mcc_agree_with_scikit_learn(tp, fp, fn, tn):
+    truth = [1] * tp + [0] * fp + [1] * fn + [0] * tn
+    prediction = [1] * tp + [1] * fp + [0] * fn + [0] * tn
+    assert metrics.iou(tp, fp, fn) == pytest.approx(jaccard_score(truth, prediction, zero_division=0))
+    assert metrics.mcc(tp, fp, fn, len(truth)) == pytest.approx(
+        matthews_corrcoef(truth, prediction), abs=1e-12
+    )
