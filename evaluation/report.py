@@ -21,7 +21,7 @@ from evaluation import detectors
 from evaluation.agreement import Agreement, agreement, majority_vote, pixel_oracle
 from evaluation.boundary import boundary_counts
 from evaluation.counts import Packed, count
-from evaluation.metrics import f1, iou, mcc, percent, precision, recall
+from evaluation.metrics import f1, f1_exact, iou, mcc, percent, precision, recall
 from evaluation.objects import SIZES, object_counts
 from evaluation.ranking import Entry, rank, shown_percents
 from evaluation.spec import MaskSpec
@@ -128,8 +128,8 @@ def _in_board_order(
 ) -> tuple[CountTable, list[tuple[int, Fraction]]]:
     """The table in the order of the board, and the rank and exact F1 of each row."""
     unknown = datetime.max.replace(tzinfo=UTC)
-    totals = zip(table.teams, table.numerator.sum(1), table.denominator.sum(1), strict=True)
-    board = rank(Entry(team, Fraction(int(a), int(b)), received.get(team, unknown)) for team, a, b in totals)
+    totals = zip(table.teams, *(part.sum(1).tolist() for part in (table.tp, table.fp, table.fn)), strict=True)
+    board = rank(Entry(team, f1_exact(*counts), received.get(team, unknown)) for team, *counts in totals)
     places = [(row.rank, row.entry.f1) for row in board if row.rank is not None and row.entry.f1 is not None]
     return table.take([table.teams.index(row.entry.team) for row in board]), places
 
