@@ -57,6 +57,8 @@ def configure(json_lines: bool, level: str) -> dict[str, Any]:
             # One line for each request comes from django_structlog; the server's own would repeat it.
             "django.server": {"handlers": [], "propagate": False},
             "celery.beat": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             "botocore": {"level": "WARNING"},
         },

@@ -4,6 +4,7 @@ Production begins where SITE_URL is https:// or the database is PostgreSQL: then
 cookies are secure and HSTS is sent.
 """
 
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 
 from leaderboard import environment as env
-from leaderboard import logs
+from leaderboard import logs, sentry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -330,4 +331,10 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
 LOGGING = logs.configure(json_lines=env.flag("LOG_JSON", PRODUCTION), level=LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+# One line for each request, none for a task that went well: evaluation.tasks says what it did.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_SUCCESS_LOG_LEVEL = logging.DEBUG
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # empty: /metrics answers on the loopback interface only
+sentry.start(env.url("SENTRY_DSN", ("https", "http"), example="https://key@sentry.example.org/1"))

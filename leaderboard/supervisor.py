@@ -84,9 +84,9 @@ class Program:
 
 
 class Supervisor:
-    """Runs `programs` until a stop signal, or until its parent is no longer the process `parent`.
+    """Runs `programs` until a stop signal; then they have `grace_seconds` to end their work.
 
-    Then they have `grace_seconds` to end their work; a second signal ends them at once.
+    A second signal ends them at once; so does the end of the process `parent`, whose child this one is.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Supervisor:
     def run(self) -> None:
         before = {number: signal.signal(number, self._count_signal) for number in STOP_SIGNALS}
         try:
-            while not self.signals and self.parent in (None, os.getppid()):
+            while not self.signals and not self._orphaned():
                 for program in self.programs:
                     program.look()
                 time.sleep(LOOK_SECONDS)
@@ -108,6 +108,9 @@ class Supervisor:
             self._stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _orphaned(self) -> bool:
+        return self.parent not in (None, os.getppid())
 
     def _count_signal(self, number: int, frame: FrameType | None) -> None:
         self.signals += 1
@@ -119,7 +122,7 @@ class Supervisor:
             program.ask_to_stop()
         end = time.monotonic() + self.grace_seconds
         while any(program.running() for program in self.programs):
-            if self.signals > asked or time.monotonic() > end:
+            if self.signals > asked or self._orphaned() or time.monotonic() > end:
                 logger.warning("killing", programs=[p.name for p in self.programs if p.running()])
                 break
             time.sleep(LOOK_SECONDS / 4)

@@ -1,0 +1,16 @@
+"""Optional: errors are also sent to Sentry, where SENTRY_DSN names a project there and sentry-sdk is installed."""
+
+from importlib import import_module
+
+from leaderboard import environment as env
+
+
+def start(dsn: str) -> None:
+    """Send errors to the project `dsn`, without what visitors typed, their address or the values of variables."""
+    if not dsn:
+        return
+    try:
+        sentry = import_module("sentry_sdk")
+    except ImportError:
+        raise env.refuse("SENTRY_DSN", "is set but sentry-sdk is not installed", "Run: pip install sentry-sdk") from None
+    sentry.init(dsn=dsn, send_default_pii=False, include_local_variables=False, max_request_body_size="never")

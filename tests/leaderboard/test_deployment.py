@@ -1,0 +1,223 @@
+"""Dockerfile, docker-compose.yml, .env.example and nginx.conf agree with each other and with the code."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPSConnection
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.services import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+EXAMPLE = set(re.findall(r"^(?:# )?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+def references(value: object) -> set[str]:
+    """The variables that a part of the compose file takes from .env."""
+    return set(re.findall(r"\$\{([A-Z0-9_]+)", str(value)))
+
+
+def test_compose_file_follows_the_specification():
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, ROOT / "docker-compose.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_file_refers_only_to_what_it_has():
+    for name, service in COMPOSE["services"].items():
+        missing = set(service.get("depends_on", {})) - set(COMPOSE["services"])
+        assert not missing, f"{name} depends on {missing}"
+        assert set(service["networks"]) <= set(COMPOSE["networks"]), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source == "./deploy/certificates":
+                continue  # the operator's
+            assert (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"], (
+                volume
+            )
+
+
+def test_the_worker_has_no_way_out():
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    assert COMPOSE["services"]["worker"]["networks"] == ["inside"]
+    published = [name for name, service in COMPOSE["services"].items() if "ports" in service]
+    assert published == ["proxy"]
+
+
+def test_a_running_evaluation_ends_in_peace():
+    from django.conf import settings
+
+    minutes = int(COMPOSE["services"]["worker"]["stop_grace_period"].removesuffix("m"))
+    assert minutes * 60 > settings.EVALUATION_TIME_LIMIT_SECONDS
+
+
+def test_every_variable_is_in_the_example():
+    read = set()
+    for file in ("settings.py", "gunicorn.py"):
+        for node in ast.walk(ast.parse((ROOT / "leaderboard" / file).read_text())):
+            if isinstance(node, ast.Call) and re.fullmatch(r"env\.[a-z]+", ast.unparse(node.func)):
+                name = node.args[0]
+                assert isinstance(name, ast.Constant), f"{file}: {ast.unparse(node)}"
+                read.add(name.value)
+    assert len(read) > 20
+    assert read | references(COMPOSE) == EXAMPLE
+
+
+def test_image_holds_the_rooms_and_starts_the_commands():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = set(re.findall(r"^COPY ([\w.]+) ", dockerfile, re.MULTILINE))
+    assert {"manage.py", "requirements.txt", "leaderboard", "evaluation", "baseline", "templates"} == copied
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    for name in copied:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in ignored
+    assert "USER leaderboard" in dockerfile
+    programs = {
+        service["command"][0]
+        for service in COMPOSE["services"].values()
+        if "build" in service and "command" in service
+    }
+    for program in programs:
+        assert shutil.which(program, path=Path(sys.executable).parent), program
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A folder with a self-signed certificate for localhost, named as certbot names them."""
+    folder = tmp_path_factory.mktemp("nginx")
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+    )
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - timedelta(hours=1))
+    signed = builder.not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    (folder / "fullchain.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    (folder / "privkey.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return folder
+
+
+@dataclass
+class Site:
+    """The ports of a running proxy, and where the static files of the server behind it lie."""
+
+    http: int
+    https: int
+    collected: Path
+
+
+@pytest.fixture(scope="module")
+def site(certificate):
+    """deploy/nginx.conf in front of gunicorn as in production, both on the loopback interface."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not nginx:
+        pytest.skip("NO NGINX on this machine, so deploy/nginx.conf was not run")
+    http, https, web = free_port(), free_port(), free_port()
+    text = (ROOT / "deploy/nginx.conf").read_text()
+    text = text.replace("server web:8000", f"server 127.0.0.1:{web}")
+    text = re.sub(r"listen \[::\]:.*\n", "", text).replace("listen 80 ", f"listen 127.0.0.1:{http} ")
+    text = text.replace("listen 443 ", f"listen 127.0.0.1:{https} ").replace("include mime.types;", "")
+    text = text.replace("certificates/", f"{certificate}/").replace(
+        "/tmp/nginx.pid", f"{certificate}/nginx.pid"
+    )
+    text = text.replace(
+        "http {", f"http {{ client_body_temp_path {certificate}/bodies; proxy_temp_path {certificate}/p;"
+    )
+    (certificate / "nginx.conf").write_text(("user root;\n" if os.geteuid() == 0 else "") + text)
+    environment = {
+        "PATH": os.environ["PATH"], "DATA_DIR": str(certificate / "data"), "PORT": str(web), "HOST": "127.0.0.1",
+        "SITE_URL": f"https://localhost:{https}", "SECRET_KEY": "only for this test " * 5, "TRUSTED_PROXIES": "1",
+        "STATIC_ROOT": str(certificate / "collected"), "WEB_PROCESSES": "1",
+    }  # fmt: skip
+    for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):
+        subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
+    gunicorn = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:leaderboard.gunicorn",
+        "leaderboard.wsgi",
+    ]
+    with (certificate / "log").open("wb") as log:
+        processes = [
+            subprocess.Popen(gunicorn, cwd=ROOT, env=environment, stdout=log, stderr=log),
+            subprocess.Popen(
+                [nginx, "-c", certificate / "nginx.conf", "-g", "daemon off;"], stdout=log, stderr=log
+            ),
+        ]
+    try:
+        wait_for(f"https://localhost:{https}/healthz", certificate / "log")
+        yield Site(http, https, certificate / "collected")
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_for(url: str, log: Path) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            if httpx.get(url, verify=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+
+
+def test_proxy_redirects_to_https_once(site):
+    answer = httpx.get(f"http://localhost:{site.http}/accounts/login/")
+    assert (answer.status_code, answer.headers["location"]) == (308, "https://localhost/accounts/login/")
+    answer = httpx.get(f"https://localhost:{site.https}/accounts/login/", verify=False)
+    assert answer.status_code == 200, (
+        "no second redirect: the server knows from the proxy that the visitor uses TLS"
+    )
+    assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
+    assert "Secure" in answer.headers["set-cookie"]
+
+
+def test_proxy_hides_the_metrics(site):
+    assert httpx.get(f"https://localhost:{site.https}/metrics", verify=False).status_code == 404
+
+
+def test_proxy_lets_a_body_through_that_is_a_little_too_large(site):
+    """So that the server can refuse it with a sentence; what is far too large ends at the proxy."""
+    url = f"https://localhost:{site.https}/accounts/login/"
+    little, far = 70 * 1024 * 1024, 131 * 1024 * 1024
+    answer = httpx.post(url, content=bytes(little), verify=False, timeout=60)
+    assert answer.status_code in (400, 403, 413)
+    assert "nginx" not in answer.text
+    connection = HTTPSConnection("localhost", site.https, context=ssl._create_unverified_context())
+    connection.request("POST", "/accounts/login/", headers={"Content-Length": str(far)})
+    assert connection.getresponse().status == 413, "refused before the body is sent"
+
+
+def test_static_files_have_names_for_ever(site):
+    names = json.loads((site.collected / "staticfiles.json").read_text())["paths"]
+    name = next(hashed for plain, hashed in names.items() if plain.endswith(".css"))
+    answer = httpx.get(f"https://localhost:{site.https}/static/{name}", verify=False)
+    assert "immutable" in answer.headers["cache-control"]
