@@ -12,5 +12,7 @@ def start(dsn: str) -> None:
     try:
         sentry = import_module("sentry_sdk")
     except ImportError:
-        raise env.refuse("SENTRY_DSN", "is set but sentry-sdk is not installed", "Run: pip install sentry-sdk") from None
+        raise env.refuse(
+            "SENTRY_DSN", "is set but sentry-sdk is not installed", "Run: pip install sentry-sdk"
+        ) from None
     sentry.init(dsn=dsn, send_default_pii=False, include_local_variables=False, max_request_body_size="never")

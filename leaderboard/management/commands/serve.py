@@ -12,12 +12,12 @@ from typing import Any, TextIO
 import waitress
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from leaderboard import processes
 from leaderboard.supervisor import Program, Supervisor
-from leaderboard.wsgi import application
 
 CELERY = [sys.executable, "-m", "celery", "--quiet", "--app", "leaderboard"]
 WORKER = [
@@ -117,7 +117,7 @@ def serve_pages(descriptor: int) -> None:
     processes.end_with_supervisor()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     server = waitress.create_server(
-        application,
+        get_wsgi_application(),
         sockets=[socket.socket(fileno=descriptor)],
         threads=settings.WEB_THREADS,
         connection_limit=1000,
