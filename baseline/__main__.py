@@ -2,12 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from baseline import commands as trainer
 from baseline import synth
-
-Command = Callable[[argparse.Namespace], int]
 
 
 def add_synth(commands: argparse._SubParsersAction) -> None:
@@ -50,12 +48,16 @@ def show_progress(done: int, total: int) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m baseline", description=__doc__)
+    parser.set_defaults(rest=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_synth(commands)
-    options = parser.parse_args(arguments)
+    trainer.add_commands(commands)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not options.rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return options.command(options)
-    except (ValueError, OSError) as error:
+        return options.command(options, rest) if options.rest else options.command(options)
+    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

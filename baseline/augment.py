@@ -1,0 +1,65 @@
+"""Augmentations of whole batches, on the device that holds them.
+
+images (N, B, H, W) float, normalised; labels (N, H, W) integer. Random numbers come from the step's `Dice`, one per patch.
+None is used unless a method asks for it: the organisers' recipe has none.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from baseline.dice import Dice
+from baseline.losses import Loss
+
+SPECTRAL_BANDS = (
+    12  # bands 0-11 are Sentinel-2; 12 is the slope and 13 the DEM, whose values no sensor or haze changes
+)
+
+
+def flips_and_turns(images: Tensor, labels: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+    """Each patch in one of its eight orientations: quarter turns, and flips with probability one half."""
+    orientation = torch.from_numpy(dice.integers(8)).to(images.device)
+    images, labels = images.clone(), labels.clone()
+    for k in range(1, 8):
+        members = orientation == k
+        if members.any():
+            images[members] = _oriented(images[members], k)
+            labels[members] = _oriented(labels[members], k)
+    return images, labels
+
+
+def _oriented(x: Tensor, k: int) -> Tensor:
+    turned = torch.rot90(x, k % 4, dims=(-2, -1))
+    return turned.flip(-1) if k >= 4 else turned
+
+
+def perturb_colours(images: Tensor, dice: Dice, gain: float = 0.1, offset: float = 0.1) -> Tensor:
+    """Spectral bands times 1 ± gain plus ± offset (in standard deviations), drawn per patch and band; slope and DEM stay."""
+    shape = (min(SPECTRAL_BANDS, images.shape[1]), 1, 1)
+    factors = torch.from_numpy(dice.uniform(1 - gain, 1 + gain, *shape)).to(images)
+    offsets = torch.from_numpy(dice.uniform(-offset, offset, *shape)).to(images)
+    spectral = images[:, :SPECTRAL_BANDS] * factors + offsets
+    return torch.cat([spectral, images[:, SPECTRAL_BANDS:]], dim=1)
+
+
+def scale_up(images: Tensor, size: int) -> Tensor:
+    """Bicubic interpolation to size × size pixels; the images themselves where they have that size."""
+    if images.shape[-1] == size:
+        return images
+    return functional.interpolate(images, size=(size, size), mode="bicubic", align_corners=False)
+
+
+class MixUp:
+    """Each patch mixed with the next of the batch by one λ ~ Beta(a, a) per step (Zhang et al., 2018).
+
+    The loss is that against a patch's own labels times λ plus that against its partner's times 1 − λ.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, dice: Dice, a: float):
+        self.share = dice.beta(a, a)
+        self.images = self.share * images + (1 - self.share) * images.roll(1, dims=0)
+        self.labels = labels
+        self.partners = labels.roll(1, dims=0)
+
+    def loss(self, loss: Loss, logits: Tensor) -> Tensor:
+        return self.share * loss(logits, self.labels) + (1 - self.share) * loss(logits, self.partners)

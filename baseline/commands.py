@@ -1,0 +1,235 @@
+"""The commands of `python -m baseline` that train, predict and submit. torch is imported when one of them runs."""
+
+import argparse
+import dataclasses
+import getpass
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+if TYPE_CHECKING:
+    from baseline.run import Run
+
+SPLITS = ("validation", "test")
+PRESETS = ("tiny", "small", "full")
+
+
+def add_commands(commands: Any) -> None:
+    """Add train, predict, evaluate, archive, submit and list to the sub-commands of a parser."""
+    train = commands.add_parser(
+        "train", add_help=False, help="train a method, or go on with a run that was stopped"
+    )
+    train.add_argument("method", nargs="?", metavar="METHOD")
+    train.set_defaults(command=run_train, rest=True)
+    _on_run(
+        commands,
+        "predict",
+        run_predict,
+        "write the landslide probabilities of a split as RUN/probabilities/SPLIT.npy",
+    )
+    _on_run(
+        commands, "evaluate", run_evaluate, "score a finished run where the labels are at hand", labels=True
+    )
+    _on_run(
+        commands,
+        "archive",
+        run_archive,
+        "predict a split straight into RUN/archives/SPLIT.zip, ready to submit",
+    )
+    submit = _on_run(
+        commands, "submit", run_submit, "submit a run's archive to a leaderboard through its REST API"
+    )
+    submit.add_argument("--server", required=True, metavar="URL", help="such as http://127.0.0.1:8000")
+    submit.add_argument("--phase", help="of the competition; default: the name of the split")
+    submit.add_argument("--token", help="default: the variable LANDSLIDE4SENSE_TOKEN, else asked for")
+    submit.add_argument("--description", help="text of the method; default: made from the run")
+    submit.add_argument("--no-wait", action="store_true", help="do not wait for the score")
+    listing = commands.add_parser("list", help="list the methods, and the runs in a folder")
+    listing.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", default=Path("runs"))
+    listing.set_defaults(command=run_list)
+
+
+def _on_run(
+    commands: Any, name: str, command: Any, text: str, labels: bool = False
+) -> argparse.ArgumentParser:
+    """A sub-command that takes a run's folder."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--split", nargs="+", choices=SPLITS, default=list(SPLITS))
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data are now, if not where they were"
+    )
+    parser.add_argument("--device", help="default: as trained")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="probability from which a pixel is landslide"
+    )
+    if labels:
+        parser.add_argument(
+            "--labels", type=Path, metavar="DIR", help="where the masks are, if not beside the images"
+        )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from baseline import run
+    from baseline.methods import METHODS, method
+    from baseline.options import from_dict
+    from baseline.world import world
+
+    if arguments.method is None:
+        names = "\n".join(f"  {name:10} {text}" for name, text in METHODS.items())
+        print(
+            f"usage: python -m baseline train METHOD --data DIR [options]; METHOD --help lists them\n\n{names}"
+        )
+        return 0 if "--help" in rest or "-h" in rest else 2
+    module = method(arguments.method)
+    flags = vars(_train_parser(arguments.method, module.Options).parse_args(rest))
+    data, out, preset = flags.pop("data"), flags.pop("out"), flags.pop("preset")
+    options = from_dict(module.Options, module.PRESETS.get(preset, {}) | flags)
+    folder = out or Path("runs") / f"{arguments.method}-{preset}-{options.seed}"
+    with world(options.device, options.threads) as here:
+        started = run.start(folder, arguments.method, data, options, here)
+        predictor = run.train(started)
+        scores = run.score_splits(started, predictor, ("validation", "test"))
+        if here.main:
+            print(f"{folder}: trained. " + " ".join(f"{split}: {score}." for split, score in scores.items()))
+    return 0
+
+
+def _train_parser(name: str, kind: type) -> argparse.ArgumentParser:
+    """One flag per field of the method's options."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m baseline train {name}", argument_default=argparse.SUPPRESS, allow_abbrev=False
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data set")
+    parser.add_argument(
+        "--out", type=Path, default=None, metavar="RUN", help="default: runs/METHOD-PRESET-SEED"
+    )
+    parser.add_argument(
+        "--preset", choices=PRESETS, default="full", help="scale of the recipe (default: full)"
+    )
+    types = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        flag, text = "--" + field.name.replace("_", "-"), f"{field.metadata['help']} (full: {field.default})"
+        if types[field.name] is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text.replace("%", "%%"))
+        else:
+            choices = field.metadata["choices"] or None
+            parser.add_argument(flag, type=types[field.name], choices=choices, help=text.replace("%", "%%"))
+    return parser
+
+
+@contextmanager
+def _opened(arguments: argparse.Namespace) -> Iterator["Run"]:
+    """The run of a command, on the device it asks for."""
+    from baseline import run
+    from baseline.world import world
+
+    name, data, options = run.saved(arguments.run)
+    if arguments.device:
+        options = dataclasses.replace(options, device=arguments.device)
+    with world(options.device, options.threads) as here:
+        yield run.Run(
+            arguments.run, name, arguments.data or data, options, here, getattr(arguments, "labels", None)
+        )
+
+
+def run_predict(arguments: argparse.Namespace) -> int:
+    import numpy as np
+    from tqdm import tqdm
+
+    with _opened(arguments) as run:
+        predictor = run.trained()
+        for split in arguments.split:
+            chunks = tqdm(run.probabilities(predictor, run.pool(split)), desc=split, disable=None)
+            path = run.folder / "probabilities" / f"{split}.npy"
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, np.concatenate([p.half().cpu().numpy() for p in chunks]))
+            print(path)
+    return 0
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    from baseline.run import score_splits
+
+    with _opened(arguments) as run:
+        scores = score_splits(run, run.trained(), arguments.split, arguments.threshold)
+        for split in arguments.split:
+            print(f"{split}: {scores.get(split, 'no labels here; submit its archive instead')}")
+    return 0 if scores else 1
+
+
+def run_archive(arguments: argparse.Namespace) -> int:
+    from baseline.archives import write_archive
+
+    with _opened(arguments) as run:
+        predictor = run.trained()
+        for split in arguments.split:
+            path = run.folder / "archives" / f"{split}.zip"
+            write_archive(run, predictor, run.pool(split), path, arguments.threshold)
+            print(path)
+    return 0
+
+
+def run_submit(arguments: argparse.Namespace) -> int:
+    from baseline import client
+    from baseline.run import saved
+
+    name, _, options = saved(arguments.run)
+    if arguments.phase and len(arguments.split) != 1:
+        raise ValueError("--phase names one phase: say with --split which split's archive goes there.")
+    token = arguments.token or os.environ.get("LANDSLIDE4SENSE_TOKEN") or getpass.getpass("API token: ")
+    missing = [split for split in arguments.split if not _is_fresh(arguments.run, split)]
+    if missing:
+        run_archive(argparse.Namespace(**vars(arguments) | {"split": missing}))
+    description = arguments.description or _description(arguments.run, name, options.to_dict())
+    states = []
+    with client.connect(arguments.server, token) as connection:
+        for split in arguments.split:
+            archive = arguments.run / "archives" / f"{split}.zip"
+            submission = client.submit(connection, arguments.phase or split, archive, name, description)
+            if not arguments.no_wait:
+                submission = client.wait(
+                    connection, submission, show=lambda s: print(f"{s['id']}: {s['state']}")
+                )
+            print(json.dumps(submission, indent=1))
+            states.append(submission["state"])
+    return 1 if {"invalid", "failed"} & set(states) else 0
+
+
+def _is_fresh(folder: Path, split: str) -> bool:
+    """Whether the archive is there and no older than the weights."""
+    archive, weights = folder / "archives" / f"{split}.zip", folder / "weights.pt"
+    return archive.exists() and weights.exists() and archive.stat().st_mtime >= weights.stat().st_mtime
+
+
+def _description(folder: Path, name: str, options: dict[str, Any]) -> str:
+    """A method text for the board: what the method is, and what makes this run."""
+    from baseline.methods import METHODS
+
+    made = json.loads((folder / "provenance.json").read_text())
+    data = ", ".join(f"{split} {digest[:12]}" for split, digest in made.get("data_sha256", {}).items())
+    chosen = ", ".join(f"{k} {v}" for k, v in options.items())
+    return f"{METHODS[name]}. Trained by `python -m baseline train {name}`, code {made['code']}, data SHA-256 {data}.\n{chosen}"
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    from baseline.methods import METHODS
+
+    for name, text in METHODS.items():
+        print(f"{name:10} {text}")
+    for options in sorted(arguments.folder.glob("*/options.json")):
+        folder, content = options.parent, json.loads(options.read_text())
+        state = "finished" if (folder / "weights.pt").exists() else "not finished"
+        metrics = folder / "metrics.json"
+        scores = json.loads(metrics.read_text()) if metrics.exists() else {}
+        figures = ", ".join(f"{split} F1 {100 * score['f1']:.2f} %" for split, score in scores.items())
+        print(
+            f"{folder}: {content['method']}, seed {content['options']['seed']}, {state}"
+            + f", {figures}" * bool(figures)
+        )
+    return 0

@@ -1,0 +1,25 @@
+"""The methods, by name. Each is one module with
+
+- Options: a dataclass whose defaults are the method's recipe at the competition's scale;
+- PRESETS: what the presets tiny and small change of it;
+- build(options) -> Predictor: the untrained networks;
+- train(run, predictor): trains them in place, in stages.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+METHODS = {
+    "unet": "the organisers' U-Net baseline",
+}
+
+
+class UnknownMethod(ValueError):
+    pass
+
+
+def method(name: str) -> ModuleType:
+    """The module of a method; imports torch."""
+    if name not in METHODS:
+        raise UnknownMethod(f"There is no method {name!r}. The methods are: {', '.join(METHODS)}.")
+    return import_module(f"baseline.methods.{name}")

@@ -1,0 +1,1 @@
+"""Segmentation networks: images (N, bands, H, W) in, logits (N, classes, H, W) out."""

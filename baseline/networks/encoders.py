@@ -1,0 +1,87 @@
+"""Networks of segmentation-models-pytorch and timm, made with any number of bands, and without the network unless asked.
+
+Both libraries are imported only when a method needs one of their networks.
+"""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class PretrainedWeightsMissing(RuntimeError):
+    """Pretrained encoder weights were asked for and cannot be had."""
+
+
+def segmentation_models() -> ModuleType:
+    """The package segmentation_models_pytorch, with torchvision made importable first."""
+    if importlib.util.find_spec("segmentation_models_pytorch") is None:
+        raise ModuleNotFoundError(
+            "This method needs segmentation-models-pytorch and timm: pip install -r baseline/requirements.txt"
+        )
+    make_torchvision_importable()
+    import segmentation_models_pytorch
+
+    return segmentation_models_pytorch
+
+
+def make_torchvision_importable() -> None:
+    """Declare the two operators that `import torchvision` expects where its compiled library cannot be loaded.
+
+    The registry's torchvision for Linux is compiled for CUDA. Beside a CPU build of torch its library does not load, and the
+    import then stops at an operator that was never declared, although no network here uses any of them.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None or hasattr(torch.ops.torchvision, "nms"):
+        return
+    for library in sorted(Path(spec.origin).parent.glob("_C*")):
+        try:
+            torch.ops.load_library(str(library))
+            return
+        except OSError:
+            continue
+    declared = torch.library.Library("torchvision", "FRAGMENT")
+    declared.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    declared.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _kept_alive.append(declared)  # the declaration ends with the object
+
+
+_kept_alive: list[torch.library.Library] = []
+
+
+def network(
+    architecture: str,
+    encoder: str,
+    bands: int = 14,
+    classes: int = 2,
+    pretrained: bool = False,
+    **options: Any,
+) -> nn.Module:
+    """A network of segmentation_models_pytorch: images (N, bands, H, W) -> logits (N, classes, H, W).
+
+    architecture: "Unet", "DeepLabV3", "DeepLabV3Plus", "Segformer", …; encoder: "resnet34", "mit_b2", or a timm name behind
+    "tu-"; pretrained: weights learnt on ImageNet (downloaded once by the library, its first convolution adapted to the bands).
+    Raises PretrainedWeightsMissing rather than starting from random weights unasked. Without a network the weight hub gives up
+    after half a minute; HF_HUB_OFFLINE=1 makes it answer at once.
+    """
+    constructor = getattr(segmentation_models(), architecture)
+    arguments = dict(encoder_name=encoder, in_channels=bands, classes=classes, **options)
+    if not pretrained:
+        return constructor(encoder_weights=None, **arguments)
+    try:
+        return constructor(encoder_weights=True if encoder.startswith("tu-") else "imagenet", **arguments)
+    except (
+        Exception
+    ) as error:  # the hub, the disk or the encoder: many libraries, many exceptions, one meaning
+        raise PretrainedWeightsMissing(
+            f"No pretrained weights for {encoder} ({type(error).__name__}: {error}). Connect to the network once so that they "
+            "are stored, or train without --pretrained."
+        ) from error
+
+
+def swin(encoder: str, image_size: int, **options: Any) -> nn.Module:
+    """A U-shaped network on a Swin Transformer, whose windows of 8 × 8 tokens divide every stage at 128 and 512 pixels."""
+    return network("Unet", f"tu-{encoder}", img_size=image_size, window_size=8, **options)

@@ -1,0 +1,96 @@
+"""The options of a training run: one dataclass, every field with its unit, every field a flag of the command line.
+
+A method extends `Options` by a dataclass of its own whose defaults are its recipe. Lengths are in optimiser steps throughout;
+an epoch of the 3,799 training patches at batch 32 is 119 steps.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+
+def option(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    """A field of an options class with the help text of its flag."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+class OptionError(ValueError):
+    """An option has a value that cannot be used; the message names it and the mend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    seed: int = option(0, "of initial weights, order of patches, augmentation and dropout")
+    normalise: str = option(
+        "train",
+        "statistics that bands are normalised by: the organisers' constants, those of the training split, or each split's own",
+        ("official", "train", "separated"),
+    )
+    target: str = option(
+        "test", "unlabelled split that methods of adaptation may look at", ("validation", "test")
+    )
+    holdout: float = option(0.0, "share of the training patches kept out of training for evaluation, 0-0.5")
+    holdout_site: str = option(
+        "", "site (of sites.csv) whose training patches are kept out for evaluation instead"
+    )
+
+    steps: int = option(5000, "optimiser steps of the (first) stage")
+    batch: int = option(32, "patches per step, all processes together")
+    optimiser: str = option("adam", "rule of the update", ("adam", "adamw", "sgd"))
+    learning_rate: float = option(1e-3, "highest learning rate of the schedule")
+    weight_decay: float = option(5e-4, "L2 penalty (adam, sgd) or decoupled decay (adamw)")
+    schedule: str = option("constant", "learning rate over the steps", ("constant", "cosine", "restarts"))
+    warmup: int = option(0, "steps of linear warm-up")
+    cycle: int = option(
+        0, "steps of the first cycle of 'restarts', each next one twice as long; 0 = all steps"
+    )
+    clip: float = option(0.0, "largest norm of the gradient; 0 = not clipped")
+    evaluate_every: int = option(
+        0, "steps between evaluations, the best of which is kept; 0 = the last weights are kept"
+    )
+
+    width: int = option(64, "channels of the network's first level, for the networks defined here")
+    pretrained: bool = option(False, "start library encoders from ImageNet weights (needs the network once)")
+
+    device: str = option("auto", "auto, cpu, cuda or cuda:N; auto takes a GPU where there is one")
+    threads: int = option(0, "CPU threads of one process; 0 = torch's choice")
+    precision: str = option("float32", "of the network's arithmetic under autocast", ("float32", "bf16"))
+    channels_last: bool = option(True, "keep images and weights channels last in memory")
+    compile: bool = option(False, "compile the network with torch.compile (pays after some minutes)")
+    checkpoint_seconds: int = option(60, "seconds between checkpoints")
+    log_every: int = option(50, "steps between rows of the curve")
+    predict_batch: int = option(64, "patches predicted at a time")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), field.metadata.get("choices", ())
+            if choices and value not in choices:
+                raise OptionError(f"{field.name} is {value!r}; it can be {', '.join(choices)}.")
+        for name in ("steps", "batch", "log_every", "width", "predict_batch"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not 0 <= self.holdout <= 0.5:
+            raise OptionError(
+                f"holdout is {self.holdout}; it is a share of the training patches from 0 to 0.5."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+T = TypeVar("T", bound=Options)
+
+
+def from_dict(kind: type[T], values: dict[str, Any]) -> T:
+    """Options of `kind` from a saved dict or from flags; unknown names and wrong types are named."""
+    types = get_type_hints(kind)
+    if unknown := sorted(set(values) - set(types)):
+        raise OptionError(
+            f"{kind.__name__} has no option {', '.join(unknown)}. It has: {', '.join(sorted(types))}."
+        )
+    for name, value in values.items():
+        if types[name] is float and isinstance(value, int):
+            values = values | {name: float(value)}
+        elif not isinstance(value, types[name]):
+            raise OptionError(f"{name} is {value!r}; a {types[name].__name__} is expected.")
+    return kind(**values)

@@ -1,0 +1,252 @@
+"""A run: one method, its options and its data in a folder that keeps everything about it.
+
+    options.json     method, data folder and every option
+    provenance.json  versions, machine, code, hash of the data, times
+    stages/          a checkpoint for each stage of training
+    curve.csv/.png   the curve of all finished stages
+    weights.pt       the finished predictor
+    metrics.json     counts and F1 of each split that has labels
+
+The same command on the same folder goes on with a run that was killed, and does nothing to a finished one.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baseline import curve, data, normalise
+from baseline.dice import derived_seed
+from baseline.loop import Objective, Stage, autocast, save_atomically
+from baseline.methods import method
+from baseline.normalise import to_pool
+from baseline.options import Options, from_dict
+from baseline.pool import Pool
+from baseline.predictor import Predictor
+from baseline.provenance import provenance
+from baseline.scores import Score, score
+from baseline.world import World
+
+
+class RunError(ValueError):
+    """A run's folder is not what the command needs; the message says what to do."""
+
+
+class Run:
+    """labels: the folder of the masks where they are not beside the images."""
+
+    def __init__(
+        self, folder: Path, name: str, data: Path, options: Options, world: World, labels: Path | None = None
+    ):
+        self.folder = folder
+        self.name = name
+        self.data = data
+        self.labels = labels
+        self.hashes: dict[str, str] = {}
+        self.options = options
+        self.world = world
+        self._pools: dict[str, Pool] = {}
+        self._sites: dict[str, tuple[str, ...] | None] = {}
+        self._curve: list[dict[str, Any]] = []
+
+    @property
+    def method(self) -> ModuleType:
+        return method(self.name)
+
+    # Data
+
+    def pool(self, split: str) -> Pool:
+        """All patches of "train", "validation" or "test", normalised as the options say, on the run's device."""
+        if split not in self._pools:
+            patches = data.load(self.data, split, mask_root=self.labels)
+            self.hashes[split] = patches.sha256
+            self._sites[split] = patches.split.sites
+            self._pools[split] = to_pool(patches, self._statistics(patches), self.world.device)
+        return self._pools[split]
+
+    def _statistics(self, patches: data.Patches) -> data.Statistics:
+        """What a split is normalised by. Those of the training split stay with the run: predicting needs no training images."""
+        if self.options.normalise == "official":
+            return data.OFFICIAL
+        if self.options.normalise == "separated":
+            return patches.moments.statistics()
+        kept = self.folder / "statistics.json"
+        if kept.exists():
+            return normalise.from_json(json.loads(kept.read_text()))
+        train = patches if patches.split.name == "train" else data.load(self.data, "train")
+        statistics = train.moments.statistics()
+        self.write_json(kept.name, normalise.to_json(statistics))
+        return statistics
+
+    @cached_property
+    def _rows_kept_and_held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the training patches to train on and to evaluate on."""
+        pool, options = self.pool("train"), self.options
+        if options.holdout_site:
+            if not self._sites["train"]:
+                raise RunError(
+                    "The sites of the training patches are not known (no sites.csv); use --holdout, a share."
+                )
+            return data.hold_out(self._sites["train"], options.holdout_site)
+        order = np.random.default_rng(derived_seed(options.seed, "holdout")).permutation(len(pool))
+        kept = len(pool) - round(options.holdout * len(pool))
+        return np.sort(order[:kept]), np.sort(order[kept:])
+
+    @cached_property
+    def labelled(self) -> Pool:
+        """The training patches, less those held out."""
+        rows = self._rows_kept_and_held_out[0]
+        return self.pool("train") if len(rows) == len(self.pool("train")) else self.pool("train").take(rows)
+
+    @cached_property
+    def held_out(self) -> Pool:
+        """The training patches kept for evaluation; where none are, the training patches themselves."""
+        rows = self._rows_kept_and_held_out[1]
+        return self.pool("train").take(rows) if len(rows) else self.pool("train")
+
+    @property
+    def target(self) -> Pool:
+        """The split that methods of adaptation may look at, without its labels."""
+        return replace(self.pool(self.options.target), labels=None)
+
+    # Training
+
+    def seed(self, what: str) -> None:
+        """Fix torch's generator by the run's seed and a word, before weights are made."""
+        torch.manual_seed(derived_seed(self.options.seed, what))
+
+    def fit(
+        self,
+        stage: str,
+        objective: Objective,
+        options: Options | None = None,
+        evaluate: Callable[[], float] | None = None,
+    ) -> None:
+        """Train `objective` as the stage of that name; at once where the run has finished that stage before."""
+        checkpoint = self.folder / "stages" / f"{stage}.pt"
+        checkpoint.parent.mkdir(exist_ok=True)
+        progress = Stage(stage, objective, options or self.options, self.world, checkpoint).fit(evaluate)
+        if self.world.main:
+            self._curve += progress.rows
+            curve.write_rows(self.folder / "curve.csv", self._curve)
+            curve.plot(self.folder / "curve.png", self._curve)
+
+    # Prediction
+
+    def probabilities(self, predictor: Predictor, pool: Pool) -> Iterator[Tensor]:
+        """Landslide probabilities of all patches in order, options.predict_batch at a time: (n, H, W) float32."""
+        predictor.to(self.world.device).eval()
+        with torch.inference_mode(), autocast(self.world.device, self.options):
+            for images in pool.chunks(self.options.predict_batch):
+                yield predictor(images).float()
+
+    def masks(self, predictor: Predictor, pool: Pool, threshold: float = 0.5) -> Iterator[np.ndarray]:
+        """The predicted masks of all patches in order, each uint8 (H, W)."""
+        for probabilities in self.probabilities(predictor, pool):
+            yield from (probabilities >= threshold).to(torch.uint8).cpu().numpy()
+
+    def score(self, predictor: Predictor, pool: Pool, threshold: float = 0.5) -> Score:
+        """Counts and F1 of the predicted masks against the pool's labels."""
+        if pool.labels is None:
+            raise RunError(
+                f"The split {pool.name!r} has no labels here, so it cannot be scored; submit its archive instead."
+            )
+        return score(np.stack(list(self.masks(predictor, pool, threshold))), pool.labels.cpu().numpy())
+
+    def f1(self, predictor: Predictor) -> float:
+        """F1 on the held-out patches, for keeping the best weights."""
+        return self.score(predictor, self.held_out).f1
+
+    # Files
+
+    def trained(self) -> Predictor:
+        """The finished predictor."""
+        weights = self.folder / "weights.pt"
+        if not weights.exists():
+            raise RunError(f"{self.folder} has no finished weights. Repeat its train command to finish it.")
+        predictor = self.method.build(self.options)
+        predictor.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        return predictor.to(self.world.device)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        if self.world.main:
+            partial = self.folder / f"{name}.partial"
+            partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+            partial.replace(self.folder / name)
+
+
+def start(folder: Path, name: str, data: Path, options: Options, world: World) -> Run:
+    """A new run in `folder`, or the one that is there, if it has the same method and options."""
+    asked = {"method": name, "data": str(data.resolve()), "options": options.to_dict()}
+    path = folder / "options.json"
+    if path.exists() and (differing := _differences(json.loads(path.read_text()), asked)):
+        raise RunError(
+            f"{folder} holds another run: {differing}. Repeat its command to go on, or choose another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    world.wait()
+    run = Run(folder, name, data, options, world)
+    run.write_json(path.name, asked)
+    return run
+
+
+def _differences(there: dict[str, Any], asked: dict[str, Any]) -> str:
+    flat = [{"method": d["method"], "data": d["data"], **d["options"]} for d in (there, asked)]
+    names = [k for k in {**flat[0], **flat[1]} if k not in MACHINE and flat[0].get(k) != flat[1].get(k)]
+    return ", ".join(f"{k} is {flat[0].get(k)!r} there and {flat[1].get(k)!r} here" for k in names)
+
+
+# A run may go on elsewhere: these options change how fast it goes, not what it is.
+MACHINE = {"data", "device", "threads", "checkpoint_seconds", "predict_batch", "compile"}
+
+
+def saved(folder: Path) -> tuple[str, Path, Options]:
+    """Method, data folder and options of the run in `folder`."""
+    path = folder / "options.json"
+    if not path.exists():
+        raise RunError(f"{folder} is not a run's folder: it has no options.json. `train` makes one.")
+    content = json.loads(path.read_text())
+    return (
+        content["method"],
+        Path(content["data"]),
+        from_dict(method(content["method"]).Options, content["options"]),
+    )
+
+
+def train(run: Run) -> Predictor:
+    """Train the run's method to the end, or go on with it; writes weights, curve and provenance."""
+    if (run.folder / "weights.pt").exists():
+        return run.trained()
+    run.seed("weights")
+    predictor = run.method.build(run.options)
+    run.write_json("provenance.json", provenance(run.world))
+    began = time.monotonic()
+    run.method.train(run, predictor)
+    if run.world.main:
+        save_atomically(predictor.state_dict(), run.folder / "weights.pt")
+    run.write_json(
+        "provenance.json",
+        provenance(run.world) | {"data_sha256": run.hashes, "seconds": round(time.monotonic() - began, 1)},
+    )
+    run.world.wait()
+    return predictor
+
+
+def score_splits(
+    run: Run, predictor: Predictor, splits: Iterable[str], threshold: float = 0.5
+) -> dict[str, Score]:
+    """The scores of those splits that have labels here, also written to metrics.json."""
+    scores = {}
+    for split in splits:
+        if data.find_split(run.data, split, mask_root=run.labels).masks:
+            scores[split] = run.score(predictor, run.pool(split), threshold)
+    run.write_json("metrics.json", {k: s.to_dict() | {"threshold": threshold} for k, s in scores.items()})
+    return scores

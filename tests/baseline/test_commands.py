@@ -1,0 +1,186 @@
+"""The command line from the synthetic data to the archive, and what a run keeps."""
+
+import csv
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from baseline.__main__ import main  # noqa: E402
+from evaluation import archive, counts  # noqa: E402
+from evaluation.spec import MaskSpec  # noqa: E402
+
+QUICK = [
+    "--preset",
+    "tiny",
+    "--steps",
+    "4",
+    "--width",
+    "4",
+    "--log-every",
+    "2",
+    "--evaluate-every",
+    "2",
+    "--device",
+    "cpu",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "unet"
+    assert main(["train", "unet", "--data", str(data), "--out", str(folder), *QUICK]) == 0
+    return folder
+
+
+def test_a_run_keeps_everything_about_it(run, data):
+    options = json.loads((run / "options.json").read_text())
+    assert options["method"] == "unet"
+    assert options["data"] == str(data.resolve())
+    assert (options["options"]["steps"], options["options"]["learning_rate"]) == (4, 1e-3)
+    made = json.loads((run / "provenance.json").read_text())
+    assert made["versions"]["torch"] == torch.__version__
+    assert len(made["data_sha256"]["train"]) == 64
+    with (run / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["stage"], row["step"]) for row in rows] == [("unet", "2"), ("unet", "4")]
+    assert all(0 <= float(row["f1"]) <= 1 and float(row["loss"]) > 0 for row in rows)
+    assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert set(json.loads((run / "metrics.json").read_text())) == {"validation", "test"}
+    assert not list(run.rglob("*.partial"))
+
+
+def test_the_same_command_goes_on_and_another_is_refused(run, data, capsys):
+    weights = (run / "weights.pt").stat().st_mtime_ns
+    assert main(["train", "unet", "--data", str(data), "--out", str(run), *QUICK]) == 0
+    assert (run / "weights.pt").stat().st_mtime_ns == weights
+    assert main(["train", "unet", "--data", str(data), "--out", str(run), *QUICK, "--seed", "5"]) == 1
+    assert "seed is 0 there and 5 here" in capsys.readouterr().err
+
+
+def test_archive_is_valid_and_equals_prediction_and_score(run, data, capsys):
+    assert main(["archive", str(run), "--split", "test"]) == 0
+    assert main(["predict", str(run), "--split", "test"]) == 0
+    assert main(["evaluate", str(run), "--split", "test"]) == 0
+    spec = MaskSpec(12)
+    packed = archive.read((run / "archives" / "test.zip").read_bytes(), spec)
+    probabilities = np.load(run / "probabilities" / "test.npy")
+    assert probabilities.shape == (12, 128, 128)
+    assert 0 <= probabilities.min() <= probabilities.max() <= 1
+    certain = np.abs(probabilities.astype(float) - 0.5) > 1e-3  # stored as float16
+    assert (counts.unpack(packed, spec) == (probabilities > 0.5))[certain].all()
+    from baseline.data import load
+
+    expected = counts.count(packed, counts.pack(load(data, "test").masks)).total
+    metrics = json.loads((run / "metrics.json").read_text())["test"]
+    assert (metrics["tp"], metrics["fp"], metrics["fn"]) == expected
+    assert f"F1 {100 * metrics['f1']:.2f} %" in capsys.readouterr().out
+
+
+def test_predicting_needs_no_training_images(run, data, tmp_path):
+    (tmp_path / "ValidData").symlink_to(data / "ValidData")
+    assert main(["archive", str(run), "--split", "validation", "--data", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("normalise", ["official", "separated"])
+def test_normalisations_train(normalise, data, tmp_path):
+    arguments = [
+        "train",
+        "unet",
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "run"),
+        *QUICK,
+        "--normalise",
+        normalise,
+    ]
+    assert main([*arguments, "--holdout", "0.25", "--precision", "bf16"]) == 0
+
+
+def test_hold_out_by_site(data, tmp_path, capsys):
+    with (data / "TrainData" / "sites.csv").open() as file:
+        site = next(csv.DictReader(file))["site"]
+    common = ["train", "unet", "--data", str(data), *QUICK, "--holdout-site"]
+    assert main([*common, site, "--out", str(tmp_path / "a")]) == 0
+    assert main([*common, "atlantis", "--out", str(tmp_path / "b")]) == 1
+    assert "atlantis" in capsys.readouterr().err
+
+
+def test_list_shows_methods_and_runs(run, capsys):
+    assert main(["list", str(run.parent)]) == 0
+    shown = capsys.readouterr().out
+    assert "the organisers' U-Net baseline" in shown
+    assert f"{run}: unet, seed 0, finished" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "vnet", "--data", "x"], "no method 'vnet'. The methods are: unet"),
+        (["train", "unet", "--data", "/nowhere", "--device", "cpu"], "no train images under /nowhere"),
+        (["train", "unet", "--data", "x", "--steps", "0"], "steps is 0; it must be at least 1"),
+        (["train", "unet", "--data", "x", "--holdout", "0.9"], "holdout is 0.9"),
+        (["train", "unet", "--data", "x", "--device", "tpu9"], "device is 'tpu9'; it can be"),
+        (["archive", "/nowhere"], "/nowhere is not a run's folder"),
+    ],
+)
+def test_errors_name_the_thing_and_the_mend(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_train_without_a_method_lists_them(capsys):
+    assert main(["train", "--help"]) == 0
+    assert "unet" in capsys.readouterr().out
+
+
+class Leaderboard(BaseHTTPRequestHandler):
+    """Takes a submission and has scored it at the second look."""
+
+    archive = b""
+
+    def do_POST(self):
+        Leaderboard.archive = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(201, {"id": 3, "state": "queued"})
+
+    def do_GET(self):
+        self.answer(200, {"id": 3, "state": "scored", "f1": 12.5})
+
+    def answer(self, status, content):
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_submit_makes_the_archive_and_waits_for_the_score(run, capsys, monkeypatch):
+    server = HTTPServer(("127.0.0.1", 0), Leaderboard)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("LANDSLIDE4SENSE_TOKEN", "secret")
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert main(["submit", str(run), "--split", "validation", "--server", address]) == 0
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (run / "archives" / "validation.zip").read_bytes() in Leaderboard.archive
+    assert b"the organisers' U-Net baseline. Trained by" in Leaderboard.archive
+    assert '"f1": 12.5' in capsys.readouterr().out
