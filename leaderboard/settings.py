@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "knox",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -223,19 +224,44 @@ REST_KNOX = {
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "knox.auth.TokenAuthentication",
+        "leaderboard.api.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["leaderboard.api.parsers.SmallJSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "leaderboard.api.throttles.PerPerson",
+        "leaderboard.api.throttles.PerAddress",
+    ],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "leaderboard.api.errors.handler",
     "NUM_PROXIES": TRUSTED_PROXIES,
+}
+API_RATES = {  # requests in a minute, for one person or one address; generous to scripts that poll
+    "person": env.number("API_RATE_PERSON", 3000, least=1),
+    "address": env.number("API_RATE_ADDRESS", 1200, least=1),
+    "upload": env.number("API_RATE_UPLOAD", 600, least=1),
+    "password": 5,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": SITE_NAME,
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "tryItOutEnabled": True},
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "EvaluationState": "leaderboard.models.Evaluation.State",
+        "AttemptState": "leaderboard.models.Attempt.State",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "leaderboard.api.schema.answer_problems",
+    ],
 }
 
 # Security

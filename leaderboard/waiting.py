@@ -1,14 +1,30 @@
 """How long a submission will wait: its place in the queue and the expected seconds."""
 
+from collections.abc import Iterable
+
 from leaderboard.models import Evaluation
+
+RECENT = 20  # finished evaluations from which the usual time is taken
 
 
 def expected_wait(evaluation: Evaluation) -> tuple[int, float] | None:
     """Place in the queue (1 is next) and expected seconds until scored; None when it no longer waits."""
-    if evaluation.state != Evaluation.State.QUEUED:
-        return None
-    ahead = list(Evaluation.objects.in_claim_order().values_list("pk", flat=True))
-    place = ahead.index(evaluation.pk) + 1 if evaluation.pk in ahead else 1
-    recent = Evaluation.objects.filter(state=Evaluation.State.SCORED).order_by("-finished_at")[:20]
-    spans = [(e.finished_at - e.started_at).total_seconds() for e in recent if e.finished_at and e.started_at]
-    return place, place * (sum(spans) / len(spans) if spans else 1.0)
+    return expected_waits([evaluation]).get(evaluation.pk)
+
+
+def expected_waits(evaluations: Iterable[Evaluation | None]) -> dict[int, tuple[int, float]]:
+    """The same for those among several that wait, by primary key: two queries, none when nothing waits."""
+    waiting = {each.pk for each in evaluations if each and each.state == Evaluation.State.QUEUED}
+    if not waiting:
+        return {}
+    queue = Evaluation.objects.in_claim_order().values_list("pk", flat=True)
+    seconds = usual_seconds()
+    return {pk: (place, place * seconds) for place, pk in enumerate(queue, start=1) if pk in waiting}
+
+
+def usual_seconds() -> float:
+    """What one evaluation took lately, on average; 1 while nothing is known."""
+    finished = Evaluation.objects.filter(state=Evaluation.State.SCORED).exclude(started_at=None)
+    recent = finished.order_by("-finished_at").values_list("started_at", "finished_at")[:RECENT]
+    spans = [(end - start).total_seconds() for start, end in recent]
+    return sum(spans) / len(spans) if spans else 1.0

@@ -1,5 +1,6 @@
 """Competitions, their phases, and the hidden labels of a phase."""
 
+import hashlib
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
@@ -23,6 +24,9 @@ class CompetitionQuerySet(models.QuerySet["Competition"]):
         if user.is_superuser:
             return self.all()
         return self.filter(models.Q(is_published=True) | models.Q(organisers=user)).distinct()
+
+    def with_phases(self) -> "CompetitionQuerySet":
+        return self.prefetch_related("pages", models.Prefetch("phases", Phase.objects.with_labels()))
 
     def organised_by(self, user: Any) -> "CompetitionQuerySet":
         if not user.is_authenticated:
@@ -91,6 +95,10 @@ class PhaseQuerySet(models.QuerySet["Phase"]):
 
     def open_at(self, now: datetime) -> "PhaseQuerySet":
         return self.filter(opens_at__lte=now).filter(models.Q(closes_at=None) | models.Q(closes_at__gt=now))
+
+    def with_labels(self) -> "PhaseQuerySet":
+        """With competition and the label set in force, but without its masks, which only a worker needs."""
+        return self.select_related("competition", "labels").defer("labels__masks")
 
     def bump_board(self, phase_id: int) -> None:
         """Count one more change of the phase's board; the counter is the board's ETag."""
@@ -236,3 +244,8 @@ class LabelSet(models.Model):
 
     def __str__(self) -> str:
         return f"{self.phase} labels v{self.version}"
+
+    @property
+    def commitment(self) -> str:
+        """SHA-256 of salt and masks' SHA-256: fixes the labels for all to see, and tells nothing of them."""
+        return hashlib.sha256(f"{self.salt}:{self.sha256}".encode()).hexdigest()

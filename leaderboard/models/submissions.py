@@ -27,7 +27,10 @@ def archive_name(submission: "Submission", _original: str) -> str:
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
     def with_evaluation(self) -> "SubmissionQuerySet":
-        return self.select_related("evaluation", "phase", "team")
+        """With all that describes one submission, but without the hidden masks and the counts per patch."""
+        return self.select_related("evaluation__label_set", "phase__competition", "team", "attempt").defer(
+            "evaluation__label_set__masks", "evaluation__patch_counts"
+        )
 
     def of_team(self, team: Team) -> "SubmissionQuerySet":
         return self.filter(team=team)
@@ -41,6 +44,13 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return self.filter(
             models.Q(team__in=Team.objects.of(user))
             | models.Q(phase__competition__in=Competition.objects.organised_by(user))
+        )
+
+    def own(self, user: Any) -> "SubmissionQuerySet":
+        """Those of the person's teams; for an organiser also the competition's reference entries."""
+        return self.filter(
+            models.Q(team__in=Team.objects.of(user))
+            | models.Q(reference=True, phase__competition__in=Competition.objects.organised_by(user))
         )
 
     def standing(self) -> "SubmissionQuerySet":
@@ -304,6 +314,10 @@ def utc_day(now: datetime) -> datetime:
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     def of(self, team: Team, phase: Phase) -> "AttemptQuerySet":
         return self.filter(team=team, phase=phase)
+
+    def own(self, user: Any) -> "AttemptQuerySet":
+        """The ledger of the person's teams."""
+        return self.filter(team__in=Team.objects.of(user))
 
     def given_back_on(self, now: datetime) -> "AttemptQuerySet":
         return self.filter(state=Attempt.State.GIVEN_BACK, day=utc_day(now).date())

@@ -18,6 +18,9 @@ class TeamQuerySet(models.QuerySet["Team"]):
     def of(self, user: Any) -> "TeamQuerySet":
         return self.filter(memberships__user=user, merged_into=None)
 
+    def with_members(self) -> "TeamQuerySet":
+        return self.select_related("competition").prefetch_related("memberships__user")
+
 
 class Team(models.Model):
     """A team of one competition. Its owner invites and removes members; every member may submit."""

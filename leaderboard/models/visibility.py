@@ -8,7 +8,7 @@ from evaluation import metrics
 
 from .boards import Standing
 from .competitions import Phase
-from .submissions import Evaluation
+from .submissions import Evaluation, Submission
 
 F1_ALONE = frozenset({"f1"})
 ALL_METRICS = frozenset({"f1", "precision", "recall"})
@@ -91,3 +91,20 @@ def visible_scores(evaluation: Evaluation | None, view: View) -> Scores:
         f1=Ratio(2 * tp, 2 * tp + fp + fn) if view.shows("f1") else None,
         counts=(tp, fp, fn) if view.shows("counts") else None,
     )
+
+
+class Viewpoint:
+    """A viewer at a moment, for many submissions at once: asks once for each phase."""
+
+    def __init__(self, viewer: Any, now: datetime) -> None:
+        self.viewer, self.now = viewer, now
+        self._views: dict[int, View] = {}
+
+    def view(self, phase: Phase) -> View:
+        if phase.pk not in self._views:
+            self._views[phase.pk] = view_of(phase, self.viewer, self.now)
+        return self._views[phase.pk]
+
+    def scores(self, submission: Submission) -> Scores:
+        """What the viewer may see of the submission's scores."""
+        return visible_scores(submission.evaluation, self.view(submission.phase))

@@ -1,0 +1,106 @@
+"""Competitions, their phases, and the phases' leaderboards: open to everybody."""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from leaderboard.boards import board_of
+from leaderboard.models import Competition, Phase
+
+from .base import ViewSet
+from .schema import ETAG, problems
+from .serializers import BoardSerializer, CompetitionSerializer, PhaseSerializer, WindowSerializer
+
+
+@extend_schema_view(
+    list=extend_schema(summary="All competitions"),
+    retrieve=extend_schema(summary="One competition", responses=problems(404, ok=CompetitionSerializer)),
+)
+class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
+    """A competition with its phases and its texts."""
+
+    serializer_class = CompetitionSerializer
+    queryset = Competition.objects.none()
+    lookup_field = "slug"
+    lookup_value_converter = "slug"
+
+    def get_queryset(self) -> Any:
+        return Competition.objects.visible_to(self.request.user).with_phases()
+
+
+@extend_schema_view(
+    list=extend_schema(summary="All phases"),
+    retrieve=extend_schema(summary="One phase", responses=problems(404, ok=PhaseSerializer)),
+)
+class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
+    """A phase: its window, its quotas, what you may see of its scores, and the masks that an archive must hold."""
+
+    serializer_class = PhaseSerializer
+    queryset = Phase.objects.none()
+    lookup_value_converter = "int"
+
+    def get_queryset(self) -> Any:
+        return Phase.objects.visible_to(self.request.user).with_labels()
+
+    @extend_schema(
+        summary="The leaderboard",
+        parameters=[WindowSerializer, ETAG],
+        responses={304: None, **problems(400, 404, ok=BoardSerializer)},
+    )
+    @action(detail=True)
+    def leaderboard(self, request: Request, pk: int) -> Response:
+        """The ranking as you may see it now: one row for each team, best first; equal F1 shares a rank.
+
+        While a phase hides its board, `hidden` is true and `rows` is empty. Reference entries (the organisers' own)
+        and published entries (from papers) stand apart and have no rank.
+
+        **Polling.** The answer carries an `ETag` that changes only when the board changes. Send it back in
+        `If-None-Match` and an unchanged board costs a 304 without a body. Once in five seconds is enough.
+        """
+        phase, window = self.get_object(), self.query(WindowSerializer)
+        etag = self.etag(phase, window)
+        unchanged = get_conditional_response(request._request, etag=etag)
+        return with_validator(unchanged or Response(self.board(phase, **window)), etag, request)
+
+    def etag(self, phase: Phase, window: dict[str, int]) -> str:
+        """Changes with the board's version, with what this viewer may see, and with the texts beside the board."""
+        view = self.viewpoint.view(phase)
+        texts = (phase.competition.data_note, phase.labels_public_since, phase.is_open(self.viewpoint.now))
+        parts = (
+            phase.pk,
+            phase.board_version,
+            sorted(view.metrics),
+            view.board,
+            sorted(window.items()),
+            texts,
+        )
+        return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
+
+    def board(self, phase: Phase, limit: int, offset: int) -> Any:
+        """The rows asked for; one more is read to know whether others follow."""
+        board = board_of(phase, self.request.user, self.viewpoint.now, first=offset, limit=limit + 1)
+        rows = board.rows or []
+        more = f"?offset={offset + limit}&limit={limit}"
+        context = {
+            **self.get_serializer_context(),
+            "next": self.request.build_absolute_uri(more) if len(rows) > limit else None,
+        }
+        return BoardSerializer(replace(board, rows=rows[:limit]), context=context).data
+
+
+def with_validator(response: Any, etag: str, request: Request) -> Any:
+    """What caches need: a shared one may keep an anonymous board for five seconds."""
+    response["ETag"] = etag
+    patch_vary_headers(response, ["Authorization", "Cookie"])
+    if request.user.is_authenticated:
+        patch_cache_control(response, private=True, no_cache=True)
+    else:
+        patch_cache_control(response, public=True, max_age=5)
+    return response

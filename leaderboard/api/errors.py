@@ -1,0 +1,123 @@
+"""One shape for every error under /api/: application/problem+json (RFC 9457)."""
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.http import Http404, UnreadablePostError
+from django.utils import timezone
+from django.utils.cache import patch_cache_control
+from django.utils.http import http_date
+from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+
+from evaluation.queue import new_incident
+from leaderboard.actions.refusals import Refusal
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def handler(error: Exception, context: dict[str, Any]) -> Response:
+    """The answer to anything raised in a view of the API; an unforeseen error tells its incident id and no cause."""
+    known = _known(error)
+    if isinstance(known, Refusal):
+        status, members, headers = known.status, _of_refusal(known), {}
+    elif isinstance(known, exceptions.APIException):
+        status, members, headers = known.status_code, _of_api_exception(known), _headers_of(known)
+    else:
+        status, members, headers = 500, _of_incident(error, context), {}
+    next_at = members.get("next_at")
+    if status == HTTPStatus.TOO_MANY_REQUESTS and next_at is not None:
+        headers["Retry-After"] = _retry_after(next_at)
+    return _response(context["request"], status, members, headers)
+
+
+def _known(error: Exception) -> Exception:
+    """What Django raises, as what the REST framework calls it."""
+    if isinstance(error, Http404):
+        return exceptions.NotFound()
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    if isinstance(error, RequestDataTooBig):
+        return TooLarge("The fields of this request are too large.")
+    if isinstance(error, SuspiciousOperation):
+        return exceptions.ParseError()
+    if isinstance(error, UnreadablePostError):
+        return exceptions.ParseError("The request ended before its body was complete. Please send it again.")
+    return error
+
+
+class TooLarge(exceptions.APIException):
+    """A body larger than the address accepts."""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
+def _of_refusal(refusal: Refusal) -> dict[str, Any]:
+    members: dict[str, Any] = {"code": refusal.code, "detail": refusal.message}
+    if "fields" in refusal.facts:
+        members["errors"] = refusal.facts["fields"]
+    if "next_at" in refusal.facts:
+        members["next_at"] = refusal.facts["next_at"]
+    return members
+
+
+def _of_api_exception(error: exceptions.APIException) -> dict[str, Any]:
+    if isinstance(error, exceptions.ValidationError):
+        errors = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+        return {"code": "invalid", "detail": _sentences(errors), "errors": errors}
+    if isinstance(error, exceptions.Throttled):
+        wait = timedelta(seconds=getattr(error, "wait", None) or 1)
+        return {
+            "code": "throttled",
+            "detail": "Too many requests. Please wait as long as Retry-After says.",
+            "next_at": timezone.now() + wait,
+        }
+    return {"code": getattr(error.detail, "code", error.default_code), "detail": str(error.detail)}
+
+
+def _sentences(errors: dict[str, Any]) -> str:
+    """All field errors in one line, e.g. "method: This field is required." """
+    lines = []
+    for field, found in errors.items():
+        text = " ".join(map(str, found)) if isinstance(found, list) else str(found)
+        lines.append(text if field == "non_field_errors" else f"{field}: {text}")
+    return " ".join(lines)
+
+
+def _headers_of(error: exceptions.APIException) -> dict[str, str]:
+    authenticate = getattr(error, "auth_header", None)
+    return {"WWW-Authenticate": authenticate} if authenticate else {}
+
+
+def _of_incident(error: Exception, context: dict[str, Any]) -> dict[str, Any]:
+    incident = new_incident()
+    log.error("internal_error", incident=incident, exc_info=error)
+    got_request_exception.send(sender=None, request=context["request"]._request)
+    return {
+        "code": "internal_error",
+        "detail": f"The server made a mistake. Please tell the organisers this number: {incident}.",
+        "incident": incident,
+    }
+
+
+def _retry_after(next_at: datetime) -> str:
+    """Seconds for a short wait; a date for a long one."""
+    seconds = (next_at - timezone.now()).total_seconds()
+    return str(max(1, round(seconds))) if seconds < 3600 else http_date(next_at.timestamp())
+
+
+def _response(request: Any, status: int, members: dict[str, Any], headers: dict[str, str]) -> Response:
+    # Rendered as JSON whatever the view speaks (the docs are HTML, the schema is YAML).
+    request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), **members}
+    response = Response(body, int(status), headers=headers, content_type=MEDIA_TYPE)
+    patch_cache_control(response, no_store=True)
+    return response

@@ -1,0 +1,62 @@
+"""The entrance, the documentation, and what answers everything else under /api/."""
+
+from typing import Any
+
+from django.urls import Resolver404, resolve
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+ENTRANCES = {
+    "competitions": "competition-list",
+    "phases": "phase-list",
+    "submissions": "submission-list",
+    "attempts": "attempt-list",
+    "teams": "team-mine",
+    "tokens": "token-list",
+    "schema": "schema",
+    "docs": "docs",
+}
+
+
+class RootView(APIView):
+    """Where everything is."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response({name: reverse(f"api:{view}", request=request) for name, view in ENTRANCES.items()})
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI 3 schema."""
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """The schema to read and to try; its scripts and styles come from this server."""
+
+    url_name = "api:schema"
+    template_name = "api/docs.html"
+
+
+class UnknownView(APIView):
+    """Any other address: a problem, as every error here."""
+
+    permission_classes = [AllowAny]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound(f"There is nothing at this address.{self.hint(request)}")
+
+    def hint(self, request: Request) -> str:
+        try:
+            with_slash = resolve(f"{request.path_info}/")
+        except Resolver404:
+            return ""
+        return "" if with_slash.func.__name__ == "UnknownView" else " Did you forget the slash at the end?"

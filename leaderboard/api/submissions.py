@@ -1,0 +1,150 @@
+"""Submissions and the ledger of attempts."""
+
+import re
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from leaderboard.actions import submissions
+from leaderboard.models import Attempt, Submission
+
+from .base import ViewSet
+from .pagination import NewestFirst
+from .parsers import ArchiveParser
+from .schema import IDEMPOTENCY_KEY, problems
+from .serializers import (
+    AttemptFilterSerializer,
+    AttemptSerializer,
+    FilterSerializer,
+    SelectSerializer,
+    SubmissionSerializer,
+    SubmitSerializer,
+)
+from .throttles import Uploads
+
+KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="My submissions",
+        description="Those of your teams, newest first; for an organiser also the reference entries.",
+        parameters=[FilterSerializer],
+        responses=problems(400, 401, 404, ok=SubmissionSerializer(many=True)),
+    ),
+    retrieve=extend_schema(summary="One submission", responses=problems(401, 404, ok=SubmissionSerializer)),
+)
+class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
+    """A submission of one of your teams: its state, its scores as far as the phase shows them, its problems.
+
+    `state` goes from `queued` to `scoring` to one of three ends: `scored`; `invalid`, when the archive cannot be
+    scored (`problems` says why, and the attempt is given back); `failed`, when the fault is the server's (the
+    attempt is given back, and the organisers know). Ask once a second, or as often as `queue.expected_seconds` says.
+    """
+
+    serializer_class = SubmissionSerializer
+    permission_classes = [IsAuthenticated]
+    pagination_class = NewestFirst
+    queryset = Submission.objects.none()
+    lookup_value_converter = "int"
+
+    def get_queryset(self) -> Any:
+        rows = Submission.objects.with_evaluation()
+        return rows.visible_to(self.request.user) if self.detail else self.own(rows)
+
+    def own(self, rows: Any) -> Any:
+        asked = self.query(FilterSerializer)
+        names = {"phase": "phase", "state": "evaluation__state"}
+        return rows.own(self.request.user).filter(**{names[name]: value for name, value in asked.items()})
+
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
+        self.action = self.action_map.get(request.method.lower())  # before get_parsers asks for it
+        return super().initialize_request(request, *args, **kwargs)
+
+    def get_parsers(self) -> Any:
+        return [ArchiveParser()] if self.action == "create" else super().get_parsers()
+
+    def get_throttles(self) -> Any:
+        return [*super().get_throttles(), *([Uploads()] if self.action == "create" else [])]
+
+    @extend_schema(
+        summary="Submit an archive",
+        request={"multipart/form-data": SubmitSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+        responses={
+            202: SubmissionSerializer,
+            **problems(400, 401, 403, 409, 413, 415, 429, ok=SubmissionSerializer),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Upload an archive; it is accepted (202) and scored soon after: follow `Location`.
+
+        Refused with a `code`: `no_team` or `phase_not_open` (403), `empty_file` (400), `too_large` (413),
+        `quota_used_up` (429, with `next_at`). What is wrong inside the archive is found by the scorer and told in
+        `problems`. `teams/mine/` says beforehand whether your team may submit.
+        """
+        key = idempotency_key(request)
+        asked = self.body(SubmitSerializer)
+        submission, is_new = submissions.submit(request.user, idempotency_key=key, **asked)
+        shown = self.get_serializer(submission).data
+        return Response(shown, 202 if is_new else 200, headers={"Location": shown["links"]["self"]})
+
+    @extend_schema(
+        summary="Withdraw a submission",
+        request=None,
+        responses=problems(401, 403, 404, ok=SubmissionSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: int) -> Response:
+        """Take it off the board and free its place there, where the phase allows it. Its scores are kept.
+
+        What it took of the total and of the day stays taken. There is no DELETE: nothing is deleted.
+        """
+        submission = self.get_object()
+        submissions.withdraw(request.user, submission)
+        return Response(self.get_serializer(submission).data)
+
+    @extend_schema(
+        summary="Select a submission",
+        request=SelectSerializer,
+        responses=problems(400, 401, 403, 404, 409, ok=SubmissionSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def select(self, request: Request, pk: int) -> Response:
+        """Say whether it is one of those that count, where the phase lets teams choose."""
+        submission = self.get_object()
+        submissions.select(request.user, submission, **self.body(SelectSerializer))
+        return Response(self.get_serializer(submission).data)
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not KEY.fullmatch(key):
+        raise ValidationError({"Idempotency-Key": ["It has from 1 to 200 visible ASCII characters."]})
+    return key
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="The ledger of attempts",
+        parameters=[AttemptFilterSerializer],
+        responses=problems(400, 401, 404, ok=AttemptSerializer(many=True)),
+    )
+)
+class AttemptViewSet(ListModelMixin, ViewSet):
+    """What each submission of your teams took from the quotas: reserved, spent, or given back and why."""
+
+    serializer_class = AttemptSerializer
+    permission_classes = [IsAuthenticated]
+    pagination_class = NewestFirst
+    queryset = Attempt.objects.none()
+
+    def get_queryset(self) -> Any:
+        asked = self.query(AttemptFilterSerializer)
+        return Attempt.objects.own(self.request.user).filter(**asked).select_related("team")

@@ -1,0 +1,27 @@
+"""Every address under /api/."""
+
+from django.urls import include, path, re_path
+from rest_framework.routers import SimpleRouter
+
+from .competitions import CompetitionViewSet, PhaseViewSet
+from .root import DocsView, RootView, SchemaView, UnknownView
+from .submissions import AttemptViewSet, SubmissionViewSet
+from .teams import TeamViewSet
+from .tokens import TokenViewSet
+
+router = SimpleRouter(use_regex_path=False)
+router.register("competitions", CompetitionViewSet, "competition")
+router.register("phases", PhaseViewSet, "phase")
+router.register("teams", TeamViewSet, "team")
+router.register("submissions", SubmissionViewSet, "submission")
+router.register("attempts", AttemptViewSet, "attempt")
+router.register("tokens", TokenViewSet, "token")
+
+app_name = "api"
+urlpatterns = [
+    path("v1/", RootView.as_view(), name="root"),
+    path("v1/schema/", SchemaView.as_view(), name="schema"),
+    path("v1/docs/", DocsView.as_view(), name="docs"),
+    path("v1/", include(router.urls)),
+    re_path(r"^[\s\S]*$", UnknownView.as_view(), name="unknown"),
+]

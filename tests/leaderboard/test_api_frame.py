@@ -1,0 +1,217 @@
+"""What holds for the whole API: errors in one shape, tokens, limits, teams, the schema and its page."""
+
+import logging
+import re
+from datetime import timedelta
+from unittest.mock import patch
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import override_settings
+from django.utils import timezone
+
+from leaderboard.actions.accounts import create_token
+from leaderboard.models import ApiToken, Phase
+from tests.leaderboard.api import API, Client, assert_problem, client_of
+from tests.leaderboard.factories import PASSWORD, Cast, make_submission, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "v1",
+        "v1/nothing/",
+        "v1/phases/x/",
+        "v1/phases/-1/",
+        "v1/competitions/a%00b/",
+        "v1/competitions/%E2%80%AE/",
+        "v2/phases/",
+        "v1/phases/%0A/",
+        f"v1/submissions/{'9' * 5000}/",
+        "v1/tokens/%00/",
+        "%FF/",
+    ],
+)
+def test_unknown_addresses_are_problems(path: str) -> None:
+    for method in ("get", "post", "put", "delete"):
+        assert_problem(getattr(client_of(), method)(f"/api/{path}"), 404, "not_found")
+
+
+def test_ids_of_any_size_are_only_unknown(cast: Cast) -> None:
+    client = client_of(cast.owner)
+    for number in (0, 2**31, 2**63, 10**30):
+        for room in ("phases", "submissions"):
+            assert_problem(client.get(f"{API}/{room}/{number}/"), 404, "not_found")
+        assert client.get(f"{API}/submissions/?phase={number}").status_code in (200, 400)
+
+
+def test_a_forgotten_slash_is_named() -> None:
+    assert "slash" in assert_problem(client_of().get(f"{API}/phases"), 404, "not_found")["detail"]
+
+
+def test_no_method_and_no_media_type_escapes_the_shape(cast: Cast) -> None:
+    client = client_of(cast.owner)
+    for path in ("", "phases/", "submissions/", "schema/", "docs/"):
+        response = client.put(f"{API}/{path}", {})
+        assert_problem(response, 405, "method_not_allowed")
+        assert "GET" in response["Allow"]
+    assert_problem(client.get(f"{API}/phases/", HTTP_ACCEPT="image/png"), 406, "not_acceptable")
+    assert_problem(client.options(f"{API}/phases/"), 405, "method_not_allowed")
+    select = f"{API}/submissions/{make_submission(cast.team, cast.phase).pk}/select/"
+    assert_problem(client.post(select, b"{", content_type="application/json"), 400, "parse_error")
+    assert_problem(client.post(select, b"[" * 60_000, content_type="application/json"), 400, "parse_error")
+    assert_problem(client.post(select, b"[1]", content_type="application/json"), 400, "invalid")
+    assert_problem(client.post(select, b" " * 70_000, content_type="application/json"), 413, "too_large")
+    assert_problem(client.post(select, b"a=b", content_type="text/plain"), 415, "unsupported_media_type")
+
+
+def test_an_unforeseen_error_has_a_number_and_no_cause(cast: Cast, caplog: pytest.LogCaptureFixture) -> None:
+    secret = RuntimeError("the cause with a hidden score 0.123")
+    with patch("leaderboard.api.competitions.board_of", side_effect=secret):
+        response = client_of().get(f"{API}/phases/{cast.phase.pk}/leaderboard/")
+    body = assert_problem(response, 500, "internal_error")
+    assert re.fullmatch(r"[0-9a-f]{12}", body["incident"])
+    assert "cause" not in response.content.decode()
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert any(body["incident"] in str(record.msg) for record in told)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer",
+        "Bearer x",
+        "Bearer a b",
+        f"Bearer l4s_{'0' * 60}",
+        f"Bearer l4s_\x00{'0' * 60}",
+        f"Bearer {'ü' * 40}",
+        f"Bearer {'a' * 5000}",
+    ],
+)
+def test_a_wrong_token_is_401(header: str) -> None:
+    response = Client(raise_request_exception=False).get(f"{API}/phases/", HTTP_AUTHORIZATION=header)
+    assert_problem(response, 401, "authentication_failed")
+    assert response["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_token_ends(cast: Cast) -> None:
+    for spoil in (
+        lambda token: ApiToken.objects.filter(pk=token.pk).update(
+            expiry=timezone.now() - timedelta(seconds=1)
+        ),
+        lambda token: token.delete(),
+        lambda token: type(cast.owner).objects.filter(pk=cast.owner.pk).update(is_active=False),
+    ):
+        token, text = create_token(cast.owner, "laptop")
+        client = Client()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+        assert client.get(f"{API}/teams/mine/").status_code == 200
+        spoil(token)
+        assert_problem(client.get(f"{API}/teams/mine/"), 401, "authentication_failed")
+
+
+def test_tokens_are_made_in_a_session_shown_once_and_revoked(cast: Cast) -> None:
+    session = Client(enforce_csrf_checks=True)
+    assert session.login(username="owner", password=PASSWORD)
+    assert_problem(session.post(f"{API}/tokens/", {"name": "laptop"}), 403, "permission_denied")
+    session = Client()
+    session.login(username="owner", password=PASSWORD)
+    made = session.post(f"{API}/tokens/", {"name": "laptop", "days": 7})
+    assert made.status_code == 201
+    body = made.json()
+    token = ApiToken.objects.get(user=cast.owner)
+    assert timedelta(days=6) < token.expiry - timezone.now() <= timedelta(days=7)
+    assert body["token"] not in (token.digest, token.token_key)
+    client = Client()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {body['token']}")
+    listed = client.get(f"{API}/tokens/").json()
+    assert [(row["name"], row["prefix"]) for row in listed] == [("laptop", token.token_key)]
+    assert "token" not in listed[0]
+    assert token.digest not in client.get(f"{API}/tokens/").content.decode()
+    assert_problem(client.post(f"{API}/tokens/", {"name": "more"}), 403, "not_allowed")
+    address = f"{API}/tokens/{body['prefix']}/"
+    assert_problem(client_of(cast.rival).delete(address), 404, "not_found")
+    assert client.delete(address).status_code == 204
+    assert_problem(client.get(f"{API}/tokens/"), 401, "authentication_failed")
+    for odd in ({"name": ""}, {"name": "a\x00"}, {"name": "x" * 61}, {"name": "x", "days": 0}, {}):
+        assert_problem(session.post(f"{API}/tokens/", odd), 400, "invalid")
+    assert_problem(session.post(f"{API}/tokens/", {"name": "x", "days": 3000}), 400, "invalid")
+
+
+def test_a_person_has_at_most_twenty_tokens() -> None:
+    user = make_user()
+    for _ in range(20):
+        create_token(user, "one")
+    session = Client()
+    session.force_login(user)
+    assert_problem(session.post(f"{API}/tokens/", {"name": "more"}), 409, "conflict")
+
+
+def test_my_teams_with_members_and_quotas(cast: Cast) -> None:
+    Phase.objects.filter(pk=cast.phase.pk).update(quota_per_day=1)
+    cast.phase.refresh_from_db()
+    make_submission(cast.team, cast.phase)
+    [team] = client_of(cast.teammate).get(f"{API}/teams/mine/").json()
+    assert (team["id"], team["name"], team["competition"]) == (cast.team.pk, "Alpine", "landslides")
+    assert [(m["username"], m["role"]) for m in team["members"]] == [
+        ("owner", "owner"),
+        ("teammate", "member"),
+    ]
+    [quota] = team["quotas"]
+    assert (quota["phase"], quota["today"], quota["remaining"], quota["may_submit"]) == (
+        cast.phase.pk,
+        1,
+        0,
+        False,
+    )
+    assert quota["next_at"].endswith("T00:00:00Z")
+    assert "today" in quota["refusal"]
+    [quota] = client_of(cast.rival).get(f"{API}/teams/mine/").json()[0]["quotas"]
+    assert (quota["remaining"], quota["may_submit"], quota["refusal"], quota["next_at"]) == (
+        1,
+        True,
+        None,
+        None,
+    )
+    assert client_of(cast.stranger).get(f"{API}/teams/mine/").json() == []
+    assert "example.org" not in client_of(cast.owner).get(f"{API}/teams/mine/").content.decode()
+
+
+@override_settings(API_RATES={"person": 3, "address": 2, "upload": 1, "password": 5})
+def test_rates_are_limited_for_each_person_and_address(cast: Cast) -> None:
+    for client, limit in ((client_of(cast.owner), 3), (client_of(cast.rival), 3), (client_of(), 2)):
+        for _ in range(limit):
+            assert client.get(f"{API}/phases/").status_code == 200
+        response = client.get(f"{API}/phases/")
+        assert assert_problem(response, 429, "throttled")["next_at"]
+        assert 1 <= int(response["Retry-After"]) <= 60
+
+
+def test_the_entrance_and_the_documentation(client) -> None:
+    for address in client.get(f"{API}/").json().values():
+        assert client.get(address).status_code in (200, 401), address
+    page = client.get(f"{API}/docs/")
+    assert page["Content-Type"].startswith("text/html")
+    html = page.content.decode()
+    sources = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert all(source.startswith("/") for source in sources), sources
+    assert not re.search(r"<script>|<style|\sstyle=|\son\w+=", html)
+    for source in sources:
+        assert client.get(source).status_code == 200, source
+    script = client.get(next(source for source in sources if "script" in source))
+    assert script["Content-Type"] == "application/javascript"
+
+
+def test_the_schema_is_valid_and_complete(tmp_path, client) -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
+    schema = yaml.safe_load(client.get(f"{API}/schema/").content)
+    assert {f"{API}/submissions/", f"{API}/submissions/{{id}}/withdraw/"} <= set(schema["paths"])
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("summary"), (method, path)
+            assert operation.get("description"), (method, path)
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
