@@ -17,9 +17,12 @@ _CHECK = zlib.adler32(_ZEROS)
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """`image` (14, 128, 128), multiples of 2^-8 between -32 and 32."""
-    shuffled = image.astype("<f8").reshape(14, -1).view(np.uint8).reshape(14, -1, 8).transpose(0, 2, 1)
-    if shuffled[:, :5].any():
+    if not (np.rint(image * 256) == image * 256).all() or np.abs(image).max() >= 32:
         raise ValueError(f"{path.name}: values are not multiples of 1/256 between -32 and 32")
+    octets = image.astype("<f8").reshape(14, -1).view(np.uint8).reshape(14, -1, 8)
+    high = (
+        octets[:, :, 5:].transpose(0, 2, 1).copy()
+    )  # the shuffle filter: all sixth bytes of a band, then all seventh, then all eighth
     with h5py.File(path, "w") as file:
         data = file.create_dataset(
             "img",
@@ -31,10 +34,10 @@ def write_image(path: Path, image: np.ndarray) -> None:
             compression_opts=1,
         )
         for band in range(14):
-            data.id.write_direct_chunk((0, 0, band), _deflate(shuffled[band, 5:].tobytes()))
+            data.id.write_direct_chunk((0, 0, band), _deflate(high[band]))
 
 
-def _deflate(rest: bytes) -> bytes:
+def _deflate(rest: np.ndarray) -> bytes:
     compressor = zlib.compressobj(1, zlib.DEFLATED, -15, 9, zlib.Z_RLE)
     body = compressor.compress(rest) + compressor.flush()
     return _HEAD + body + zlib.adler32(rest, _CHECK).to_bytes(4, "big")

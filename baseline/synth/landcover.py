@@ -11,7 +11,7 @@ import numpy as np
 from . import spectra
 from .noise import TILE, field_pair, ramp
 from .sites import Site
-from .terrain import Terrain
+from .terrain import PIXEL, Terrain
 
 _INDEX = {name: i for i, name in enumerate((*spectra.NAMES, "scar"))}
 
@@ -33,17 +33,18 @@ def quantile(share: float) -> float:
 
 def parcels(rng: np.random.Generator, width: float, length: float) -> np.ndarray:
     """One uniform number per parcel of a turned grid of fields, float32 (TILE, TILE)."""
-    angle = rng.uniform(0, np.pi)
-    row, column = np.mgrid[:TILE, :TILE]
-    u = np.floor((column * np.cos(angle) + row * np.sin(angle)) / width).astype(np.int64)
-    v = np.floor((row * np.cos(angle) - column * np.sin(angle)) / length + 0.5 * (u % 2)).astype(np.int64)
-    return rng.random((128, 128), dtype=np.float32)[u % 128, v % 128]
+    angle, along = rng.uniform(0, np.pi), np.arange(TILE)
+    across, down = along * (np.cos(angle) / width), along * (np.sin(angle) / width)
+    u = np.floor(across[None, :] + down[:, None]).astype(np.int32)
+    across, down = along * (-np.sin(angle) / length), along * (np.cos(angle) / length)
+    v = np.floor(across[None, :] + down[:, None]).astype(np.int32)
+    return rng.random(1 << 14, dtype=np.float32)[(u & 127) << 7 | (v & 127)]
 
 
 def make_cover(rng: np.random.Generator, site: Site, ground: Terrain) -> np.ndarray:
     """Shares of surfaces, float32 (surfaces + 1, TILE, TILE), adding up to 1; the last is bare landslide material."""
-    stand, moisture = field_pair(rng, 1.5, low=2)
-    species, gate = field_pair(rng, 1.7, low=2)
+    stand, moisture = field_pair(rng, 1.5, 2, 64)
+    species, gate = field_pair(rng, 1.7, 2, 64)
     cover = np.zeros((len(_INDEX), TILE, TILE), np.float32)
     _vegetation(cover, site, stand, species)
     outcrop = 54 - 32 * site.rock
@@ -71,14 +72,14 @@ def _fields(rng, cover: np.ndarray, site: Site, ground: Terrain, moisture: np.nd
         moisture + np.float32(quantile(site.crops)), -0.1, 0.1
     )
     use = parcels(rng, 5, 13)
-    paint(cover, arable * (use < site.fallow), soil=0.45, scar=0.45, dry_grass=0.1)
+    paint(cover, arable * (use < site.fallow), soil=0.55, scar=0.25, dry_grass=0.2)
     paint(cover, arable * ((use >= site.fallow) & (use < 0.75)), crop=0.8, soil=0.2)
     paint(cover, arable * (use >= 0.95), built_up=0.7, green_grass=0.3)
 
 
 def _clearings(rng, cover: np.ndarray, site: Site, ground: Terrain) -> None:
     use = parcels(rng, 7, 11)
-    paint(cover, np.float32(0.8) * (use < 0.012), soil=0.4, scar=0.6)
+    paint(cover, np.float32(0.8) * (use < 0.008), soil=0.5, scar=0.5)
     paint(cover, np.float32(0.7) * (use > 0.97), dry_grass=0.6, soil=0.4)
 
 
@@ -93,15 +94,9 @@ def _channels(cover, site: Site, ground: Terrain, gate: np.ndarray, moisture: np
 
 def _roads(cover, site: Site, ground: Terrain, gate: np.ndarray) -> None:
     """Along contours, in stretches."""
-    spacing = 220 / site.roads
+    spacing = 120 / site.roads
     level = ground.smooth * np.float32(1 / spacing)
     off = level - np.floor(level) - np.float32(0.5)
-    distance = contour_distance(off, ground, spacing)
+    distance = np.abs(off) * np.float32(spacing) / (ground.steep_smooth * np.float32(PIXEL) + np.float32(0.1))
     stretch = (gate < 0.1) & (gate > -0.9) & (ground.slope_smooth > 4)
     paint(cover, ramp(distance, 1.0, 0.3) * stretch * np.float32(0.75), built_up=0.4, soil=0.3, scar=0.3)
-
-
-def contour_distance(off: np.ndarray, ground: Terrain, spacing: float) -> np.ndarray:
-    """Distance in pixels from the contour where `off` (in units of `spacing`) is 0."""
-    rise = np.tan(np.radians(ground.slope_smooth.astype(np.float64))).astype(np.float32) * np.float32(10)
-    return np.abs(off) * np.float32(spacing) / (rise + np.float32(0.1))

@@ -11,9 +11,12 @@ _GRID = 4096.0
 
 
 @lru_cache(maxsize=32)
-def _amplitude(exponent: float, low: float, high: float) -> np.ndarray:
-    """Amplitudes k^-exponent for low <= k < high cycles a tile, scaled to unit variance after the inverse FFT."""
-    k = np.fft.fftfreq(TILE, 1 / TILE)
+def _amplitude(exponent: float, low: int, high: int) -> np.ndarray:
+    """Amplitudes k^-exponent for low <= k < high cycles a tile, scaled to unit variance after the inverse FFT.
+
+    float64 (2 high, 2 high), frequencies in numpy's order.
+    """
+    k = np.fft.fftfreq(2 * high, 1 / (2 * high))
     radius = np.hypot(k[:, None], k[None, :])
     band = (radius >= low) & (radius < high)
     amplitude = np.where(band, np.where(band, radius, 1.0) ** -exponent, 0.0)
@@ -21,20 +24,28 @@ def _amplitude(exponent: float, low: float, high: float) -> np.ndarray:
 
 
 def field_pair(
-    rng: np.random.Generator, exponent: float, low: float = 1.0, high: float = TILE
+    rng: np.random.Generator, exponent: float, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two independent Gaussian fields, float32 (TILE, TILE), mean 0, variance 1, from one complex FFT.
 
-    They are rounded to a fixed grid, so that the last bits of a machine's FFT never reach a label.
+    Their spectrum is k^-exponent between `low` and `high` cycles a tile (high <= TILE / 2). They are rounded to a
+    fixed grid, so that the last bits of a machine's FFT never reach a label.
     """
-    white = rng.standard_normal((2, TILE, TILE), dtype=np.float32)
-    spectrum = _amplitude(exponent, low, high) * (white[0] + 1j * white[1])
-    field = np.fft.ifft2(spectrum)
+    white = rng.standard_normal((2, 2 * high, 2 * high), dtype=np.float32)
+    block = _amplitude(exponent, low, high) * (white[0] + 1j * white[1])
+    columns = np.zeros((TILE, 2 * high), complex)
+    columns[:high], columns[-high:] = block[:high], block[high:]
+    columns = np.fft.ifft(columns, axis=0)
+    spectrum = np.zeros((TILE, TILE), complex)
+    spectrum[:, :high], spectrum[:, -high:] = columns[:, :high], columns[:, high:]
+    field = np.fft.ifft(spectrum, axis=1)
     return _on_grid(field.real), _on_grid(field.imag)
 
 
 def _on_grid(x: np.ndarray) -> np.ndarray:
-    return (np.rint(x * _GRID) / _GRID).astype(np.float32)
+    scaled = x * _GRID
+    np.rint(scaled, out=scaled)
+    return scaled.astype(np.float32) * np.float32(1 / _GRID)
 
 
 def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:

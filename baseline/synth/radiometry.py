@@ -15,8 +15,8 @@ NATIVE = {1: (1, 2, 3, 7), 2: (4, 5, 6, 10, 11), 6: (0, 8, 9)}
 SCALE = np.array(
     [0.130, 0.106, 0.094, 0.080, 0.120, 0.205, 0.235, 0.250, 0.080, 0.0019, 0.170, 0.105, 19, 700], np.float32
 )
-STEP = 1 / 256
-"""Stored values are multiples of this: it keeps files small (sensors deliver whole numbers, too)."""
+STEP, LOWEST, HIGHEST = 1 / 256, -8, 15
+"""Stored values are multiples of STEP: it keeps files small (sensors deliver whole numbers, too)."""
 
 
 def make_image(
@@ -28,7 +28,7 @@ def make_image(
     calibration: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image float32 (14, TILE, TILE) in steps of STEP, and the clouds' opacity (TILE, TILE)."""
-    texture, patchy = field_pair(rng, 0.7, low=2)
+    texture, patchy = field_pair(rng, 0.7, 2, 128)
     cloud, shadow, mist = _sky(rng, site)
     planes = {
         "cover": cover,
@@ -40,30 +40,36 @@ def make_image(
         "height": ground.height,
     }
     table = spectra.table(site.material)
+    gain, offset = calibration
     image = np.empty((14, TILE, TILE), np.float32)
     factor = 1
     for coarse, bands in NATIVE.items():
         planes = {name: block_mean(plane, coarse // factor) for name, plane in planes.items()}
         factor = coarse
         for band in bands:
-            image[band] = repeat(_band(rng, site, band, table[band], **planes), factor)
-    image[12], image[13] = ground.slope, ground.height
-    gain, offset = calibration
-    for layer in range(14):
-        image[layer] *= gain[layer] / SCALE[layer]
-        image[layer] += offset[layer]
-    np.clip(image, -8, 15, out=image)
-    image *= np.float32(1 / STEP)
-    np.rint(image, out=image)
-    image *= np.float32(STEP)
+            value = _band(rng, site, band, table[band], **planes)
+            image[band] = repeat(_stored(value, band, gain, offset), factor)
+    image[12] = _stored(ground.slope.copy(), 12, gain, offset)
+    image[13] = _stored(ground.height.copy(), 13, gain, offset)
     return image, cloud
+
+
+def _stored(value: np.ndarray, layer: int, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Calibrated values as they stand in the files, in place."""
+    value *= gain[layer] / (SCALE[layer] * np.float32(STEP))
+    value += offset[layer] / np.float32(STEP)
+    np.rint(value, out=value)
+    np.clip(value, LOWEST / STEP, HIGHEST / STEP, out=value)
+    value *= np.float32(STEP)
+    return value
 
 
 def _band(rng, site: Site, band: int, table, cover, light, tone, leaf, cloud, mist, height) -> np.ndarray:
     """Top-of-atmosphere reflectance of one band at its native resolution."""
     value = table[0] * cover[0]
+    part = np.empty_like(value)
     for share, plane in zip(table[1:], cover[1:], strict=True):
-        value += share * plane
+        value += np.multiply(share, plane, out=part)
     sky = np.float32(spectra.SKY[band])
     value *= sky + (1 - sky) * light
     value *= tone
@@ -81,7 +87,7 @@ def _band(rng, site: Site, band: int, table, cover, light, tone, leaf, cloud, mi
 
 def _sky(rng, site: Site) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Opacity of clouds, depth of their shadows, unevenness of haze (mean 1); each (TILE, TILE)."""
-    puff, mist = field_pair(rng, 1.7)
+    puff, mist = field_pair(rng, 1.7, 1, 64)
     mist = 1 + np.float32(0.25) * mist
     if rng.random() >= site.clouds:
         return np.zeros_like(puff), np.zeros_like(puff), mist

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -11,6 +14,8 @@ import pytest
 from baseline import synth
 from baseline.__main__ import main
 from baseline.synth.files import write_image
+from baseline.synth.sites import SITES
+from baseline.synth.tiles import CELLS, cell, make_tile
 
 TINY = synth.PRESETS["tiny"]
 
@@ -60,7 +65,8 @@ def test_same_seed_same_files_whatever_the_processes_and_splits(tiny, tmp_path):
 
 def test_other_seed_other_patches(tiny, tmp_path):
     synth.generate(tmp_path, "tiny", seed=2, splits=["validation"], processes=1)
-    assert not set(digests(tmp_path).values()) & set(digests(tiny).values())
+    images = [set(digests(root / "ValidData/img").values()) for root in (tiny, tmp_path)]
+    assert not images[0] & images[1]
 
 
 def test_hidden_masks_and_seed_go_to_their_own_folder(tiny, tmp_path):
@@ -121,3 +127,68 @@ def test_command_line(tmp_path, capsys):
     assert "12 test patches" in capsys.readouterr().out
     assert main(["synth", str(tmp_path / "a"), "--preset", "tiny", "--splits", "test"]) == 1
     assert "already holds patches" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Three tiles of every site: split -> image (tiles, 14, rows, columns), mask (tiles, rows, columns)."""
+    parts = {
+        split: [make_tile(11, split, site, tile) for site in range(len(SITES[split])) for tile in range(3)]
+        for split in synth.SPLITS
+    }
+    return {split: tuple(map(np.stack, zip(*tiles, strict=True))) for split, tiles in parts.items()}
+
+
+def test_about_two_percent_of_the_pixels_are_landslides(drawn):
+    for _, masks in drawn.values():
+        assert 0.012 < masks.mean() < 0.032
+
+
+def test_some_patches_have_no_landslide(drawn):
+    masks = np.concatenate([masks for _, masks in drawn.values()])
+    with_landslide = np.mean([cell(mask, number).any() for mask in masks for number in range(CELLS)])
+    assert 0.5 < with_landslide < 0.9
+
+
+def test_bands_have_means_about_one_and_a_natural_spread(drawn):
+    images, _ = drawn["train"]
+    mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3))
+    assert (mean > 0.7).all()
+    assert (mean < 2.2).all()
+    assert (std > 0.12).all()
+    assert (std < 1.3).all()
+
+
+def test_splits_differ_in_their_band_statistics(drawn):
+    mean, std = drawn["train"][0].mean((0, 2, 3)), drawn["train"][0].std((0, 2, 3))
+    for split in ("validation", "test"):
+        shift = np.abs(drawn[split][0].mean((0, 2, 3)) - mean) / std
+        assert shift[:12].max() > 0.2
+
+
+def test_landslides_lie_on_steep_ground_and_are_barer_than_their_surroundings(drawn):
+    for images, masks in drawn.values():
+        scar, slope = masks == 1, images[:, 12]
+        greenness = images[:, 7] - images[:, 3]
+        assert slope[scar].mean() > 1.1 * slope.mean()
+        assert greenness[scar].mean() < greenness.mean() - 0.2
+
+
+def test_equal_on_a_machine_without_wide_instructions():
+    """The last bits of vectorised functions differ between processors; files must not."""
+    core = pytest.importorskip("numpy._core._multiarray_umath")
+    wide = [name for name in core.__cpu_dispatch__ if core.__cpu_features__.get(name)]
+    if not wide:
+        pytest.skip("this processor has no features to switch off")
+    program = (
+        "import hashlib; from baseline.synth.tiles import make_tile; image, mask = make_tile(7, 'test', 1, 2);"
+        "print(hashlib.sha256(image.tobytes() + mask.tobytes()).hexdigest())"
+    )
+    plain = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(wide)}
+    results = {
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, check=True, capture_output=True
+        ).stdout
+        for environment in (dict(os.environ), plain)
+    }
+    assert len(results) == 1
