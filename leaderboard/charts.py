@@ -1,0 +1,327 @@
+"""Charts as SVG text, for pages and for files: pure functions, no script and no style sheet needed.
+
+Colours are set by attributes, since a strict content policy forbids inline styles; lines and text take the page's
+own colour (`currentColor`), so that they read on dark pages too. Every chart says what it is in its label, and no
+chart tells by colour alone. All texts are escaped here: a page may mark the result as safe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import escape
+
+WIDTH = 760
+ROW = 20
+LABELS = 150  # width of the column of names
+PLOT_HEIGHT = 300
+FONT = 12
+
+# Okabe and Ito's colours, told apart by the colour-blind too; dashes tell the same again.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("", "6 3", "2 2", "8 3 2 3", "12 4", "1 3")
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its limits; `marked` ones are drawn filled, the others hollow."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    marked: bool = True
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A straight map from values (low to high) to positions (start to end)."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        span = self.high - self.low or 1.0
+        return self.start + (value - self.low) / span * (self.end - self.start)
+
+
+def ticks(low: float, high: float, about: int = 6) -> list[float]:
+    """Round values (1, 2 or 5 times a power of ten apart) within low to high."""
+    raw = (high - low) / max(about, 1)
+    if not raw > 0:
+        return [low]
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power >= raw * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [round(k * step, 10) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def day_ticks(first: datetime, last: datetime, about: int = 7) -> list[datetime]:
+    """Midnights (UTC) within first to last, whole days, weeks or months apart."""
+    start = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = max((last - start).days, 1)
+    step = next((s for s in (1, 2, 7, 14, 28, 91, 182, 364) if s * about >= days), 728)
+    every = (start + timedelta(days=step * k) for k in range(days // step + 1))
+    return [day for day in every if first <= day <= last] or [first]
+
+
+def line_chart(
+    title: str, series: Mapping[str, Sequence[tuple[datetime, float]]], unit: str, steps: bool = False
+) -> str:
+    """Values over time, one line for each name, named at its end. `steps`: a value holds until the next one."""
+    points = [point for line in series.values() for point in line]
+    if not points:
+        return _empty(title)
+    first, last = (pick(at for at, _ in points) for pick in (min, max))
+    bottom, top = _around([value for _, value in points])
+    x = Scale(first.timestamp(), last.timestamp(), 50, WIDTH - LABELS)
+    y = Scale(bottom, top, PLOT_HEIGHT - 30, 26)
+    parts = _horizontal_grid(y, x.start, x.end)
+    for day in day_ticks(first, last):
+        at = x(day.timestamp())
+        parts.append(_line(at, y.start, at, y.start + 4))
+        parts.append(_text(f"{day.day} {day:%b}", at, y.start + 18, anchor="middle"))
+    taken: list[float] = []
+    for k, (name, line) in enumerate(series.items()):
+        if not line:
+            continue
+        colour = COLOURS[k % len(COLOURS)]
+        places = [(x(at.timestamp()), y(value)) for at, value in line]
+        if steps:
+            places = [*_stairs(places), (x.end, places[-1][1])]
+        parts.append(_polyline(places, stroke=colour, stroke_dasharray=DASHES[k % len(DASHES)]))
+        parts.append(_text(name, x.end + 6, _free(places[-1][1] + 4, taken), longest=22))
+    parts.append(_text(unit, 4, 12))
+    return _svg(title, PLOT_HEIGHT, parts)
+
+
+def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> str:
+    """One upright bar for each label, in the order given; labels are thinned where they would overlap."""
+    if not bars:
+        return _empty(title)
+    y = Scale(0, max(*(value for _, value in bars), 1), PLOT_HEIGHT - 30, 26)
+    left, right = 50, WIDTH - 10
+    pitch = (right - left) / len(bars)
+    every = max(1, math.ceil(60 / pitch))
+    parts = _horizontal_grid(y, left, right)
+    for k, (label, value) in enumerate(bars):
+        at = left + k * pitch
+        parts.append(
+            _tag(
+                "rect",
+                _tag("title", escape(f"{label}: {value:g}")),
+                x=at + 0.1 * pitch,
+                y=y(value),
+                width=0.8 * pitch,
+                height=y.start - y(value),
+                fill=COLOURS[0],
+            )
+        )
+        if k % every == 0:
+            parts.append(_text(label, at + pitch / 2, y.start + 18, anchor="middle", longest=10))
+    parts.append(_text(unit, 4, 12))
+    return _svg(title, PLOT_HEIGHT, parts)
+
+
+def dot_and_whisker(title: str, rows: Sequence[Interval], unit: str, reference: float | None = None) -> str:
+    """A row for each interval, its value as a dot; `reference` draws a dashed line, such as no change."""
+    if not rows:
+        return _empty(title)
+    ends = [end for row in rows for end in (row.low, row.high)] + ([] if reference is None else [reference])
+    x = Scale(*_around(ends), LABELS, WIDTH - 15)
+    height = 35 + ROW * len(rows)
+    parts = _vertical_grid(x, 10, height - 25)
+    if reference is not None:
+        parts.append(_line(x(reference), 10, x(reference), height - 25, stroke_dasharray="4 3"))
+    for k, row in enumerate(rows):
+        middle = 20 + ROW * k
+        said = f"{row.label}: {row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
+        parts.append(_text(row.label, LABELS - 8, middle + 4, anchor="end", longest=22))
+        whisker = _line(x(row.low), middle, x(row.high), middle, stroke=COLOURS[0], stroke_width=2)
+        dot = _tag(
+            "circle", cx=x(row.value), cy=middle, r=4.5, stroke=COLOURS[0], stroke_width=2,
+            fill=COLOURS[0] if row.marked else "none",
+        )  # fmt: skip
+        parts.append(_tag("g", _tag("title", escape(said)) + whisker + dot))
+    parts.append(_text(unit, x.end, height - 2, anchor="end"))
+    return _svg(title, height, parts)
+
+
+def blob_plot(
+    title: str, teams: Sequence[str], frequency: Sequence[Sequence[float]], ranges: Sequence[tuple[int, int]]
+) -> str:
+    """How often each team (row) has each rank (column): blob areas are in proportion to the
+    shares, the largest fills its row; a line shows the rank range."""
+    if not teams:
+        return _empty(title)
+    pitch = min(26.0, (WIDTH - LABELS - 20) / len(teams))
+    x = Scale(1, len(teams), LABELS + pitch / 2, LABELS + pitch * (len(teams) - 0.5))
+    height = 25 + ROW * len(teams)
+    every = max(1, math.ceil(20 / pitch))
+    largest = max(max(shares) for shares in frequency)
+    parts = [
+        _text(str(place), x(place), height - 8, anchor="middle") for place in range(1, len(teams) + 1, every)
+    ]
+    for k, (team, shares, (low, high)) in enumerate(zip(teams, frequency, ranges, strict=True)):
+        middle = 15 + ROW * k
+        parts.append(_text(team, LABELS - 8, middle + 4, anchor="end", longest=22))
+        parts.append(_line(x(low) - pitch / 3, middle, x(high) + pitch / 3, middle, stroke_opacity=0.5))
+        parts.extend(
+            _tag(
+                "circle",
+                _tag("title", escape(f"{team}, rank {place}: {share:.1%}")),
+                cx=x(place),
+                cy=middle,
+                r=math.sqrt(share / largest) * ROW * 0.45,
+                fill=COLOURS[0],
+                fill_opacity=0.75,
+            )
+            for place, share in enumerate(shares, 1)
+            if share >= 0.005
+        )
+    parts.append(_text("rank", LABELS - 8, height - 8, anchor="end"))
+    return _svg(title, height, parts)
+
+
+def heat_matrix(
+    title: str,
+    names: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    darkest: float = 1.0,
+    show: Callable[[float], str] = "{:.2f}".format,
+) -> str:
+    """A square matrix, 0 light to `darkest` dark; up to 20 rows each cell also says its value. None stays empty."""
+    if not names:
+        return _empty(title)
+    size = min(34.0, (WIDTH - LABELS - 10) / len(names))
+    top = 26
+    shades: dict[int, list[str]] = {}
+    parts: list[str] = []
+    for row, (name, cells) in enumerate(zip(names, values, strict=True)):
+        middle = top + (row + 0.5) * size + 4
+        if size >= 10 or row % 5 == 0:
+            parts.append(_text(f"{row + 1}. {name}", LABELS - 8, middle, anchor="end", longest=22))
+            parts.append(_text(str(row + 1), LABELS + (row + 0.5) * size, top - 8, anchor="middle"))
+        for column, value in enumerate(cells):
+            if value is None or math.isnan(value):
+                continue
+            shade = max(0, min(10, round(10 * value / darkest)))
+            corner = f"M{_number(LABELS + column * size)} {_number(top + row * size)}"
+            shades.setdefault(shade, []).append(f"{corner}h{_number(size)}v{_number(size)}h-{_number(size)}z")
+            if len(names) <= 20:
+                colour = "#fff" if shade > 5 else "currentColor"
+                parts.append(
+                    _text(
+                        show(value),
+                        LABELS + (column + 0.5) * size,
+                        middle,
+                        anchor="middle",
+                        fill=colour,
+                        size=10,
+                    )
+                )
+    # One path for each shade keeps 85 x 85 cells small.
+    fields = [
+        _tag("path", d="".join(cells), fill=COLOURS[0], fill_opacity=shade / 10)
+        for shade, cells in sorted(shades.items())
+    ]
+    return _svg(title, top + size * len(names) + 8, fields + parts)
+
+
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """The range of values with a little air on both sides."""
+    low, high = min(values), max(values)
+    air = 0.05 * (high - low) or 1.0
+    return low - air, high + air
+
+
+def _stairs(points: Sequence[Point]) -> list[Point]:
+    """The corners of a line that keeps its height until the next point."""
+    corners = [points[0]]
+    for x, y in points[1:]:
+        corners += [(x, corners[-1][1]), (x, y)]
+    return corners
+
+
+def _free(wanted: float, taken: list[float]) -> float:
+    """The height nearest below `wanted` that no earlier label is written on."""
+    while any(abs(wanted - other) < FONT for other in taken):
+        wanted += 2
+    taken.append(wanted)
+    return wanted
+
+
+def _horizontal_grid(y: Scale, left: float, right: float) -> list[str]:
+    parts = []
+    for value in ticks(y.low, y.high):
+        parts.append(_line(left, y(value), right, y(value), stroke_opacity=0.15))
+        parts.append(_text(f"{value:g}", left - 6, y(value) + 4, anchor="end"))
+    return parts
+
+
+def _vertical_grid(x: Scale, top: float, bottom: float) -> list[str]:
+    parts = []
+    for value in ticks(x.low, x.high):
+        parts.append(_line(x(value), top, x(value), bottom, stroke_opacity=0.15))
+        parts.append(_text(f"{value:g}", x(value), bottom + 14, anchor="middle"))
+    return parts
+
+
+def _svg(title: str, height: float, parts: Sequence[str]) -> str:
+    return _tag(
+        "svg",
+        _tag("title", escape(title)) + "".join(parts),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {WIDTH} {math.ceil(height)}",
+        role="img",
+        aria_label=title,
+        font_family="sans-serif",
+        font_size=FONT,
+    )
+
+
+def _empty(title: str) -> str:
+    return _svg(title, 40, [_text("No data yet", WIDTH / 2, 24, anchor="middle")])
+
+
+def _text(
+    content: str,
+    x: float,
+    y: float,
+    anchor: str = "start",
+    fill: str = "currentColor",
+    longest: int | None = None,
+    size: int | None = None,
+) -> str:
+    short = content if longest is None or len(content) <= longest else content[: longest - 1] + "…"
+    inner = escape(short) + (_tag("title", escape(content)) if short != content else "")
+    return _tag("text", inner, x=x, y=y, text_anchor=anchor, fill=fill, font_size=size)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, stroke: str = "currentColor", **more: object) -> str:
+    return _tag("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=stroke, **more)
+
+
+def _polyline(points: Sequence[Point], **more: object) -> str:
+    places = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+    return _tag("polyline", points=places, fill="none", stroke_width=1.8, **more)
+
+
+def _tag(name: str, content: str = "", /, **attributes: object) -> str:
+    """An element; attributes that are None or empty are left out, their underscores become hyphens."""
+    said = "".join(
+        f' {key.replace("_", "-")}="{_number(value) if isinstance(value, float) else escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None and value != ""
+    )
+    return f"<{name}{said}>{content}</{name}>" if content else f"<{name}{said}/>"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
