@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
+from leaderboard import admin_theme, logs, sentry
 from leaderboard import environment as env
-from leaderboard import logs, sentry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -57,6 +57,7 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [SITE_URL])
 INSTALLED_APPS = [
     "leaderboard",
     "unfold",
+    "unfold.contrib.filters",
     "unfold.contrib.import_export",
     "import_export",
     "django.contrib.admin",
@@ -179,6 +180,8 @@ STORAGES = {
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
 FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, exist_ok=True)
+
+UNFOLD = admin_theme.theme(SITE_NAME)
 
 # Accounts
 AUTH_USER_MODEL = "leaderboard.User"

@@ -13,7 +13,7 @@ from evaluation.spec import MaskSpec
 from evaluation.tasks import ring
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, Standing, Submission, Team
 
-from .refusals import InvalidInput, NotAllowed
+from .refusals import Conflict, InvalidInput, NotAllowed
 
 
 def check_organiser(user: Any, phase: Phase) -> None:
@@ -54,6 +54,29 @@ def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: s
         )
         put_labels_in_force(phase, label_set)
     return label_set
+
+
+def switch_labels(user: Any, label_set: LabelSet, reason: str) -> None:
+    """Put another version of a phase's labels in force again, with a reason."""
+    check_organiser(user, label_set.phase)
+    reason = need_reason(reason)
+    with transaction.atomic():
+        phase = (
+            Phase.objects.select_for_update(of=("self",))
+            .select_related("competition")
+            .get(pk=label_set.phase_id)
+        )
+        if phase.labels_id == label_set.pk:
+            raise Conflict(f"Version {label_set.version} is in force already.")
+        log_act(
+            "labels switched",
+            user,
+            phase,
+            f"version {label_set.version}",
+            reason,
+            {"sha256": label_set.sha256},
+        )
+        put_labels_in_force(phase, label_set)
 
 
 def put_labels_in_force(phase: Phase, label_set: LabelSet) -> None:
@@ -105,6 +128,25 @@ def restore(user: Any, submission: Submission, reason: str) -> None:
     """Take a disqualification back, with a reason."""
     check_organiser(user, submission.phase)
     set_disqualified(user, submission, "restored", need_reason(reason), at=None, shown_reason="")
+
+
+def disqualify_all(user: Any, submissions: Any, reason: str) -> int:
+    """Disqualify each of the submissions that still takes part; returns how many."""
+    return judge_each(user, submissions.filter(disqualified_at=None), reason, disqualify)
+
+
+def restore_all(user: Any, submissions: Any, reason: str) -> int:
+    """Restore each of the submissions that is disqualified; returns how many."""
+    return judge_each(user, submissions.exclude(disqualified_at=None), reason, restore)
+
+
+def judge_each(user: Any, submissions: Any, reason: str, judge: Any) -> int:
+    """All or nothing; teams are locked in one order, so that two organisers never wait for each other."""
+    chosen = list(submissions.select_related("phase__competition", "team").order_by("team_id", "pk"))
+    with transaction.atomic():
+        for submission in chosen:
+            judge(user, submission, reason)
+    return len(chosen)
 
 
 def set_disqualified(

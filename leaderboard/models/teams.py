@@ -61,6 +61,8 @@ class Team(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.name = tidy(self.name)
         self.folded_name = folded(self.name)
+        if "name" in (kwargs.get("update_fields") or ()):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "folded_name"}
         super().save(*args, **kwargs)
 
     def clean_fields(self, exclude: Any = None) -> None:

@@ -1,0 +1,191 @@
+"""What every page of the admin has in common: scope, rights, audit, export."""
+
+from enum import Enum
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.http import HttpRequest
+from import_export.admin import ExportMixin
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.contrib.import_export.forms import ExportForm
+
+from leaderboard.models import AuditEntry
+
+from .exports import FORMATS
+from .scope import choices, competition_of, within
+
+NEVER_LOGGED = frozenset({"password"})
+
+
+class Who(Enum):
+    """Who may do something in the admin, within his or her scope."""
+
+    NOBODY = 0
+    SUPERUSERS = 1
+    ORGANISERS = 2
+
+    def has(self, user: Any) -> bool:
+        return self is Who.ORGANISERS or (self is Who.SUPERUSERS and user.is_superuser)
+
+
+class Audited(admin.ModelAdmin):
+    """Every addition, change and deletion becomes an entry of the audit log, in the same transaction.
+
+    A change writes the changed columns alone, so that it cannot undo what the server wrote meanwhile.
+    """
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            return super().save_model(request, obj, form, change)
+        columns = [name for name in form.changed_data if is_column(obj, name)]
+        if columns:
+            obj.save(update_fields=columns)
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        request.audit_details = changes_of(form, formsets or [])  # type: ignore[attr-defined]
+        return super().construct_change_message(request, form, formsets, add)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self.log_act(request, "added", obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self.log_act(request, "changed", obj)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for obj in queryset:
+            self.log_act(request, "deleted", obj, {"id": obj.pk})
+        return super().log_deletions(request, queryset)
+
+    def log_act(
+        self, request: HttpRequest, act: str, obj: Any, details: dict[str, Any] | None = None
+    ) -> None:
+        AuditEntry.objects.append(
+            f"{self.opts.verbose_name} {act}",
+            competition=competition_of(obj),
+            actor=request.user,
+            subject=str(obj),
+            details=details or getattr(request, "audit_details", {}),
+        )
+
+
+def is_column(obj: models.Model, name: str) -> bool:
+    try:
+        field = obj._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return bool(getattr(field, "concrete", False)) and not field.many_to_many
+
+
+def changes_of(form: Any, formsets: Any) -> dict[str, Any]:
+    """What a form and its inline formsets changed, as text: {"name": ["before", "after"], ...}."""
+    changes: dict[str, Any] = {name: _before_after(form, name) for name in form.changed_data}
+    for formset in formsets:
+        kind = formset.model._meta.verbose_name
+        for obj in formset.new_objects:
+            changes.setdefault(f"{kind} added", []).append(str(obj))
+        for obj, _ in formset.changed_objects:
+            changes.setdefault(f"{kind} changed", []).append(str(obj))
+        for obj in formset.deleted_objects:
+            changes.setdefault(f"{kind} deleted", []).append(str(obj))
+    return changes
+
+
+def _before_after(form: Any, name: str) -> list[str]:
+    if name in NEVER_LOGGED:
+        return ["…", "…"]
+    return [_text(form.initial.get(name)), _text(form.cleaned_data.get(name))]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple | models.QuerySet):
+        return ", ".join(sorted(str(getattr(item, "pk", item)) for item in value))
+    if isinstance(value, models.Model):
+        value = value.pk
+    return "" if value is None else str(value)[:300]
+
+
+class ScopedRelatedFilter(RelatedDropdownFilter):
+    """A filter by a related row that offers only what the organiser may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        return [(row.pk, str(row)) for row in choices(field.remote_field.model, request.user)]
+
+
+class OrganiserAdmin(Audited, ModelAdmin):
+    """A page of the admin for organisers, each within his or her competitions."""
+
+    views, adds, changes, deletes = Who.ORGANISERS, Who.ORGANISERS, Who.ORGANISERS, Who.NOBODY
+    show_full_result_count = False
+    list_per_page = 50
+    compressed_fields = True
+    warn_unsaved_form = True
+    list_filter_sheet = False
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return within(super().get_queryset(request), request.user)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("queryset", choices(db_field.remote_field.model, request.user))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("queryset", choices(db_field.remote_field.model, request.user))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.views.has(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.views.has(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.adds.has(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.changes.has(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.deletes.has(request.user)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without Django's "delete selected": what may be deleted is deleted one by one, on its own page."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+
+class ReadOnlyInline(TabularInline):
+    """Rows that belong to the one shown: looked at here, changed on their own pages."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Exported(ExportMixin):
+    """An admin page whose list, as filtered, can be saved as CSV or JSON."""
+
+    export_form_class = ExportForm
+    to_encoding = "utf-8"
+
+    def get_export_formats(self) -> list[Any]:
+        return FORMATS
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)

@@ -1,0 +1,310 @@
+"""Competitions, their pages and phases, labels and published entries."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
+
+from evaluation import labels as label_files
+from evaluation.problems import InvalidArchive
+from leaderboard.actions import judging, organising
+from leaderboard.actions.refusals import Refusal
+from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry
+
+from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
+from .exports import PublishedEntryResource
+from .rankings import rankings
+from .reasons import ask_for_reason
+
+STATES = {"open": "success", "not open yet": "info", "ended": "default"}
+
+
+class PhaseInline(ReadOnlyInline):
+    model = Phase
+    fields = ("position", "slug", "name", "opens_at", "closes_at")
+    tab = True
+
+
+class PageInline(ReadOnlyInline):
+    model = Page
+    fields = ("position", "slug", "title")
+    tab = True
+
+
+@admin.register(Competition)
+class CompetitionAdmin(OrganiserAdmin):
+    adds = Who.SUPERUSERS
+    list_display = (
+        "name",
+        "slug",
+        "is_published",
+        "phase_count",
+        "team_count",
+        "roster_locks_at",
+        "created_at",
+    )
+    list_filter = ("is_published",)
+    search_fields = ("name", "slug", "summary")
+    autocomplete_fields = ("organisers",)
+    inlines = (PhaseInline, PageInline)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(phase_count=Count("phases", distinct=True), team_count=Count("teams", distinct=True))
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if request.user.is_superuser else ("organisers",)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Competition, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        organising.boards_changed(obj)
+
+    @display(description="phases", ordering="phase_count")
+    def phase_count(self, competition: Any) -> int:
+        return competition.phase_count
+
+    @display(description="teams", ordering="team_count")
+    def team_count(self, competition: Any) -> int:
+        return competition.team_count
+
+
+@admin.register(Page)
+class PageAdmin(OrganiserAdmin):
+    deletes = Who.ORGANISERS
+    list_display = ("title", "competition", "slug", "position")
+    list_filter = (("competition", ScopedRelatedFilter),)
+    list_select_related = ("competition",)
+    search_fields = ("title", "slug", "body")
+    ordering = ("competition", "position")
+    prepopulated_fields = {"slug": ("title",)}
+
+
+@admin.register(Phase)
+class PhaseAdmin(OrganiserAdmin):
+    list_display = (
+        "name", "competition", "state", "opens_at", "closes_at", "labels_in_force", "quota", "visible_metrics",
+        "submission_count", "ranking",
+    )  # fmt: skip
+    list_filter = (("competition", ScopedRelatedFilter), "visible_metrics")
+    list_select_related = ("competition", "labels")
+    search_fields = ("name", "slug", "competition__name")
+    readonly_fields = ("labels_in_force",)
+    actions_detail = ("ranking_of", "load_labels")
+    fieldsets = (
+        (
+            None,
+            {"fields": ("competition", ("name", "slug"), "summary", "position", ("opens_at", "closes_at"))},
+        ),
+        ("Labels", {"fields": ("labels_in_force", "labels_public_since")}),
+        (
+            "Quotas",
+            {"fields": (("quota_total", "quota_per_day", "quota_on_board"), "allows_withdrawal")},
+        ),
+        (
+            "What is shown, and which submission counts",
+            {
+                "fields": (
+                    ("visible_metrics", "counts", "selected_limit"),
+                    ("hidden_until_close", "freezes_at"),
+                    ("ladder_step", "ladder_start"),
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request).defer("labels__masks", "labels__salt")
+        return rows.annotate(submission_count=Count("submissions"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.readonly_fields, "competition") if obj else self.readonly_fields
+
+    def get_custom_urls(self) -> Any:
+        return (
+            ("rankings/", "leaderboard_phase_rankings", rankings),
+            ("<int:pk>/rankings/", "leaderboard_phase_ranking", rankings),
+        )
+
+    def save_model(self, request: HttpRequest, obj: Phase, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        organising.phase_changed(obj, form.changed_data)
+
+    @display(description="state", label=STATES)
+    def state(self, phase: Phase) -> str:
+        now = timezone.now()
+        if phase.is_open(now):
+            return "open"
+        return "ended" if phase.has_closed(now) else "not open yet"
+
+    @display(description="labels in force", empty_value="none yet")
+    def labels_in_force(self, phase: Phase) -> str | None:
+        labels = phase.labels
+        return f"v{labels.version}, {labels.patches} patches, {labels.sha256[:12]}…" if labels else None
+
+    @display(description="quota of a team", empty_value="none")
+    def quota(self, phase: Phase) -> str | None:
+        limits = (
+            (phase.quota_total, "in all"),
+            (phase.quota_per_day, "a day"),
+            (phase.quota_on_board, "on the board"),
+        )
+        return ", ".join(f"{limit} {where}" for limit, where in limits if limit is not None) or None
+
+    @display(description="submissions", ordering="submission_count")
+    def submission_count(self, phase: Any) -> int:
+        return phase.submission_count
+
+    @display(description="ranking")
+    def ranking(self, phase: Phase) -> str:
+        address = reverse("admin:leaderboard_phase_ranking", args=[phase.pk])
+        return format_html('<a class="underline" href="{}">Ranking</a>', address)
+
+    @action(description="Ranking", icon="leaderboard")
+    def ranking_of(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:leaderboard_phase_ranking", args=[object_id]))
+
+    @action(description="Load labels", icon="upload")
+    def load_labels(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """A page that takes a ZIP of masks as the phase's next label set."""
+        phase = get_object_or_404(self.get_queryset(request), pk=object_id)
+        form = LabelsForm(request.POST or None, request.FILES or None)
+        if form.is_valid():
+            try:
+                label_set = judging.load_labels(
+                    request.user, phase, form.cleaned_data["masks"], form.spec, form.cleaned_data["note"]
+                )
+            except Refusal as refusal:
+                form.add_error(None, refusal.message)
+            else:
+                messages.success(
+                    request,
+                    f"Version {label_set.version} is in force: {label_set.patches} patches, "
+                    f"{label_set.positive_pixels:,} positive pixels. Every submission that "
+                    "still stands is evaluated on it.",
+                )
+                return HttpResponseRedirect(reverse("admin:leaderboard_phase_change", args=[phase.pk]))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Load labels: {phase}",
+            "phase": phase,
+            "form": form,
+        }
+        return TemplateResponse(request, "admin/leaderboard/load_labels.html", context)
+
+
+class LabelsForm(forms.Form):
+    """A ZIP of masks, checked as any submission is; ``cleaned_data["masks"]`` are packed, ``spec`` says what they are."""
+
+    masks = forms.FileField(
+        label="ZIP archive of masks",
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="mask_1.h5 … mask_N.h5 in the format of a submission. Number and size are taken from the files.",
+    )
+    note = forms.CharField(
+        max_length=300,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="What changed, for the other organisers.",
+    )
+
+    def clean_masks(self) -> Any:
+        try:
+            masks, self.spec = label_files.load(self.cleaned_data["masks"].read())
+        except InvalidArchive as refusal:
+            raise forms.ValidationError(
+                [
+                    f"{problem.file}: {problem.message}" if problem.file else problem.message
+                    for problem in refusal.problems
+                ]
+            ) from refusal
+        return masks
+
+
+@admin.register(LabelSet)
+class LabelSetAdmin(OrganiserAdmin):
+    """Versions of hidden labels: what they are, never the masks."""
+
+    adds = changes = deletes = Who.NOBODY
+    fields = (
+        "phase", "version", "is_in_force", "patches", "height", "width", "positive_pixels", "sha256", "note",
+        "created_at",
+    )  # fmt: skip
+    readonly_fields = fields
+    list_display = (
+        "__str__",
+        "is_in_force",
+        "patches",
+        "size",
+        "positive_pixels",
+        "sha256",
+        "note",
+        "created_at",
+    )
+    list_filter = (("phase", ScopedRelatedFilter),)
+    list_select_related = ("phase__competition",)
+    search_fields = ("sha256", "note", "phase__name")
+    actions_detail = ("put_in_force",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("masks", "salt")
+
+    @display(description="in force", boolean=True)
+    def is_in_force(self, label_set: LabelSet) -> bool:
+        return label_set.phase.labels_id == label_set.pk
+
+    @display(description="pixels of a patch")
+    def size(self, label_set: LabelSet) -> str:
+        return f"{label_set.height} × {label_set.width}"
+
+    @action(description="Put in force", icon="swap_horiz")
+    def put_in_force(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Make an earlier version the phase's labels again, with a reason."""
+        label_set = get_object_or_404(
+            self.get_queryset(request).select_related("phase__competition"), pk=object_id
+        )
+        return ask_for_reason(
+            self,
+            request,
+            title=f"Put {label_set} in force",
+            explanation="Every submission of the phase that still stands is evaluated on these labels, behind all "
+            "fresh ones; the board shows their results as they come in.",
+            button="Put in force",
+            rows=[label_set],
+            act=lambda reason: judging.switch_labels(request.user, label_set, reason),
+            done=lambda _: f"{label_set} is in force.",
+            back=reverse("admin:leaderboard_labelset_change", args=[label_set.pk]),
+        )
+
+
+@admin.register(PublishedEntry)
+class PublishedEntryAdmin(Exported, OrganiserAdmin):
+    deletes = Who.ORGANISERS
+    resource_classes = [PublishedEntryResource]
+    list_display = ("name", "phase", "award", "f1", "precision", "recall", "method", "source")
+    list_filter = (("phase", ScopedRelatedFilter),)
+    list_select_related = ("phase__competition",)
+    search_fields = ("name", "method", "source")
+
+    def save_model(self, request: HttpRequest, obj: PublishedEntry, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        organising.phase_changed(obj.phase, ())
+
+    def delete_model(self, request: HttpRequest, obj: PublishedEntry) -> None:
+        super().delete_model(request, obj)
+        organising.phase_changed(obj.phase, ())

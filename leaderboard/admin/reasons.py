@@ -1,0 +1,68 @@
+"""The page between an organiser's button and the act: it says what will happen and asks for a reason."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from leaderboard.actions.refusals import Refusal
+
+SHOWN = 20
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=300,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        help_text="Kept in the audit log.",
+    )
+
+
+def ask_for_reason(
+    model_admin: Any,
+    request: HttpRequest,
+    *,
+    title: str,
+    explanation: str,
+    button: str,
+    rows: Iterable[Any],
+    act: Callable[[str], Any],
+    done: Callable[[Any], str],
+    back: str,
+) -> HttpResponse:
+    """Show the page, or, once it is sent with a reason, do the act and go back with a sentence about it.
+
+    ``act`` gets the reason; ``done`` makes a sentence of what it returned. A refusal is shown on the page.
+    """
+    rows = list(rows)
+    form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+    if form.is_valid():
+        try:
+            outcome = act(form.cleaned_data["reason"])
+        except Refusal as refusal:
+            form.add_error(None, refusal.message)
+        else:
+            messages.success(request, done(outcome))
+            return HttpResponseRedirect(back)
+    kept = {
+        name: request.POST.getlist(name)
+        for name in ("action", "select_across", "index", ACTION_CHECKBOX_NAME)
+    }
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": title,
+        "explanation": explanation,
+        "button": button,
+        "rows": rows[:SHOWN],
+        "more": max(0, len(rows) - SHOWN),
+        "kept": [(name, value) for name, values in kept.items() for value in values],
+        "form": form,
+        "back": back,
+    }
+    return TemplateResponse(request, "admin/leaderboard/reason.html", context)

@@ -1,0 +1,70 @@
+"""Whose rows an organiser may see: those of the competitions that he or she organises; superusers see all."""
+
+from typing import Any
+
+from django.db import models
+
+from leaderboard.models import (
+    Attempt,
+    AuditEntry,
+    Competition,
+    Evaluation,
+    LabelSet,
+    Membership,
+    Page,
+    Phase,
+    PublishedEntry,
+    Submission,
+    Team,
+    User,
+)
+
+COMPETITION_OF: dict[type[models.Model], str] = {
+    Competition: "pk",
+    Page: "competition",
+    Phase: "competition",
+    LabelSet: "phase__competition",
+    PublishedEntry: "phase__competition",
+    Team: "competition",
+    Membership: "competition",
+    Submission: "phase__competition",
+    Evaluation: "submission__phase__competition",
+    Attempt: "phase__competition",
+    AuditEntry: "competition",
+}
+
+
+def within(rows: models.QuerySet[Any], user: Any) -> models.QuerySet[Any]:
+    """The rows that belong to the user's competitions; none of a model that belongs to no competition."""
+    if user.is_superuser:
+        return rows
+    mine = Competition.objects.organised_by(user).values("pk")
+    if rows.model is User:
+        return rows.filter(
+            models.Q(pk=user.pk)
+            | models.Q(pk__in=Membership.objects.filter(competition__in=mine).values("user"))
+            | models.Q(
+                pk__in=Competition.organisers.through.objects.filter(competition__in=mine).values("user")
+            )
+        )
+    path = COMPETITION_OF.get(rows.model)
+    return rows.none() if path is None else rows.filter(**{f"{path}__in": mine})
+
+
+def choices(model: type[models.Model], user: Any) -> models.QuerySet[Any]:
+    """The rows of a model from which the user may choose in a form or filter, with what their names need."""
+    rows = within(model._default_manager.all(), user)
+    if model is LabelSet:
+        return rows.select_related("phase__competition").defer("masks", "salt")
+    return rows.select_related("competition") if model is Phase else rows
+
+
+def competition_of(row: models.Model) -> Competition | None:
+    """The competition that a row belongs to, or None (a person, a token)."""
+    path = COMPETITION_OF.get(type(row))
+    if path is None:
+        return None
+    found: Any = row
+    for step in path.split("__") if path != "pk" else ():
+        found = getattr(found, step)
+    return found

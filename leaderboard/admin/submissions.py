@@ -1,0 +1,360 @@
+"""Submissions, their evaluations and the ledger of attempts: looked at here, judged by ``actions.judging``."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from unfold.decorators import action, display
+
+from evaluation import metrics
+from leaderboard.actions import judging
+from leaderboard.models import Attempt, Evaluation, Submission
+
+from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
+from .exports import AttemptResource, EvaluationResource, SubmissionResource
+from .reasons import ask_for_reason
+
+STATES = {
+    "queued": "info",
+    "scoring": "primary",
+    "scored": "success",
+    "invalid": "warning",
+    "failed": "danger",
+}
+
+
+class StateFilter(admin.SimpleListFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return Evaluation.State.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(evaluation__state=self.value()) if self.value() else queryset
+
+
+class StandsFilter(admin.SimpleListFilter):
+    title, parameter_name = "standing", "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return (("yes", "stands"), ("withdrawn", "withdrawn"), ("disqualified", "disqualified"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "yes":
+            return queryset.filter(withdrawn_at=None, disqualified_at=None)
+        if self.value() in ("withdrawn", "disqualified"):
+            return queryset.exclude(**{f"{self.value()}_at": None})
+        return queryset
+
+
+class EvaluationInline(ReadOnlyInline):
+    """The history of a submission: every scoring, on which labels, by which scorer, with which result."""
+
+    model = Evaluation
+    verbose_name_plural = "evaluations, the newest first"
+    fields = ("label_version", "scorer", "state", "scores", "tries", "queued_at", "finished_at", "incident")
+    readonly_fields = fields
+    ordering = ("-pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = (
+            super().get_queryset(request).select_related("label_set__phase__competition", "submission__team")
+        )
+        return rows.defer("label_set__masks", "patch_counts")
+
+    @display(description="labels")
+    def label_version(self, evaluation: Evaluation) -> str:
+        return f"v{evaluation.label_set.version}"
+
+    @display(description="F1 / precision / recall in %", empty_value="")
+    def scores(self, evaluation: Evaluation) -> str | None:
+        return " / ".join(percentages(evaluation)) or None
+
+
+def percentages(evaluation: Evaluation | None) -> list[str]:
+    """F1, precision and recall in percent, with two decimals; nothing unless it is scored."""
+    if evaluation is None or evaluation.tp is None or evaluation.fp is None or evaluation.fn is None:
+        return []
+    tp, fp, fn = evaluation.tp, evaluation.fp, evaluation.fn
+    return [
+        metrics.percent(2 * tp, 2 * tp + fp + fn),
+        metrics.percent(tp, tp + fp),
+        metrics.percent(tp, tp + fn),
+    ]
+
+
+def problem_list(evaluation: Evaluation | None) -> str | None:
+    """The problems as a list for people, each with its code."""
+    if evaluation is None or not evaluation.problems:
+        return None
+    lines = (
+        (problem.get("code", ""), problem.get("file", ""), problem.get("message", ""))
+        for problem in evaluation.problems
+    )
+    items = format_html_join("", "<li class='mb-1'><code>{}</code> {} {}</li>", lines)
+    return format_html("<ul>{}</ul>", items)
+
+
+@admin.register(Submission)
+class SubmissionAdmin(Exported, OrganiserAdmin):
+    adds = changes = deletes = Who.NOBODY
+    resource_classes = [SubmissionResource]
+    list_display = ("id", "team", "phase", "method", "state_label", "f1", "received_at", "size", "marks")
+    list_display_links = ("id", "method")
+    list_filter = (
+        ("phase__competition", ScopedRelatedFilter),
+        ("phase", ScopedRelatedFilter),
+        StateFilter,
+        StandsFilter,
+        "reference",
+    )
+    list_select_related = ("phase__competition", "team", "evaluation", "submitted_by")
+    search_fields = (
+        "=id",
+        "team__name",
+        "method",
+        "sha256",
+        "submitted_by__username",
+        "evaluations__incident",
+    )
+    search_help_text = "Number, team, method, SHA-256, person or incident"
+    date_hierarchy = "received_at"
+    fieldsets = (
+        (
+            None,
+            {"fields": (("phase", "team"), ("submitted_by", "received_at"), "method", "description", "link")},
+        ),
+        (
+            "Result",
+            {
+                "fields": (
+                    "state_label",
+                    ("f1", "precision", "recall"),
+                    "counts",
+                    "problems",
+                    "incident",
+                    "marks",
+                )
+            },
+        ),
+        ("Archive", {"fields": (("original_name", "size"), "sha256", "archive_link")}),
+        ("Attempt", {"fields": ("attempt_state",)}),
+    )
+    inlines = (EvaluationInline,)
+    actions = ("rescore", "disqualify", "restore")
+    actions_detail = ("rescore_one", "disqualify_one", "restore_one")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("evaluation__patch_counts")
+
+    def get_custom_urls(self) -> Any:
+        return (("<int:pk>/archive/", "leaderboard_submission_archive", download),)
+
+    @display(description="state", label=STATES, ordering="evaluation__state")
+    def state_label(self, submission: Submission) -> tuple[str, str]:
+        return submission.state, Evaluation.State(submission.state).label
+
+    @display(description="F1 in %", ordering="evaluation__rank_key", empty_value="")
+    def f1(self, submission: Submission) -> str | None:
+        return next(iter(percentages(submission.evaluation)), None)
+
+    @display(description="precision in %", empty_value="")
+    def precision(self, submission: Submission) -> str | None:
+        return next(iter(percentages(submission.evaluation)[1:2]), None)
+
+    @display(description="recall in %", empty_value="")
+    def recall(self, submission: Submission) -> str | None:
+        return next(iter(percentages(submission.evaluation)[2:3]), None)
+
+    @display(description="TP / FP / FN", empty_value="")
+    def counts(self, submission: Submission) -> str | None:
+        found = submission.evaluation
+        return f"{found.tp:,} / {found.fp:,} / {found.fn:,}" if found and found.tp is not None else None
+
+    @display(description="problems", empty_value="none")
+    def problems(self, submission: Submission) -> str | None:
+        return problem_list(submission.evaluation)
+
+    @display(description="incident", empty_value="none")
+    def incident(self, submission: Submission) -> str | None:
+        return (submission.evaluation.incident if submission.evaluation else "") or None
+
+    @display(description="marks", empty_value="")
+    def marks(self, submission: Submission) -> str | None:
+        found = [
+            "reference" if submission.reference else "",
+            "selected" if submission.selected else "",
+            f"withdrawn {submission.withdrawn_at:%Y-%m-%d %H:%M}" if submission.withdrawn_at else "",
+            f"disqualified: {submission.disqualified_reason}" if submission.disqualified_at else "",
+        ]
+        return ", ".join(mark for mark in found if mark) or None
+
+    @display(description="archive", empty_value="not kept")
+    def archive_link(self, submission: Submission) -> str | None:
+        if not submission.archive:
+            return None
+        address = reverse("admin:leaderboard_submission_archive", args=[submission.pk])
+        return format_html('<a class="underline" href="{}">Download</a>', address)
+
+    @display(description="attempt", empty_value="takes none")
+    def attempt_state(self, submission: Submission) -> str | None:
+        attempt = Attempt.objects.filter(submission=submission).first()
+        return f"{attempt.get_state_display()} {attempt.reason}".strip() if attempt else None
+
+    def has_judge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request)
+
+    @action(description="Re-score…", permissions=["judge"])
+    def rescore(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self.judge(request, queryset, "rescore")
+
+    @action(description="Disqualify…", permissions=["judge"])
+    def disqualify(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self.judge(request, queryset, "disqualify")
+
+    @action(description="Restore…", permissions=["judge"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self.judge(request, queryset, "restore")
+
+    @action(description="Re-score", icon="replay", permissions=["judge"])
+    def rescore_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self.judge_one(request, object_id, "rescore")
+
+    @action(description="Disqualify", icon="block", permissions=["judge"])
+    def disqualify_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self.judge_one(request, object_id, "disqualify")
+
+    @action(description="Restore", icon="undo", permissions=["judge"])
+    def restore_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self.judge_one(request, object_id, "restore")
+
+    def judge_one(self, request: HttpRequest, object_id: int, act: str) -> HttpResponse:
+        submission = get_object_or_404(self.get_queryset(request), pk=object_id)
+        back = reverse("admin:leaderboard_submission_change", args=[submission.pk])
+        return self.judge(request, Submission.objects.filter(pk=submission.pk), act, back=back)
+
+    def judge(self, request: HttpRequest, chosen: QuerySet[Any], act: str, back: str = "") -> HttpResponse:
+        """Ask for a reason, then re-score, disqualify or restore the chosen submissions."""
+        title, button, explanation, perform = JUDGEMENTS[act]
+        chosen = Submission.objects.filter(pk__in=chosen.order_by().values("pk"))
+        return ask_for_reason(
+            self,
+            request,
+            title=title,
+            explanation=explanation,
+            button=button,
+            rows=chosen.select_related("team", "phase__competition").order_by("pk"),
+            act=lambda reason: perform(request.user, chosen, reason),
+            done=lambda number: f"{button}: {number} submission{'' if number == 1 else 's'}.",
+            back=back or request.get_full_path(),
+        )
+
+
+JUDGEMENTS: dict[str, tuple[str, str, str, Any]] = {
+    "rescore": (
+        "Re-score submissions",
+        "Re-score",
+        "Each gets a new evaluation on the labels in force, behind all fresh submissions. The old result stands until "
+        "the new one is there; no attempt is taken.",
+        judging.rescore,
+    ),
+    "disqualify": (
+        "Disqualify submissions",
+        "Disqualify",
+        "They leave the ranking; nothing is deleted and the attempt stays taken. The team sees the reason.",
+        judging.disqualify_all,
+    ),
+    "restore": (
+        "Restore submissions",
+        "Restore",
+        "Takes the disqualification back: they count in the ranking again.",
+        judging.restore_all,
+    ),
+}
+
+
+def download(request: HttpRequest, model_admin: Any, pk: int) -> FileResponse:
+    """The archive as it was uploaded, under a name of ours."""
+    submission = get_object_or_404(model_admin.get_queryset(request), pk=pk)
+    if not submission.archive:
+        raise Http404
+    try:
+        archive = submission.archive.open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return FileResponse(
+        archive,
+        as_attachment=True,
+        filename=f"submission-{submission.pk}.zip",
+        content_type="application/zip",
+    )
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(Exported, OrganiserAdmin):
+    """The queue and its past."""
+
+    adds = changes = deletes = Who.NOBODY
+    resource_classes = [EvaluationResource]
+    list_display = (
+        "id", "submission", "label_version", "state_label", "priority", "f1", "tries", "worker", "queued_at",
+        "finished_at", "incident",
+    )  # fmt: skip
+    list_filter = (
+        ("submission__phase", ScopedRelatedFilter),
+        "state",
+        "priority",
+        ("incident", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("submission__team", "label_set")
+    search_fields = ("=id", "=submission__id", "submission__team__name", "incident", "worker")
+    search_help_text = "Number, submission, team, incident or worker"
+    fields = (
+        "submission", "label_version", "scorer", "state_label", "priority", "tries", "worker", "queued_at", "rung_at",
+        "started_at", "lease_until", "finished_at", "tp", "fp", "fn", "f1", "problem_list", "incident",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request).select_related("submission__team", "label_set")
+        return rows.defer("patch_counts", "label_set__masks", "submission__description")
+
+    @display(description="labels", ordering="label_set__version")
+    def label_version(self, evaluation: Evaluation) -> str:
+        return f"v{evaluation.label_set.version}"
+
+    @display(description="state", label=STATES, ordering="state")
+    def state_label(self, evaluation: Evaluation) -> tuple[str, str]:
+        return evaluation.state, evaluation.get_state_display()
+
+    @display(description="F1 in %", ordering="rank_key", empty_value="")
+    def f1(self, evaluation: Evaluation) -> str | None:
+        return next(iter(percentages(evaluation)), None)
+
+    @display(description="problems", empty_value="none")
+    def problem_list(self, evaluation: Evaluation) -> str | None:
+        return problem_list(evaluation)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(Exported, OrganiserAdmin):
+    """The ledger: what each submission takes from its team's quotas, and why it was given back."""
+
+    adds = changes = deletes = Who.NOBODY
+    resource_classes = [AttemptResource]
+    list_display = (
+        "submission", "team", "phase", "state_label", "reason", "reserved_at", "settled_at", "total_slot", "day_slot",
+        "board_slot",
+    )  # fmt: skip
+    list_filter = (("phase", ScopedRelatedFilter), "state")
+    list_select_related = ("submission__team", "team", "phase__competition")
+    search_fields = ("=submission__id", "team__name", "reason")
+    date_hierarchy = "reserved_at"
+
+    @display(description="state", label={"reserved": "info", "spent": "success", "given_back": "default"})
+    def state_label(self, attempt: Attempt) -> tuple[str, str]:
+        return attempt.state, attempt.get_state_display()

@@ -1,0 +1,128 @@
+"""Teams and who is in them."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from leaderboard.actions import organising
+from leaderboard.models import Membership, Team
+from leaderboard.models.text import folded
+
+from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
+from .exports import MembershipResource, TeamResource
+
+
+class TeamForm(forms.ModelForm):
+    """Two names that look alike count as one, also where only an organiser could tell them apart."""
+
+    class Meta:
+        model = Team
+        fields = ("competition", "name", "affiliation", "is_organisers")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        competition = data.get("competition") or self.instance.competition_id
+        if (
+            "name" in data
+            and competition
+            and organising.name_is_taken(self.instance, competition, folded(data["name"]))
+        ):
+            self.add_error("name", "A team of this name exists already. Please choose another name.")
+        return data
+
+
+class MembershipInline(ReadOnlyInline):
+    model = Membership
+    fields = ("user", "role", "joined_at")
+    readonly_fields = ("joined_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("user", "team")
+
+
+@admin.register(Team)
+class TeamAdmin(Exported, OrganiserAdmin):
+    form = TeamForm
+    resource_classes = [TeamResource]
+    list_display = (
+        "name", "competition", "affiliation", "member_count", "submission_count", "is_organisers", "merged_into",
+        "created_at",
+    )  # fmt: skip
+    list_filter = (
+        ("competition", ScopedRelatedFilter),
+        "is_organisers",
+        ("merged_into", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("competition", "merged_into")
+    search_fields = ("name", "folded_name", "affiliation", "members__username", "members__email")
+    search_help_text = "Team, affiliation or a member's name or address"
+    readonly_fields = ("merged_into", "created_at")
+    fields = ("competition", "name", "affiliation", "is_organisers", "merged_into", "created_at")
+    inlines = (MembershipInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                member_count=Count("memberships", distinct=True),
+                submission_count=Count("submissions", distinct=True),
+            )
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.readonly_fields, "competition", "is_organisers") if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        organising.boards_changed(obj.competition)
+
+    @display(description="members", ordering="member_count")
+    def member_count(self, team: Any) -> int:
+        return team.member_count
+
+    @display(description="submissions", ordering="submission_count")
+    def submission_count(self, team: Any) -> int:
+        return team.submission_count
+
+
+class MembershipForm(forms.ModelForm):
+    class Meta:
+        model = Membership
+        fields = ("team", "user", "role")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        team, user = data.get("team"), data.get("user")
+        if team and user:
+            others = Membership.objects.filter(competition=team.competition_id, user=user)
+            if others.exclude(pk=self.instance.pk).exists():
+                self.add_error("user", "This person is in a team of this competition already.")
+        return data
+
+
+@admin.register(Membership)
+class MembershipAdmin(Exported, OrganiserAdmin):
+    form = MembershipForm
+    deletes = Who.ORGANISERS
+    resource_classes = [MembershipResource]
+    list_display = ("user", "email", "team", "competition", "role", "country", "joined_at")
+    list_filter = (("competition", ScopedRelatedFilter), "role")
+    list_select_related = ("user", "team", "competition")
+    search_fields = ("user__username", "user__email", "team__name")
+    autocomplete_fields = ("team", "user")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("team", "user") if obj else ()
+
+    @display(description="e-mail", ordering="user__email")
+    def email(self, membership: Membership) -> str:
+        return membership.user.email
+
+    @display(description="country or region", ordering="user__country")
+    def country(self, membership: Membership) -> str:
+        return membership.user.country

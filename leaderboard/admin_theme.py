@@ -1,0 +1,74 @@
+"""The look and the menu of the admin, for ``settings.UNFOLD``. Imports no model: the settings read it."""
+
+from typing import Any
+
+from django.urls import reverse_lazy
+
+
+def _page(title: str, icon: str, name: str, *, superusers: bool = False) -> dict[str, Any]:
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:leaderboard_{name}")}
+    if superusers:
+        item["permission"] = lambda request: request.user.is_superuser
+    return item
+
+
+MENU = [
+    {
+        "title": "Judging",
+        "items": [
+            _page("Rankings", "leaderboard", "phase_rankings"),
+            _page("Submissions", "upload_file", "submission_changelist"),
+            _page("Evaluations", "rule", "evaluation_changelist"),
+            _page("Attempts", "receipt_long", "attempt_changelist"),
+        ],
+    },
+    {
+        "title": "Competition",
+        "items": [
+            _page("Competitions", "trophy", "competition_changelist"),
+            _page("Phases", "event", "phase_changelist"),
+            _page("Pages", "article", "page_changelist"),
+            _page("Label sets", "lock", "labelset_changelist"),
+            _page("Published entries", "menu_book", "publishedentry_changelist"),
+        ],
+    },
+    {
+        "title": "People",
+        "items": [
+            _page("Teams", "groups", "team_changelist"),
+            _page("Memberships", "group_add", "membership_changelist"),
+            _page("People", "person", "user_changelist"),
+            _page("API tokens", "key", "apitoken_changelist", superusers=True),
+        ],
+    },
+    {"title": "Records", "items": [_page("Audit log", "history_edu", "auditentry_changelist")]},
+]
+
+# Greens of a hillside; each shade keeps a contrast of 4.5 : 1 with white text from 600 on.
+GREEN = {
+    "50": "oklch(97% .02 160)",
+    "100": "oklch(94% .04 160)",
+    "200": "oklch(88% .07 160)",
+    "300": "oklch(80% .10 160)",
+    "400": "oklch(70% .12 160)",
+    "500": "oklch(58% .11 160)",
+    "600": "oklch(48% .09 160)",
+    "700": "oklch(41% .08 160)",
+    "800": "oklch(34% .06 160)",
+    "900": "oklch(28% .05 160)",
+    "950": "oklch(20% .04 160)",
+}
+
+
+def theme(site_name: str) -> dict[str, Any]:
+    """The settings of django-unfold for a site of this name."""
+    return {
+        "SITE_TITLE": f"{site_name}: organisers",
+        "SITE_HEADER": site_name,
+        "SITE_SUBHEADER": "Organisers",
+        "SITE_SYMBOL": "landslide",
+        "SITE_URL": "/",
+        "SHOW_VIEW_ON_SITE": False,
+        "COLORS": {"primary": GREEN},
+        "SIDEBAR": {"show_search": False, "navigation": MENU},
+    }
