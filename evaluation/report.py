@@ -7,12 +7,13 @@ its input is None. Scores, intervals and differences are in percent (points), p 
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +122,13 @@ def build(
         "probing": submissions and _probing(submissions, baseline),
         "masks": _from_masks(table.teams, masks, alike) if masks and alike else None,
     }
+
+
+def write_board(report: Section, file: TextIO) -> None:
+    """The report's board as CSV, one line for each team."""
+    writer = csv.DictWriter(file, fieldnames=list(report["board"][0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(report["board"])
 
 
 def _in_board_order(

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from evaluation.statistics.ranks import competition_ranks
 from evaluation.statistics.table import CountTable, Floats, Ints
 
-BLOCK = 1000
+BLOCK = 250  # replicates at a time: large enough for the matrix product, small enough for thousands of submissions
 EXACT_IN_FLOAT32 = 2**24
 
 
 def resamples(rng: np.random.Generator, n: int, replicates: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Weights of the patches in blocks of at most 1000 replicates, int64 (block, n), each row summing to n."""
+    """Weights of the patches in blocks of replicates, int64 (block, n), each row summing to n."""
     for start in range(0, replicates, BLOCK):
         rows = min(BLOCK, replicates - start)
         drawn = rng.integers(0, n, (rows, n), np.int32) + np.arange(0, rows * n, n)[:, None]

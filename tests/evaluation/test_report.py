@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -8,7 +10,7 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.count_files import write_counts
 from evaluation.counts import count, pack
-from evaluation.report import Masks, Submissions, build
+from evaluation.report import Masks, Submissions, build, write_board
 from evaluation.spec import MaskSpec
 from evaluation.statistics.history import Scored
 from evaluation.statistics.intervals import score_intervals
@@ -121,6 +123,16 @@ def test_sites_are_the_unit_when_there_are_enough(rng):
     few = build(made_up_counts(rng, 150, 3, sites=3), "p", replicates=200)
     assert (few["method"]["unit"], few["method"]["few_sites"]) == ("patch", True)
     assert len(few["sites"]["ranks_without"][0]) == 3
+
+
+def test_the_board_as_csv(rng):
+    report = build(made_up_counts(rng, 30, 3), "p", replicates=100)
+    file = io.StringIO()
+    write_board(report, file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert [row["team"] for row in rows] == [row["team"] for row in report["board"]]
+    assert [float(row["low"]) for row in rows] == [row["low"] for row in report["board"]]
+    assert rows[0]["mcc"] == ""
 
 
 def test_one_team_is_enough(rng):
