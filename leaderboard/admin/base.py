@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from import_export.admin import ExportMixin
 from unfold.admin import ModelAdmin, TabularInline
@@ -111,6 +112,12 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)[:300]
 
 
+def number_of(rows: models.QuerySet[Any], field: str) -> Coalesce:
+    """How many rows point at each row of the list by ``field``: a subquery, so that the list keeps its order."""
+    counted = rows.filter(**{field: models.OuterRef("pk")}).order_by().values(field)
+    return Coalesce(models.Subquery(counted.annotate(n=models.Count("pk")).values("n")), 0)
+
+
 class ScopedRelatedFilter(RelatedDropdownFilter):
     """A filter by a related row that offers only what the organiser may see."""
 
@@ -189,3 +196,6 @@ class Exported(ExportMixin):
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
+
+    def get_valid_export_item_pks(self, request: HttpRequest) -> Any:
+        return self.get_queryset(request).values_list("pk", flat=True)

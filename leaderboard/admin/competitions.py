@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -18,12 +18,13 @@ from evaluation import labels as label_files
 from evaluation.problems import InvalidArchive
 from leaderboard.actions import judging, organising
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry
+from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
 
-from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
+from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
 from .exports import PublishedEntryResource
 from .rankings import rankings
 from .reasons import ask_for_reason
+from .scope import without_masks
 
 STATES = {"open": "success", "not open yet": "info", "ended": "default"}
 
@@ -61,7 +62,10 @@ class CompetitionAdmin(OrganiserAdmin):
         return (
             super()
             .get_queryset(request)
-            .annotate(phase_count=Count("phases", distinct=True), team_count=Count("teams", distinct=True))
+            .annotate(
+                phase_count=number_of(Phase.objects.all(), "competition"),
+                team_count=number_of(Team.objects.all(), "competition"),
+            )
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -128,8 +132,8 @@ class PhaseAdmin(OrganiserAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request).defer("labels__masks", "labels__salt")
-        return rows.annotate(submission_count=Count("submissions"))
+        rows = without_masks(super().get_queryset(request).select_related("labels"), "labels__")
+        return rows.annotate(submission_count=number_of(Submission.objects.all(), "phase"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*self.readonly_fields, "competition") if obj else self.readonly_fields
@@ -262,7 +266,7 @@ class LabelSetAdmin(OrganiserAdmin):
     actions_detail = ("put_in_force",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("masks", "salt")
+        return without_masks(super().get_queryset(request))
 
     @display(description="in force", boolean=True)
     def is_in_force(self, label_set: LabelSet) -> bool:

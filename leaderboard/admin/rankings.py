@@ -13,7 +13,7 @@ from leaderboard.models import Phase, Standing
 from leaderboard.models.visibility import view_of
 from leaderboard.spreadsheets import write_csv
 
-from .scope import within
+from .scope import within, without_masks
 
 ROWS = 200
 HEADER = (
@@ -26,7 +26,7 @@ def rankings(request: HttpRequest, model_admin: Any, pk: int | None = None) -> H
     """One phase's board, `?start=` rows further down, or all of it as CSV with `?format=csv`."""
     phases = list(
         within(
-            Phase.objects.select_related("competition", "labels").defer("labels__masks"), request.user
+            without_masks(Phase.objects.select_related("competition", "labels"), "labels__"), request.user
         ).order_by("competition__name", "position", "opens_at")
     )
     now = timezone.now()

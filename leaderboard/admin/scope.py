@@ -51,11 +51,16 @@ def within(rows: models.QuerySet[Any], user: Any) -> models.QuerySet[Any]:
     return rows.none() if path is None else rows.filter(**{f"{path}__in": mine})
 
 
+def without_masks(rows: models.QuerySet[Any], label_set: str = "") -> models.QuerySet[Any]:
+    """Leave the hidden masks in the database. ``label_set`` is the path to the label set, with "__" at its end."""
+    return rows.defer(f"{label_set}masks", f"{label_set}salt")
+
+
 def choices(model: type[models.Model], user: Any) -> models.QuerySet[Any]:
     """The rows of a model from which the user may choose in a form or filter, with what their names need."""
     rows = within(model._default_manager.all(), user)
     if model is LabelSet:
-        return rows.select_related("phase__competition").defer("masks", "salt")
+        return without_masks(rows.select_related("phase__competition"))
     return rows.select_related("competition") if model is Phase else rows
 
 

@@ -17,6 +17,7 @@ from leaderboard.models import Attempt, Evaluation, Submission
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
 from .exports import AttemptResource, EvaluationResource, SubmissionResource
 from .reasons import ask_for_reason
+from .scope import without_masks
 
 STATES = {
     "queued": "info",
@@ -64,7 +65,7 @@ class EvaluationInline(ReadOnlyInline):
         rows = (
             super().get_queryset(request).select_related("label_set__phase__competition", "submission__team")
         )
-        return rows.defer("label_set__masks", "patch_counts")
+        return without_masks(rows, "label_set__").defer("patch_counts")
 
     @display(description="labels")
     def label_version(self, evaluation: Evaluation) -> str:
@@ -112,7 +113,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         StandsFilter,
         "reference",
     )
-    list_select_related = ("phase__competition", "team", "evaluation", "submitted_by")
+    list_select_related = ("phase__competition", "team", "evaluation__label_set", "submitted_by")
     search_fields = (
         "=id",
         "team__name",
@@ -149,7 +150,8 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
     actions_detail = ("rescore_one", "disqualify_one", "restore_one")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("evaluation__patch_counts")
+        rows = super().get_queryset(request).select_related(*self.list_select_related)
+        return without_masks(rows, "evaluation__label_set__").defer("evaluation__patch_counts")
 
     def get_custom_urls(self) -> Any:
         return (("<int:pk>/archive/", "leaderboard_submission_archive", download),)
@@ -310,7 +312,7 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
         "priority",
         ("incident", admin.EmptyFieldListFilter),
     )
-    list_select_related = ("submission__team", "label_set")
+    list_select_related = ("submission__team", "submission__phase__competition", "label_set")
     search_fields = ("=id", "=submission__id", "submission__team__name", "incident", "worker")
     search_help_text = "Number, submission, team, incident or worker"
     fields = (
@@ -320,8 +322,8 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("submission__team", "label_set")
-        return rows.defer("patch_counts", "label_set__masks", "submission__description")
+        rows = super().get_queryset(request).select_related(*self.list_select_related)
+        return without_masks(rows, "label_set__").defer("patch_counts", "submission__description")
 
     @display(description="labels", ordering="label_set__version")
     def label_version(self, evaluation: Evaluation) -> str:

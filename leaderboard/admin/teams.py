@@ -4,15 +4,15 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
 from leaderboard.actions import organising
-from leaderboard.models import Membership, Team
+from leaderboard.models import Membership, Submission, Team
 from leaderboard.models.text import folded
 
-from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
+from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
 from .exports import MembershipResource, TeamResource
 
 
@@ -69,8 +69,8 @@ class TeamAdmin(Exported, OrganiserAdmin):
             super()
             .get_queryset(request)
             .annotate(
-                member_count=Count("memberships", distinct=True),
-                submission_count=Count("submissions", distinct=True),
+                member_count=number_of(Membership.objects.all(), "team"),
+                submission_count=number_of(Submission.objects.all(), "team"),
             )
         )
 
