@@ -6,22 +6,19 @@ calls it in a process of its own.
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
 from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import BinaryIO
 
-import h5py
-import numpy as np
 import numpy.typing as npt
 
 from evaluation.counts import Packed
-from evaluation.masks import Decoder, inflater, most_bytes
+from evaluation.masks import Decoder, inflater, mask_file, most_bytes
 from evaluation.problems import InvalidArchive, Problem, empty_file, printable
 from evaluation.spec import MaskSpec as MaskSpec
-from evaluation.zip_directory import DEFLATED, Directory, Entry, read_directory
+from evaluation.zip_directory import DEFLATED, Directory, read_directory
 
 _JUNK = re.compile(rb"(^|.*/)__MACOSX(/.*)?|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)", re.DOTALL)
 _UNSAFE = re.compile(rb"^/|(^|/)\.\.?(/|$)|//|[\\:\x00-\x1f]")
@@ -52,25 +49,24 @@ def read(
     directory = read_directory(view, most_entries=4 * spec.patches + 1000)
     chosen, problems = _choose(directory, spec)
     decoder = Decoder(spec, learn, out)
-    seen: dict[bytes, tuple[Entry, int]] = {}
+    seen: dict[bytes, tuple[int, int]] = {}
     copies: list[tuple[int, int]] = []
-    largest = most_bytes(spec)
-    for index, position in chosen.items():
-        entry = directory.entries[position]
-        if position in directory.faults:
-            code, message = directory.faults[position]
-            problems.append(Problem(code, printable(entry.name), message))
+    for index, i in chosen.items():
+        if i in directory.faults:
+            code, message = directory.faults[i]
+            problems.append(Problem(code, printable(directory.names[i]), message))
             continue
         if progress:
             progress(index)
-        raw = view[entry.start : entry.stop]
-        if learn and entry.method == DEFLATED and len(raw) <= _SHORT:
+        raw = view[directory.starts[i] : directory.stops[i]]
+        if learn and len(raw) <= _SHORT and directory.methods[i] == DEFLATED:
             # Equal stored bytes are equal files; whatever was found in the first holds for its copies.
-            first, original = seen.setdefault(bytes(raw), (entry, index))
-            if original != index and first.crc == entry.crc and first.size == entry.size:
+            first, original = seen.setdefault(bytes(raw), (i, index))
+            same = directory.crcs[first] == directory.crcs[i] and directory.sizes[first] == directory.sizes[i]
+            if original != index and same:
                 copies.append((index, original))
                 continue
-        content = _content(raw, entry, largest)
+        content = _content(raw, directory, i, spec)
         if isinstance(content, Problem):
             problems.append(content)
         else:
@@ -86,11 +82,12 @@ def _finish(
     directory: Directory,
     chosen: dict[int, int],
 ) -> Packed:
-    if copies:
-        to, source = np.array(copies).T
-        decoder.packed[to] = decoder.packed[source]
+    filled = {original for original in {original for _, original in copies} if decoder.packed[original].any()}
+    for index, original in copies:
+        if original in filled:
+            decoder.packed[index] = decoder.packed[original]
     if decoder.refusals or problems:
-        files = {index: printable(directory.entries[position].name) for index, position in chosen.items()}
+        files = {index: printable(directory.names[i]) for index, i in chosen.items()}
         damaged = {problem.file: problem for problem in problems}
         found = {i: Problem(r.code, files[i], r.message) for i, r in decoder.refusals.items()}
         for index, original in copies:
@@ -104,31 +101,32 @@ def _finish(
     return decoder.packed
 
 
-def _content(raw: memoryview, entry: Entry, largest: int) -> bytes | Problem:
-    """A file of the archive, inflated with a bound and checked against the directory."""
-    if entry.size > largest:
+def _content(raw: memoryview, directory: Directory, i: int, spec: MaskSpec) -> bytes | Problem:
+    """File i of the archive, inflated with a bound and checked against the directory."""
+    size, crc = directory.sizes[i], directory.crcs[i]
+    if size > most_bytes(spec):
         return Problem(
             "file_too_large",
-            printable(entry.name),
-            f"The file has {entry.size:,} bytes, a mask file at most {largest:,}. Write the mask alone, as uint8.",
+            printable(directory.names[i]),
+            f"The file has {size:,} bytes, a mask file at most {most_bytes(spec):,}. Write the mask alone, as uint8.",
         )
     whole = True
-    if entry.method == DEFLATED:
+    if directory.methods[i] == DEFLATED:
         stream = inflater.decompressobj(-15)
         try:
-            content = stream.decompress(raw, entry.size + 1)
+            content = stream.decompress(raw, size + 1)
             whole = stream.eof and not stream.unused_data
         except inflater.error:
-            content = b""
+            whole, content = False, b""
     else:
         content = bytes(raw)
-    if whole and len(content) == entry.size and inflater.crc32(content) == entry.crc:
+    if whole and len(content) == size and inflater.crc32(content) == crc:
         return content
     return Problem(
         "file_damaged",
-        printable(entry.name),
-        f"The file should have {entry.size:,} bytes with the check sum {entry.crc:08x}, and has not: it was damaged "
-        "on the way. Make the ZIP archive anew and upload it again.",
+        printable(directory.names[i]),
+        f"The file should have {size:,} bytes with the check sum {crc:08x}, and has not: it was damaged on the way. "
+        "Make the ZIP archive anew and upload it again.",
     )
 
 
@@ -137,7 +135,7 @@ def _choose(directory: Directory, spec: MaskSpec) -> tuple[dict[int, int], list[
     index_of = {spec.name(i).encode(): i for i in range(spec.patches)}
     chosen: dict[int, int] = {}
     problems: list[Problem] = []
-    folder = _common_folder(directory.entries, index_of)
+    folder = _common_folder(directory.names, index_of)
     if folder:
         problems.append(
             Problem(
@@ -147,8 +145,7 @@ def _choose(directory: Directory, spec: MaskSpec) -> tuple[dict[int, int], list[
             )
         )
     surplus: list[bytes] = []
-    for position, entry in enumerate(directory.entries):
-        name = entry.name
+    for position, name in enumerate(directory.names):
         index = index_of.get(name[len(folder) :] if name.startswith(folder) else b"")
         if index is None:
             surplus += _surplus(name, folder, problems)
@@ -166,14 +163,14 @@ def _choose(directory: Directory, spec: MaskSpec) -> tuple[dict[int, int], list[
     return chosen, problems
 
 
-def _common_folder(entries: list[Entry], index_of: dict[bytes, int]) -> bytes:
+def _common_folder(names: list[bytes], index_of: dict[bytes, int]) -> bytes:
     """The folder in front of the masks, with its slash, if none of them lies directly in the archive."""
     folder = b""
-    for entry in entries:
-        if entry.name in index_of:
+    for full in names:
+        if full in index_of:
             return b""
-        path, slash, name = entry.name.rpartition(b"/")
-        if not folder and name in index_of and not _UNSAFE.search(path) and not _JUNK.fullmatch(entry.name):
+        path, slash, name = full.rpartition(b"/")
+        if not folder and name in index_of and not _UNSAFE.search(path) and not _JUNK.fullmatch(full):
             folder = path + slash
     return folder
 
@@ -279,14 +276,3 @@ def write(target: str | PathLike[str] | BinaryIO, masks: Iterable[npt.ArrayLike]
         for number, mask in enumerate(masks, start=1):
             archive.writestr(zipfile.ZipInfo(f"mask_{number}.h5"), mask_file(mask), zipfile.ZIP_DEFLATED)
     return number
-
-
-def mask_file(mask: npt.ArrayLike) -> bytes:
-    """The bytes of one official mask file. Raises ValueError for other values than 0 and 1, or another rank than 2."""
-    pixels = np.asarray(mask)
-    if pixels.ndim != 2 or not ((pixels == 0) | (pixels == 1)).all():
-        raise ValueError(f"A mask has two axes and values 0 and 1; this one has the shape {pixels.shape}.")
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        file.create_dataset("mask", data=pixels.astype(np.uint8))
-    return content.getvalue()

@@ -10,10 +10,13 @@ dataset for its shape, or opening an external link, already reaches outside.
 
 from __future__ import annotations
 
+import mmap
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5f, h5l, h5o, h5s, h5t, h5z
@@ -250,11 +253,34 @@ def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
     return [known[code] for code in reversed(codes)]
 
 
+def mask_file(mask: npt.ArrayLike) -> bytes:
+    """The bytes of an official mask file, as h5py's defaults leave it on disk.
+
+    Raises ValueError for other values than 0 and 1, or another number of axes than 2.
+    """
+    pixels = np.asarray(mask)
+    if pixels.ndim != 2 or not ((pixels == 0) | (pixels == 1)).all():
+        raise ValueError(f"A mask has two axes and values 0 and 1; this one has the shape {pixels.shape}.")
+    with h5py.File("mask.h5", "w", driver="core", backing_store=False) as file:
+        file.create_dataset(NAME.decode(), data=pixels.astype(np.uint8))
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    return content
+
+
+@lru_cache(maxsize=8)
+def official_layout(spec: MaskSpec) -> Layout:
+    """The layout of a file that we write ourselves: archives of the official predictor need no other."""
+    layout = explain(mask_file(np.ones((spec.height, spec.width))), spec)
+    assert isinstance(layout, Layout)
+    return layout
+
+
 class Decoder:
     """Mask files in, packed masks out: shape (patches, height * width / 8).
 
-    With `learn`, a file that differs from one that h5py explained in nothing but pixels is read by the same
-    layout; without it h5py explains each. Both give the same, which the tests hold against each other.
+    With `learn`, a file that differs in nothing but pixels from the official file, or from the last one that
+    h5py explained, is read by the same layout; without it h5py explains each. Both give the same, which the tests hold against each other.
     The masks are packed into `out` if it is given, an array of zeros of that shape.
     """
 
@@ -264,20 +290,22 @@ class Decoder:
         self.spec, self.learn = spec, learn
         self.packed = np.zeros(spec.packed_shape, np.uint8) if out is None else out
         self.refusals: dict[int, Refusal] = {}
-        self._layout: Layout | None = None
-        self._buffer = bytearray()
-        self._view = memoryview(self._buffer)
+        self._layout = official_layout(spec)
+        self._buffer: memoryview | None = None
         self._waiting: list[int] = []
 
     def add(self, index: int, content: bytes) -> None:
         """Take the file of the mask at `index` (from 0)."""
         layout = self._layout
-        if layout is None or not self.learn or not layout.fits(content):
-            layout = self._explain(index, content)
-            if layout is None:
+        if not self.learn or not layout.fits(content):
+            explained = self._explain(index, content)
+            if explained is None:
                 return
+            layout = explained
+        if self._buffer is None:
+            self._buffer = _scratch(self._BLOCK * layout.length)
         start = len(self._waiting) * layout.length
-        self._view[start : start + layout.length] = content
+        self._buffer[start : start + layout.length] = content
         self._waiting.append(index)
         if len(self._waiting) == self._BLOCK:
             self.flush()
@@ -291,17 +319,16 @@ class Decoder:
         if isinstance(explained, Layout):
             if explained != self._layout:
                 self.flush()
-                self._layout = explained
-                self._buffer = bytearray(self._BLOCK * explained.length)
-                self._view = memoryview(self._buffer)
+                self._layout, self._buffer = explained, None
             return explained
         self._pack([index], explained[None])
         return None
 
     def flush(self) -> None:
         """Check and pack what is waiting; to be called after the last `add`."""
-        if not self._waiting or self._layout is None:
+        if not self._waiting:
             return
+        assert self._buffer is not None
         layout, n = self._layout, len(self._waiting)
         rows = np.frombuffer(self._buffer, np.uint8, n * layout.length).reshape(n, layout.length)
         pixels = rows[:, len(layout.head) : layout.length - len(layout.tail)].view(layout.dtype)
@@ -316,6 +343,16 @@ class Decoder:
                 if len(wrong):
                     self.refusals[index] = _wrong_values(int(wrong[0]), len(wrong))
         self.packed[indices] = np.packbits(unsigned if unsigned.itemsize == 1 else unsigned != 0, axis=1)
+
+
+def _scratch(size: int) -> memoryview:
+    """Zeroed memory whose pages are all there at once, instead of with one fault each."""
+    flags = (
+        {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE}
+        if hasattr(mmap, "MAP_POPULATE")
+        else {}
+    )
+    return memoryview(mmap.mmap(-1, size, **flags))
 
 
 def _wrong_values(value: int, pixels: int) -> Refusal:

@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 
 from evaluation import archive, guards
-from evaluation.masks import explain
+from evaluation.masks import explain, official_layout
 from evaluation.problems import InvalidArchive
 from evaluation.reader_protocol import (
     ANSWER,
@@ -39,6 +39,8 @@ from evaluation.reader_protocol import (
     result_bytes,
 )
 from evaluation.spec import MaskSpec
+
+_MADV_POPULATE_WRITE = 23  # Linux 5.14
 
 
 class ReaderProcess:
@@ -68,11 +70,13 @@ class ReaderProcess:
     def _answer(self, request: Request, fds: list[int]) -> bytes:
         """Have a child read the archive, and kill it at the wall clock."""
         started = time.process_time()
+        spec = MaskSpec(request.patches, request.height, request.width)
+        official_layout(spec)  # made once here, of our own bytes, rather than in every child
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                self._read(request, *fds)
+                self._read(request, spec, *fds)
                 status = 0
             finally:
                 os._exit(status)
@@ -85,12 +89,12 @@ class ReaderProcess:
         cpu = time.process_time() - started + usage.ru_utime + usage.ru_stime
         return ANSWER.pack(status, cpu, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
-    def _read(self, request: Request, archive_fd: int, result_fd: int) -> None:
+    def _read(self, request: Request, spec: MaskSpec, archive_fd: int, result_fd: int) -> None:
         """All that a child does: map, give up, read, answer."""
-        spec = MaskSpec(request.patches, request.height, request.width)
         data = mmap.mmap(archive_fd, request.archive_bytes, access=mmap.ACCESS_READ)
         result = mmap.mmap(result_fd, result_bytes(spec.patches, spec.row_bytes))
         os.closerange(0, 256)
+        _populate(result)
         memory = self.address_space + len(data) + len(result) + request.memory_bytes
         guards.confine_child(request.cpu_s, memory if self.address_space else 0, self.system_calls)
         out = np.frombuffer(result, np.uint8, offset=MASKS_AT).reshape(spec.packed_shape)
@@ -106,6 +110,14 @@ class ReaderProcess:
             HEADER.pack_into(result, 0, PROBLEMS, 0, len(text))
         else:
             HEADER.pack_into(result, 0, MASKS, 0, 0)
+
+
+def _populate(memory: mmap.mmap) -> None:
+    """Have all pages of shared memory at once, where the kernel can, instead of with one fault each."""
+    try:
+        memory.madvise(_MADV_POPULATE_WRITE)
+    except (AttributeError, OSError):
+        pass
 
 
 def _as_json(invalid: InvalidArchive) -> bytes:

@@ -76,21 +76,19 @@ _OTHER_FORMATS = {
 }
 
 
-class Entry(NamedTuple):
-    """One file of the archive; its stored bytes are data[start:stop]."""
-
-    name: bytes
-    start: int
-    stop: int
-    method: int
-    crc: int
-    size: int
-
-
 class Directory(NamedTuple):
-    """The entries in the archive's order, and for some of them (by position) what is wrong: (code, message)."""
+    """The entries of an archive, in its order, one list for each field; few objects, since a fork pays for each.
 
-    entries: list[Entry]
+    The stored bytes of entry i are data[starts[i]:stops[i]]. `faults` says of some entries what is wrong with
+    them: {i: (code, message)}.
+    """
+
+    names: list[bytes]
+    starts: list[int]
+    stops: list[int]
+    methods: list[int]
+    crcs: list[int]
+    sizes: list[int]
     faults: dict[int, tuple[str, str]]
 
 
@@ -116,9 +114,8 @@ def read_directory(data: memoryview, most_entries: int) -> Directory:
         full[i], stored[i], offset[i] = _sizes64(extras[i], full[i], stored[i], offset[i], names[i])
     faults = _central_faults(central)
     begin = _check_local(data, start, names, central, stored, full, offset, faults)
-    columns = (names, begin, begin + stored, central["method"], central["crc"], full)
-    lists = (c.tolist() if isinstance(c, np.ndarray) else c for c in columns)
-    return Directory(list(map(Entry._make, zip(*lists, strict=True))), faults)
+    columns = (begin, begin + stored, central["method"], central["crc"], full)
+    return Directory(names, *(column.tolist() for column in columns), faults)
 
 
 def _find(data: memoryview) -> tuple[int, int, int]:
@@ -190,8 +187,9 @@ def _walk(directory: bytes, entries: int) -> tuple[list[bytes], npt.NDArray[np.v
 
 
 def _gather(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], record: np.dtype) -> npt.NDArray[np.void]:
-    """The records that begin at these bytes."""
-    return data[at[:, None] + np.arange(record.itemsize)].view(record)[:, 0]
+    """The records that begin at these bytes; each has to lie wholly inside."""
+    windows = np.lib.stride_tricks.sliding_window_view(data, record.itemsize)
+    return windows[at].view(record)[:, 0]
 
 
 def _sizes64(extra: bytes, size: int, stored: int, offset: int, name: bytes) -> list[int]:
