@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from os import PathLike
 from typing import BinaryIO
 
 import numpy.typing as npt
 
 from evaluation.counts import Packed
-from evaluation.masks import Decoder, inflater, mask_file, most_bytes
+from evaluation.masks import Decoder, Refusal, inflater, mask_file, most_bytes, official_layout
 from evaluation.problems import InvalidArchive, Problem, empty_file, printable
 from evaluation.spec import MaskSpec as MaskSpec
 from evaluation.zip_directory import DEFLATED, Directory, read_directory
@@ -49,69 +50,58 @@ def read(
     directory = read_directory(view, most_entries=4 * spec.patches + 1000)
     chosen, problems = _choose(directory, spec)
     decoder = Decoder(spec, learn, out)
-    seen: dict[bytes, tuple[int, int]] = {}
+    _, starts, stops, methods, crcs, sizes, faults = directory
+    seen: dict[bytes, tuple[int, int, int]] = {}
     copies: list[tuple[int, int]] = []
+    largest = most_bytes(spec)
     for index, i in chosen.items():
-        if i in directory.faults:
-            code, message = directory.faults[i]
-            problems.append(Problem(code, printable(directory.names[i]), message))
-            continue
         if progress:
             progress(index)
-        raw = view[directory.starts[i] : directory.stops[i]]
-        if learn and len(raw) <= _SHORT and directory.methods[i] == DEFLATED:
+        raw, method, crc, size = view[starts[i] : stops[i]], methods[i], crcs[i], sizes[i]
+        if learn and method == DEFLATED and len(raw) <= _SHORT and i not in faults:
             # Equal stored bytes are equal files; whatever was found in the first holds for its copies.
-            first, original = seen.setdefault(bytes(raw), (i, index))
-            same = directory.crcs[first] == directory.crcs[i] and directory.sizes[first] == directory.sizes[i]
-            if original != index and same:
+            first_crc, first_size, original = seen.setdefault(bytes(raw), (crc, size, index))
+            if original != index and first_crc == crc and first_size == size:
                 copies.append((index, original))
                 continue
-        content = _content(raw, directory, i, spec)
-        if isinstance(content, Problem):
-            problems.append(content)
-        else:
-            decoder.add(index, content)
+        try:
+            if i in faults:
+                raise Refusal(*faults[i])
+            decoder.add(index, _content(raw, method, crc, size, largest))
+        except Refusal as refusal:
+            decoder.refusals[index] = refusal
     decoder.flush()
-    return _finish(decoder, copies, problems, directory, chosen)
+    return _finish(decoder, copies, problems, {index: directory.names[i] for index, i in chosen.items()})
 
 
 def _finish(
-    decoder: Decoder,
-    copies: list[tuple[int, int]],
-    problems: list[Problem],
-    directory: Directory,
-    chosen: dict[int, int],
+    decoder: Decoder, copies: list[tuple[int, int]], problems: list[Problem], names: dict[int, bytes]
 ) -> Packed:
-    filled = {original for original in {original for _, original in copies} if decoder.packed[original].any()}
+    """The masks, with those of equal files filled in, or all problems."""
+    packed, refusals = decoder.packed, decoder.refusals
+    filled = {original for original in {original for _, original in copies} if packed[original].any()}
     for index, original in copies:
         if original in filled:
-            decoder.packed[index] = decoder.packed[original]
-    if decoder.refusals or problems:
-        files = {index: printable(directory.names[i]) for index, i in chosen.items()}
-        damaged = {problem.file: problem for problem in problems}
-        found = {i: Problem(r.code, files[i], r.message) for i, r in decoder.refusals.items()}
-        for index, original in copies:
-            if original in found:
-                found[index] = Problem(found[original].code, files[index], found[original].message)
-            elif files[original] in damaged:
-                problems.append(
-                    Problem(damaged[files[original]].code, files[index], damaged[files[original]].message)
-                )
-        raise InvalidArchive(problems + [found[i] for i in sorted(found)])
-    return decoder.packed
+            packed[index] = packed[original]
+        if original in refusals:
+            refusals[index] = refusals[original]
+    problems += [
+        Problem(refusals[i].code, printable(names[i]), refusals[i].message) for i in sorted(refusals)
+    ]
+    if problems:
+        raise InvalidArchive(problems)
+    return packed
 
 
-def _content(raw: memoryview, directory: Directory, i: int, spec: MaskSpec) -> bytes | Problem:
-    """File i of the archive, inflated with a bound and checked against the directory."""
-    size, crc = directory.sizes[i], directory.crcs[i]
-    if size > most_bytes(spec):
-        return Problem(
+def _content(raw: memoryview, method: int, crc: int, size: int, largest: int) -> bytes:
+    """A file of the archive, inflated with a bound and checked against the directory."""
+    if size > largest:
+        raise Refusal(
             "file_too_large",
-            printable(directory.names[i]),
-            f"The file has {size:,} bytes, a mask file at most {most_bytes(spec):,}. Write the mask alone, as uint8.",
+            f"The file has {size:,} bytes, a mask file at most {largest:,}. Write the mask alone, as uint8.",
         )
     whole = True
-    if directory.methods[i] == DEFLATED:
+    if method == DEFLATED:
         stream = inflater.decompressobj(-15)
         try:
             content = stream.decompress(raw, size + 1)
@@ -122,17 +112,27 @@ def _content(raw: memoryview, directory: Directory, i: int, spec: MaskSpec) -> b
         content = bytes(raw)
     if whole and len(content) == size and inflater.crc32(content) == crc:
         return content
-    return Problem(
+    raise Refusal(
         "file_damaged",
-        printable(directory.names[i]),
         f"The file should have {size:,} bytes with the check sum {crc:08x}, and has not: it was damaged on the way. "
         "Make the ZIP archive anew and upload it again.",
     )
 
 
+@lru_cache(maxsize=8)
+def _index_of(spec: MaskSpec) -> dict[bytes, int]:
+    return {spec.name(i).encode(): i for i in range(spec.patches)}
+
+
+def prepare(spec: MaskSpec) -> None:
+    """Work out what every `read` of this kind needs and no archive changes: worth it before a fork."""
+    _index_of(spec)
+    official_layout(spec)
+
+
 def _choose(directory: Directory, spec: MaskSpec) -> tuple[dict[int, int], list[Problem]]:
     """Which entry is which mask, {index of the mask: position of the entry}, and what is wrong with the names."""
-    index_of = {spec.name(i).encode(): i for i in range(spec.patches)}
+    index_of = _index_of(spec)
     chosen: dict[int, int] = {}
     problems: list[Problem] = []
     folder = _common_folder(directory.names, index_of)

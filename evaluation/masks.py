@@ -284,7 +284,7 @@ class Decoder:
     The masks are packed into `out` if it is given, an array of zeros of that shape.
     """
 
-    _BLOCK = 32  # masks whose values are checked and packed at a time: small enough for the cache
+    _BLOCK = 16  # masks whose values are checked and packed at a time: small enough for the cache
 
     def __init__(self, spec: MaskSpec, learn: bool = True, out: Packed | None = None) -> None:
         self.spec, self.learn = spec, learn
@@ -295,13 +295,18 @@ class Decoder:
         self._waiting: list[int] = []
 
     def add(self, index: int, content: bytes) -> None:
-        """Take the file of the mask at `index` (from 0)."""
+        """Take the file of the mask at `index` (from 0). Raises Refusal; what is wrong with the values is in
+        `refusals` after `flush`."""
         layout = self._layout
         if not self.learn or not layout.fits(content):
-            explained = self._explain(index, content)
-            if explained is None:
+            explained = explain(content, self.spec)
+            if not isinstance(explained, Layout):
+                self._pack([index], explained[None])
                 return
-            layout = explained
+            if explained != layout:
+                self.flush()
+                layout = self._layout = explained
+                self._buffer = None
         if self._buffer is None:
             self._buffer = _scratch(self._BLOCK * layout.length)
         start = len(self._waiting) * layout.length
@@ -309,20 +314,6 @@ class Decoder:
         self._waiting.append(index)
         if len(self._waiting) == self._BLOCK:
             self.flush()
-
-    def _explain(self, index: int, content: bytes) -> Layout | None:
-        try:
-            explained = explain(content, self.spec)
-        except Refusal as refusal:
-            self.refusals[index] = refusal
-            return None
-        if isinstance(explained, Layout):
-            if explained != self._layout:
-                self.flush()
-                self._layout, self._buffer = explained, None
-            return explained
-        self._pack([index], explained[None])
-        return None
 
     def flush(self) -> None:
         """Check and pack what is waiting; to be called after the last `add`."""

@@ -75,6 +75,7 @@ class Reader:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
+        self._answer: SharedAnswer | None = None
         self._owner = 0
 
     @property
@@ -93,13 +94,13 @@ class Reader:
             size = os.fstat(archive_fd).st_size
             if size == 0:
                 raise InvalidArchive([empty_file()])
-            result_fd = _shared_memory(protocol.result_bytes(spec.patches, spec.row_bytes))
-            try:
-                with self._lock:
-                    status = self._ask(spec, size, [archive_fd, result_fd])
-                return _result(result_fd, status, spec)
-            finally:
-                os.close(result_fd)
+            with self._lock:
+                self._own()
+                if self._answer is None or self._answer.spec != spec:
+                    self._answer = SharedAnswer(spec)
+                answer = self._answer
+                answer.clear()
+                return answer.masks(self._ask(spec, size, [archive_fd, answer.fd]))
         finally:
             os.close(archive_fd)
 
@@ -140,13 +141,19 @@ class Reader:
             return int(status)
         return -1
 
+    def _own(self) -> None:
+        """Leave what was carried here through a fork to the process that it belongs to."""
+        if self._owner == os.getpid():
+            return
+        if self._connection:
+            self._connection.close()
+        if self._process:
+            self._process.returncode = 0  # not ours to wait for
+        self._process = self._connection = self._answer = None
+        self._owner = os.getpid()
+
     def _ensure(self) -> socket.socket:
-        if self._owner != os.getpid():  # carried through a fork: the process belongs to the parent
-            if self._connection:
-                self._connection.close()
-            if self._process:
-                self._process.returncode = 0
-            self._process = self._connection = None
+        self._own()
         if self._connection is None:
             self._start()
         assert self._connection is not None
@@ -175,7 +182,7 @@ class Reader:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        self._connection, self._owner = ours, os.getpid()
+        self._connection = ours
         ours.settimeout(_START_S)
         try:
             (length,) = struct.unpack("<I", _receive(ours, 4))
@@ -193,8 +200,7 @@ class Reader:
         return said.rpartition("\n")[2]
 
     def _stop(self) -> None:
-        if self._owner != os.getpid():
-            return
+        self._own()
         if self._connection:
             self._connection.close()
         if self._process:
@@ -265,18 +271,38 @@ def _descriptor(file: BinaryIO | str | PathLike[str] | bytes) -> int:
     return _shared_memory(len(content), content)
 
 
-def _result(fd: int, status: int, spec: MaskSpec) -> Packed:
-    """What the child left in the shared memory, believed only as far as it is checked here."""
-    size = protocol.result_bytes(spec.patches, spec.row_bytes)
-    shared = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
-    state, index, length = protocol.HEADER.unpack_from(shared)
-    if status == 0 and state == protocol.MASKS:
-        return np.frombuffer(shared, np.uint8, offset=protocol.MASKS_AT).reshape(spec.packed_shape)
-    if status == 0 and state == protocol.PROBLEMS:
-        text = shared[protocol.HEADER.size : min(protocol.HEADER.size + length, protocol.MASKS_AT)]
-        raise InvalidArchive(_problems(text))
-    reading = state == protocol.UNFINISHED and 0 <= index < spec.patches
-    raise InvalidArchive([unreadable(spec.name(index) if reading else "")])
+class SharedAnswer:
+    """Memory that a child fills with masks or problems, believed only as far as it is checked here.
+
+    It is kept from one archive to the next, since new pages cost more than all else about it, and wiped before
+    each. Nobody but the one child that reads maps it, and it is looked at only after that child's end.
+    """
+
+    def __init__(self, spec: MaskSpec) -> None:
+        self.spec = spec
+        size = protocol.result_bytes(spec.patches, spec.row_bytes)
+        self.fd = _shared_memory(size)
+        self._memory = mmap.mmap(self.fd, size)
+        self._cells = np.frombuffer(self._memory, np.uint8)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    def clear(self) -> None:
+        self._cells.fill(0)
+
+    def masks(self, status: int) -> Packed:
+        """A copy of the masks, read-only, for the child's wait status. Raises InvalidArchive for all but masks."""
+        state, index, length = protocol.HEADER.unpack_from(self._memory)
+        if status == 0 and state == protocol.MASKS:
+            packed = self._cells[protocol.MASKS_AT :].reshape(self.spec.packed_shape).copy()
+            packed.setflags(write=False)
+            return packed
+        if status == 0 and state == protocol.PROBLEMS:
+            begin = protocol.HEADER.size
+            raise InvalidArchive(_problems(self._memory[begin : min(begin + length, protocol.MASKS_AT)]))
+        reading = state == protocol.UNFINISHED and index < self.spec.patches
+        raise InvalidArchive([unreadable(self.spec.name(index) if reading else "")])
 
 
 def _problems(text: bytes) -> list[Problem]:

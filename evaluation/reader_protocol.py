@@ -9,7 +9,7 @@ REQUEST = struct.Struct("<5Q2d")
 """A Request; the open archive and the shared memory travel beside it."""
 ANSWER = struct.Struct("<idQ")
 """Wait status of the child, CPU seconds of child and reader process, peak memory of the child in bytes."""
-HEADER = struct.Struct("<IiI")
+HEADER = struct.Struct("<3I")
 """In front of the shared memory: state, index of the mask being read, bytes of the problems as JSON."""
 UNFINISHED, MASKS, PROBLEMS = 0, 1, 2
 MASKS_AT = 64 << 10

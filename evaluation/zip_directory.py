@@ -115,7 +115,8 @@ def read_directory(data: memoryview, most_entries: int) -> Directory:
     faults = _central_faults(central)
     begin = _check_local(data, start, names, central, stored, full, offset, faults)
     columns = (begin, begin + stored, central["method"], central["crc"], full)
-    return Directory(names, *(column.tolist() for column in columns), faults)
+    starts, stops, methods, crcs, sizes = (column.tolist() for column in columns)
+    return Directory(names, starts, stops, methods, crcs, sizes, faults)
 
 
 def _find(data: memoryview) -> tuple[int, int, int]:
@@ -180,16 +181,16 @@ def _walk(directory: bytes, entries: int) -> tuple[list[bytes], npt.NDArray[np.v
             "zip_damaged",
             f"The ZIP archive's directory does not hold the {entries:,} entries it states. {_AGAIN}",
         )
-    central = _gather(np.frombuffer(directory, np.uint8), np.array(positions, np.int64), _CENTRAL)
+    central = _gather(directory, np.array(positions, np.int64), _CENTRAL)
     if (central["signature"] != _CENTRAL_SIGNATURE).any():
         _refuse("zip_damaged", f"The ZIP archive's directory is damaged. {_AGAIN}")
     return names, central, extras
 
 
-def _gather(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], record: np.dtype) -> npt.NDArray[np.void]:
+def _gather(data: bytes | memoryview, at: npt.NDArray[np.int64], record: np.dtype) -> npt.NDArray[np.void]:
     """The records that begin at these bytes; each has to lie wholly inside."""
-    windows = np.lib.stride_tricks.sliding_window_view(data, record.itemsize)
-    return windows[at].view(record)[:, 0]
+    anywhere = np.ndarray((max(0, len(data) - record.itemsize + 1),), record, data, strides=(1,))
+    return anywhere[at]
 
 
 def _sizes64(extra: bytes, size: int, stored: int, offset: int, name: bytes) -> list[int]:
@@ -256,7 +257,7 @@ def _check_local(
         at, inside = at[:0], inside[:0]
         if len(names):
             _refuse("zip_damaged", f"The ZIP archive is too short for its entries. {_AGAIN}")
-    local = _gather(np.frombuffer(data, np.uint8), at, _LOCAL)
+    local = _gather(data, at, _LOCAL)
     begin = at + _LOCAL.itemsize + local["name"] + local["extra"]
     agree = inside & (local["signature"] == _LOCAL_SIGNATURE) & (begin + stored <= limit)
     for field in ("flags", "method", "name"):
