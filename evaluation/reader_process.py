@@ -46,7 +46,8 @@ class ReaderProcess:
     """Answers requests over `connection` until the worker closes its end."""
 
     def __init__(self, connection: socket.socket, user: int) -> None:
-        self.connection = connection
+        self.connection, self.child = connection, 0
+        signal.signal(signal.SIGALRM, self._wall_clock)
         worker = os.getppid()
         _warm_up()
         self.address_space = guards.address_space()
@@ -71,20 +72,24 @@ class ReaderProcess:
         started = time.process_time()
         spec = MaskSpec(request.patches, request.height, request.width)
         archive.prepare(spec)
-        child = os.fork()
-        if child == 0:
+        self.child = 0
+        signal.setitimer(signal.ITIMER_REAL, request.wall_s)
+        self.child = os.fork()
+        if self.child == 0:
             try:
                 self._read(request, spec, *fds)
             finally:
                 os._exit(1)
         for fd in fds:
             os.close(fd)
-        signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
-        signal.setitimer(signal.ITIMER_REAL, request.wall_s)
-        _, status, usage = os.wait4(child, 0)
+        _, status, usage = os.wait4(self.child, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         cpu = time.process_time() - started + usage.ru_utime + usage.ru_stime
         return ANSWER.pack(status, cpu, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+    def _wall_clock(self, *_: object) -> None:
+        if self.child:
+            os.kill(self.child, signal.SIGKILL)
 
     def _read(self, request: Request, spec: MaskSpec, archive_fd: int, result_fd: int) -> None:
         """All that a child does: map, give up, read, answer, and end before anything is tidied up."""

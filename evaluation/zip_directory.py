@@ -266,9 +266,10 @@ def _check_local(
     agree &= (local["crc"] == central["crc"]) | (later & (local["crc"] == 0))
     for field, value in (("stored", stored), ("size", full)):
         agree &= (local[field] == value) | (local[field] == _ASK64) | (later & (local[field] == 0))
-    for i, (start, name) in enumerate(zip((at + _LOCAL.itemsize).tolist(), names, strict=True)):
-        if data[start : start + len(name)] != name:
-            agree[i] = False
+    for length in np.unique(central["name"][agree]).tolist():
+        which = np.flatnonzero(agree & (central["name"] == length))
+        here = _gather(data, at[which] + _LOCAL.itemsize, np.dtype((np.void, length)))
+        agree[which] &= here == np.frombuffer(b"".join([names[i] for i in which.tolist()]), here.dtype)
     for i in np.flatnonzero(~agree).tolist():
         faults.setdefault(
             i,
