@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.spec import MaskSpec
-
-Packed = npt.NDArray[np.uint8]
+from evaluation.spec import Packed as Packed
 
 _BLOCK = 4 << 20  # bytes of packed masks compared at a time
 _HEADER = struct.Struct("<BI")  # bytes of an integer, patches

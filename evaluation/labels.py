@@ -15,7 +15,8 @@ import numpy as np
 from evaluation import archive
 from evaluation.counts import Packed
 from evaluation.counts import sha256 as sha256
-from evaluation.masks import NAME, inflater
+from evaluation.hdf5 import NAME
+from evaluation.masks import inflater
 from evaluation.problems import InvalidArchive, Problem
 from evaluation.spec import MaskSpec
 

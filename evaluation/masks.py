@@ -1,11 +1,8 @@
-"""The pixels of one HDF5 mask file in memory.
+"""Mask files whose layout is known, checked and packed. No HDF5 is parsed here: evaluation.hdf5 does that.
 
-h5py is the only parser, and only of metadata: it says where the pixels lie, and they are cut from the file's
-own bytes and inflated here with a bound. libhdf5's own read would follow a file's pointers to any other
-file of the machine, inflate without end, and fill what is short with whatever its heap held before.
-
-The order of the questions matters: link, layout, external files, type, shape, storage. Asking a virtual
-dataset for its shape, or opening an external link, already reaches outside.
+A file that equals a known one in every byte but the pixels has its pixels in the same place. The official
+file, as h5py's defaults leave it, is known beforehand from one of our own making; so most archives are read
+without libhdf5.
 """
 
 from __future__ import annotations
@@ -13,28 +10,18 @@ from __future__ import annotations
 import mmap
 import zlib
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5f, h5l, h5o, h5s, h5t, h5z
 
-from evaluation.counts import Packed
-from evaluation.problems import printable
-from evaluation.spec import MaskSpec
+from evaluation.spec import MaskSpec, Packed
 
 inflater: Any
 try:
     from zlib_ng import zlib_ng as inflater
 except ImportError:  # the same calls, three times slower
     inflater = zlib
-
-NAME = b"mask"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MOST_CHUNKS = 1024
-PLAIN = 'Write it with create_dataset("mask", data=mask), mask of type uint8.'
 
 Pixels = npt.NDArray[np.generic]
 
@@ -45,6 +32,10 @@ class Refusal(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
         self.code, self.message = code, message
+
+
+class Unexplained(Exception):
+    """A file has a layout that is not known, and nobody is here to explain it."""
 
 
 class Layout(NamedTuple):
@@ -60,246 +51,50 @@ class Layout(NamedTuple):
         return len(content) == self.length and content.startswith(self.head) and content.endswith(self.tail)
 
 
+Explain = Callable[[bytes, MaskSpec], Layout | Pixels]
+"""Takes a mask file apart, as evaluation.hdf5.explain does."""
+
+
 def most_bytes(spec: MaskSpec) -> int:
     """No honest mask file is larger: 8 bytes a pixel and room for metadata and small chunks."""
     return 8 * spec.pixels + (384 << 10)
 
 
-def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
-    """The layout of a contiguous mask file, or the pixels (height * width of them, unchecked) of another one.
-
-    Raises Refusal for everything that is not a mask of this shape.
-    """
-    if not content.startswith(SIGNATURE):
-        raise Refusal("not_hdf5", "The file does not begin as an HDF5 file does. Write the mask with h5py.")
-    try:
-        return _explain(content, spec)
-    except Refusal:
-        raise
-    except (
-        Exception
-    ) as error:  # h5py raises eight kinds for damaged files; their texts name paths, so none is shown
-        raise Refusal(
-            "hdf5_damaged",
-            "The HDF5 file is cut off or damaged. Write it anew, and close it before you zip it.",
-        ) from error
-
-
-def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
-    dataset = _open(h5f.open_file_image(content))
-    properties = dataset.get_create_plist()
-    layout = properties.get_layout()
-    if layout == h5d.VIRTUAL:
-        raise Refusal(
-            "virtual_dataset", f"The mask is a virtual dataset, which points at other files. {PLAIN}"
-        )
-    if properties.get_external_count():
-        raise Refusal("external_storage", f"The mask's pixels are kept in another file. {PLAIN}")
-    dtype = _dtype(dataset.get_type())
-    _check_shape(dataset.get_space(), spec)
-    if layout == h5d.CONTIGUOUS:
-        start, size = dataset.get_offset(), spec.pixels * dtype.itemsize
-        if start is None:
-            return _never_written(properties, dtype, spec)
-        if dataset.get_storage_size() != size or start + size > len(content):
-            raise Refusal("hdf5_damaged", f"The file states pixels that it does not hold. {PLAIN}")
-        return Layout(len(content), content[:start], content[start + size :], dtype)
-    if layout == h5d.CHUNKED:
-        return _chunked(content, dataset, properties, dtype, spec)
-    if layout == h5d.COMPACT and dataset.get_storage_size() == spec.pixels * dtype.itemsize:
-        # Lies in the object header, which h5py has already taken apart: the one storage that it reads out.
-        pixels = np.empty((spec.height, spec.width), dtype)
-        dataset.read(h5s.ALL, h5s.ALL, pixels, dataset.get_type())
-        return pixels.reshape(-1)
-    raise Refusal("unsupported_storage", f"The mask's pixels are stored in an unusual way. {PLAIN}")
-
-
-def _open(file: h5f.FileID) -> h5d.DatasetID:
-    """The dataset named mask, reached by a hard link alone."""
-    try:
-        link = file.links.get_info(NAME)
-    except KeyError:
-        names: list[bytes] = []
-        file.links.iterate(_collect(names, 4))
-        raise Refusal("dataset_missing", _other_names(names)) from None
-    if link.type != h5l.TYPE_HARD:
-        raise Refusal(
-            "dataset_is_link",
-            f"The name mask is a soft or external link, expected the dataset itself. {PLAIN}",
-        )
-    dataset = h5o.open(file, NAME)
-    if not isinstance(dataset, h5d.DatasetID):
-        raise Refusal("not_a_dataset", f"The name mask is a group or a type, expected a dataset. {PLAIN}")
-    return dataset
-
-
-def _collect(items: list[Any], most: int) -> Callable[[Any], bool | None]:
-    """For h5py's iterators: gathers into `items`, and ends the walk when it has `most`."""
-
-    def visit(item: Any) -> bool | None:
-        items.append(item)
-        return True if len(items) >= most else None
-
-    return visit
-
-
-def _other_names(names: list[bytes]) -> str:
-    if not names:
-        return f"The file is empty, expected a dataset named mask. {PLAIN}"
-    shown = ", ".join(printable(name, 40) for name in names[:3]) + (" and more" if len(names) > 3 else "")
-    return f"There is no dataset named mask, but {shown}. {PLAIN}"
-
-
-def _dtype(type_id: h5t.TypeID) -> np.dtype:
-    """The integer type of the pixels; bool as h5py writes it counts as int8."""
-    if type_id.equal(h5t.STD_U8LE):
-        return np.dtype(np.uint8)
-    kind = type_id.get_class()
-    if kind == h5t.ENUM and _is_bool(type_id):
-        return np.dtype(np.int8)
-    if kind == h5t.INTEGER:
-        sign = "i" if type_id.get_sign() == h5t.SGN_2 else "u"
-        order = ">" if type_id.get_order() == h5t.ORDER_BE else "<"
-        size = type_id.get_size()
-        if size in (1, 2, 4, 8) and type_id.get_offset() == 0 and type_id.get_precision() == 8 * size:
-            return np.dtype(f"{order}{sign}{size}")
-    if kind == h5t.FLOAT:
-        raise Refusal(
-            "wrong_type",
-            "The mask holds floating-point numbers, expected integers 0 and 1. Threshold first: "
-            '(probability > 0.5).astype("uint8").',
-        )
-    raise Refusal("wrong_type", f"The mask holds no integers, expected 0 and 1 as uint8. {PLAIN}")
-
-
-def _is_bool(type_id: Any) -> bool:
-    return (
-        type_id.get_size() == 1
-        and type_id.get_nmembers() == 2
-        and type_id.enum_valueof(b"FALSE") == 0
-        and type_id.enum_valueof(b"TRUE") == 1
-    )
-
-
-def _check_shape(space: h5s.SpaceID, spec: MaskSpec) -> None:
-    shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
-    if shape != (spec.height, spec.width):
-        found = "x".join(map(str, shape[:6])) or "a single value"
-        raise Refusal(
-            "wrong_shape",
-            f"The mask's shape is {found}, expected {spec.height}x{spec.width}: one class a pixel, without further "
-            "axes, in the size of the patch.",
-        )
-
-
-def _never_written(properties: Any, dtype: np.dtype, spec: MaskSpec) -> Pixels:
-    """A dataset that was created but never written reads as its fill value."""
-    value = np.zeros((), dtype)
-    if properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
-        properties.get_fill_value(value)
-    return np.full(spec.pixels, value, dtype)
-
-
-def _chunked(content: bytes, dataset: Any, properties: Any, dtype: np.dtype, spec: MaskSpec) -> Pixels:
-    chunk = properties.get_chunk()
-    size = int(np.prod(chunk, dtype=object)) * dtype.itemsize
-    if len(chunk) != 2 or size > most_bytes(spec):
-        raise Refusal("unsupported_storage", f"The mask's chunks are larger than a mask. {PLAIN}")
-    undo = _filters(properties, size, dtype.itemsize)
-    stored: list[Any] = []
-    dataset.chunk_iter(_collect(stored, MOST_CHUNKS + 1))
-    if len(stored) > MOST_CHUNKS:
-        raise Refusal("unsupported_storage", f"The mask is cut into more than {MOST_CHUNKS} chunks. {PLAIN}")
-    rows, columns = chunk
-    pixels = _never_written(properties, dtype, spec).reshape(spec.height, spec.width)
-    seen = set()
-    for offset, skipped, start, length in stored:
-        top, left = offset
-        if skipped or top % rows or left % columns or offset in seen or start + length > len(content):
-            raise Refusal("hdf5_damaged", f"The chunks of the mask contradict each other. {PLAIN}")
-        seen.add(offset)
-        raw = content[start : start + length]
-        for step in undo:
-            raw = step(raw)
-        if len(raw) != size:
-            raise Refusal("hdf5_damaged", f"A chunk of the mask is shorter than it states. {PLAIN}")
-        target = pixels[top : top + rows, left : left + columns]
-        target[...] = np.frombuffer(raw, dtype).reshape(chunk)[: target.shape[0], : target.shape[1]]
-    return pixels.reshape(-1)
-
-
-def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
-    """What to do, in order, with the stored bytes of a chunk that has `size` bytes when read."""
-
-    def inflate(raw: bytes) -> bytes:
-        stream = inflater.decompressobj()
-        out = stream.decompress(raw, size + 1)
-        if len(out) != size or not stream.eof:
-            raise Refusal("hdf5_damaged", f"A compressed chunk of the mask is damaged. {PLAIN}")
-        return out
-
-    def unshuffle(raw: bytes) -> bytes:
-        if itemsize == 1 or len(raw) != size:
-            return raw
-        return np.frombuffer(raw, np.uint8).reshape(itemsize, -1).T.tobytes()
-
-    known = {h5z.FILTER_DEFLATE: inflate, h5z.FILTER_SHUFFLE: unshuffle}
-    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    if len(set(codes)) < len(codes) or not set(codes) <= known.keys():
-        raise Refusal(
-            "unsupported_filter",
-            f"The mask is compressed by the HDF5 filters {codes[:4]}, only gzip (1) and shuffle (2) are read. {PLAIN}",
-        )
-    return [known[code] for code in reversed(codes)]
-
-
-def mask_file(mask: npt.ArrayLike) -> bytes:
-    """The bytes of an official mask file, as h5py's defaults leave it on disk.
-
-    Raises ValueError for other values than 0 and 1, or another number of axes than 2.
-    """
-    pixels = np.asarray(mask)
-    if pixels.ndim != 2 or not ((pixels == 0) | (pixels == 1)).all():
-        raise ValueError(f"A mask has two axes and values 0 and 1; this one has the shape {pixels.shape}.")
-    with h5py.File("mask.h5", "w", driver="core", backing_store=False) as file:
-        file.create_dataset(NAME.decode(), data=pixels.astype(np.uint8))
-        file.flush()
-        content: bytes = file.id.get_file_image()
-    return content
-
-
-@lru_cache(maxsize=8)
-def official_layout(spec: MaskSpec) -> Layout:
-    """The layout of a file that we write ourselves: archives of the official predictor need no other."""
-    layout = explain(mask_file(np.ones((spec.height, spec.width))), spec)
-    assert isinstance(layout, Layout)
-    return layout
-
-
 class Decoder:
-    """Mask files in, packed masks out: shape (patches, height * width / 8).
+    """Mask files in, packed masks out: shape (patches, height * width / 8), in `out` if it is given (zeros).
 
-    With `learn`, a file that differs in nothing but pixels from the official file, or from the last one that
-    h5py explained, is read by the same layout; without it h5py explains each. Both give the same, which the tests hold against each other.
-    The masks are packed into `out` if it is given, an array of zeros of that shape.
+    A file that differs in nothing but pixels from the `known` layout, or from the last that was explained, is
+    read by it; others are explained. Without `learn` each is. Both give the same, which the tests hold against
+    each other.
     """
 
     _BLOCK = 16  # masks whose values are checked and packed at a time: small enough for the cache
 
-    def __init__(self, spec: MaskSpec, learn: bool = True, out: Packed | None = None) -> None:
+    def __init__(
+        self,
+        spec: MaskSpec,
+        explain: Explain | None,
+        known: Layout | None = None,
+        *,
+        learn: bool = True,
+        out: Packed | None = None,
+    ) -> None:
         self.spec, self.learn = spec, learn
         self.packed = np.zeros(spec.packed_shape, np.uint8) if out is None else out
         self.refusals: dict[int, Refusal] = {}
-        self._layout = official_layout(spec)
+        self._explain = explain
+        self._layout = known
         self._buffer: memoryview | None = None
         self._waiting: list[int] = []
 
     def add(self, index: int, content: bytes) -> None:
-        """Take the file of the mask at `index` (from 0). Raises Refusal; what is wrong with the values is in
-        `refusals` after `flush`."""
+        """Take the file of the mask at `index` (from 0). Raises Refusal, and Unexplained for a layout
+        that is not known where there is nobody to explain it. Wrong values are in `refusals` after `flush`."""
         layout = self._layout
-        if not self.learn or not layout.fits(content):
-            explained = explain(content, self.spec)
+        if layout is None or not self.learn or not layout.fits(content):
+            if self._explain is None:
+                raise Unexplained
+            explained = self._explain(content, self.spec)
             if not isinstance(explained, Layout):
                 self._pack([index], explained[None])
                 return
@@ -320,6 +115,7 @@ class Decoder:
         if not self._waiting:
             return
         assert self._buffer is not None
+        assert self._layout is not None
         layout, n = self._layout, len(self._waiting)
         rows = np.frombuffer(self._buffer, np.uint8, n * layout.length).reshape(n, layout.length)
         pixels = rows[:, len(layout.head) : layout.length - len(layout.tail)].view(layout.dtype)

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import stat
-import struct
 import subprocess
 import sys
 import tempfile
@@ -26,18 +25,21 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from evaluation import reader_protocol as protocol
+from evaluation.archive import trial_archives
 from evaluation.counts import Packed
 from evaluation.guards import NOBODY
+from evaluation.hdf5 import official_layout
 from evaluation.problems import MOST, InvalidArchive, Problem, empty_file, unreadable
 from evaluation.spec import MaskSpec
 
 _START = """
 import os, sys
 os.environ.update(HDF5_PLUGIN_PRELOAD="::", OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-sys.path[:] = sys.argv[3:]
-from evaluation.reader_process import main
-main()
+sys.path[:] = sys.argv[4:]
+from importlib import import_module
+import_module(sys.argv[3]).main()
 """
+_MODULES = ("evaluation.reader_process", "evaluation.hdf5_reader_process")  # tried in this order
 _START_S = 60.0
 _GRACE_S = 5.0  # the reader process kills a child at the wall clock; after this much more it is killed itself
 
@@ -47,14 +49,80 @@ class ReaderNotStarted(RuntimeError):
 
 
 class Usage(NamedTuple):
-    """What the last archive cost: CPU seconds of reader and child, peak memory of the child in bytes."""
+    """What the last archive cost: CPU seconds of reader processes and children, peak memory of a child in bytes."""
 
     cpu_s: float
     peak_bytes: int
 
 
+class Lost(Exception):
+    """The reader process is gone."""
+
+
+class _Handle:
+    """One reader process: light (evaluation.reader_process) or with libhdf5 (evaluation.hdf5_reader_process)."""
+
+    def __init__(self, module: str, user: int) -> None:
+        root = str(Path(__file__).resolve().parent.parent)
+        ours, theirs = socket.socketpair()
+        arguments = [str(theirs.fileno()), str(user), module, root, *filter(None, sys.path)]
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _START, *arguments],
+                env={},
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        self._connection = ours
+        ours.settimeout(_START_S)
+        try:
+            official = official_layout(protocol.TRIAL_SPEC)
+            for part in (official.head, official.tail, *trial_archives(protocol.TRIAL_SPEC)):
+                protocol.send_part(ours, part)
+            self.guards: dict[str, Any] = json.loads(protocol.receive_part(ours))
+        except (OSError, EOFError) as error:
+            said = self._end().rpartition("\n")[2]
+            raise ReaderNotStarted(f"The reader process did not start: {said or error!r}") from error
+
+    def ask(self, message: bytes, fds: list[int], wall_s: float) -> tuple[int, Usage]:
+        """The wait status of the child that read, and what it cost. Raises TimeoutError or Lost."""
+        try:
+            self._connection.settimeout(wall_s + _GRACE_S)
+            socket.send_fds(self._connection, [message], fds)
+            status, cpu_s, peak = protocol.ANSWER.unpack(
+                protocol.receive(self._connection, protocol.ANSWER.size)
+            )
+        except TimeoutError:
+            raise
+        except (OSError, EOFError) as error:
+            raise Lost from error
+        return status, Usage(cpu_s, peak)
+
+    def close(self) -> None:
+        self._end()
+
+    def forget(self) -> None:
+        """Let go of a process that was carried here through a fork and belongs to the parent."""
+        self._connection.close()
+        self.process.returncode = 0
+
+    def _end(self) -> str:
+        """Kill reader process and child, which are one group; what was said on stderr."""
+        self._connection.close()
+        if self.process.poll() is None:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                self.process.kill()
+        return self.process.communicate()[1].decode(errors="replace").strip()
+
+
 class Reader:
-    """Reads archives, one at a time, in a process of its own that starts with the first of them.
+    """Reads archives, one at a time, in processes of its own that start when they are first needed.
 
     Safe to keep for the life of a worker, to share between threads, and to carry through a fork (the child
     starts its own). `cpu_s` and `wall_s` bound the time for one archive, `memory_bytes` what its reader may
@@ -70,24 +138,27 @@ class Reader:
         user: int = NOBODY,
     ) -> None:
         self.cpu_s, self.wall_s, self.memory_bytes, self.user = cpu_s, wall_s, memory_bytes, user
-        self.guards: dict[str, Any] = {}
         self.usage = Usage(0.0, 0)
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: socket.socket | None = None
+        self._handles: dict[str, _Handle] = {}
         self._answer: SharedAnswer | None = None
-        self._owner = 0
+        self._owner = os.getpid()
 
     @property
-    def pid(self) -> int | None:
-        """The reader process, if it runs."""
-        return self._process.pid if self._process else None
+    def pids(self) -> list[int]:
+        """The reader processes that run."""
+        return [handle.process.pid for handle in self._handles.values()]
+
+    @property
+    def guards(self) -> list[dict[str, Any]]:
+        """Which guards hold in each reader process that runs."""
+        return [handle.guards for handle in self._handles.values()]
 
     def read(self, file: BinaryIO | str | PathLike[str] | bytes, spec: MaskSpec) -> Packed:
         """Packed masks of an archive: an open binary file (read from its start), a path, or its bytes.
 
         The array is read-only. Raises InvalidArchive with every problem, "unreadable" among them; OSError where
-        the file cannot be read; ReaderNotStarted if the reader process does not come up.
+        the file cannot be read; ReaderNotStarted if a reader process does not come up.
         """
         archive_fd = _descriptor(file)
         try:
@@ -96,23 +167,29 @@ class Reader:
                 raise InvalidArchive([empty_file()])
             with self._lock:
                 self._own()
-                if self._answer is None or self._answer.spec != spec:
-                    self._answer = SharedAnswer(spec)
-                answer = self._answer
-                answer.clear()
-                return answer.masks(self._ask(spec, size, [archive_fd, answer.fd]))
+                self.usage = Usage(0.0, 0)
+                for module in _MODULES:
+                    answer = self._cleared(spec)
+                    status = self._ask(module, spec, size, [archive_fd, answer.fd])
+                    if not (status == 0 and answer.unexplained()):
+                        break
+                return answer.masks(status)
         finally:
             os.close(archive_fd)
 
     def start(self) -> None:
-        """Start the reader process now, if it does not run; `read` does it otherwise."""
+        """Start the reader processes now; `read` does it otherwise."""
         with self._lock:
-            self._ensure()
+            self._own()
+            for module in _MODULES:
+                self._handle(module)
 
     def close(self) -> None:
-        """End the reader process; the next `read` starts another."""
+        """End the reader processes; the next `read` starts others."""
         with self._lock:
-            self._stop()
+            self._own()
+            for module in list(self._handles):
+                self._handles.pop(module).close()
 
     def __enter__(self) -> Reader:
         return self
@@ -120,114 +197,43 @@ class Reader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _ask(self, spec: MaskSpec, size: int, fds: list[int]) -> int:
-        """The wait status of the child that read, or -1 if its reader process was lost, twice."""
-        request = protocol.REQUEST.pack(
-            spec.patches, spec.height, spec.width, size, self.memory_bytes, self.cpu_s, self.wall_s
-        )
+    def _ask(self, module: str, spec: MaskSpec, size: int, fds: list[int]) -> int:
+        """The wait status of the child that read, or -1 if it could not be had."""
+        official = official_layout(spec)
+        lengths = (len(official.head), len(official.tail), size, self.memory_bytes)
+        request = protocol.Request(spec.patches, spec.height, spec.width, *lengths, self.cpu_s, self.wall_s)
+        message = protocol.REQUEST.pack(*request) + official.head + official.tail
         for _ in range(2):  # an idle reader process may have been lost for reasons of its own
-            connection = self._ensure()
+            handle = self._handle(module)
             try:
-                connection.settimeout(self.wall_s + _GRACE_S)
-                socket.send_fds(connection, [request], fds)
-                status, cpu, peak = protocol.ANSWER.unpack(_receive(connection, protocol.ANSWER.size))
+                status, usage = handle.ask(message, fds, self.wall_s)
             except TimeoutError:
-                self._stop()
+                self._handles.pop(module).close()
                 return -1
-            except (OSError, EOFError):
-                self._stop()
+            except Lost:
+                self._handles.pop(module).close()
                 continue
-            self.usage = Usage(cpu, peak)
-            return int(status)
+            self.usage = Usage(self.usage.cpu_s + usage.cpu_s, max(self.usage.peak_bytes, usage.peak_bytes))
+            return status
         return -1
 
     def _own(self) -> None:
         """Leave what was carried here through a fork to the process that it belongs to."""
-        if self._owner == os.getpid():
-            return
-        if self._connection:
-            self._connection.close()
-        if self._process:
-            self._process.returncode = 0  # not ours to wait for
-        self._process = self._connection = self._answer = None
-        self._owner = os.getpid()
+        if self._owner != os.getpid():
+            for handle in self._handles.values():
+                handle.forget()
+            self._handles, self._answer, self._owner = {}, None, os.getpid()
 
-    def _ensure(self) -> socket.socket:
-        self._own()
-        if self._connection is None:
-            self._start()
-        assert self._connection is not None
-        return self._connection
+    def _handle(self, module: str) -> _Handle:
+        if module not in self._handles:
+            self._handles[module] = _Handle(module, self.user)
+        return self._handles[module]
 
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        root = str(Path(__file__).resolve().parent.parent)
-        with theirs:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-c",
-                    _START,
-                    str(theirs.fileno()),
-                    str(self.user),
-                    root,
-                    *filter(None, sys.path),
-                ],
-                env={},
-                cwd="/",
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        self._connection = ours
-        ours.settimeout(_START_S)
-        try:
-            (length,) = struct.unpack("<I", _receive(ours, 4))
-            self.guards = json.loads(_receive(ours, length))
-        except (OSError, EOFError) as error:
-            said = self._said()
-            self._stop()
-            raise ReaderNotStarted(f"The reader process did not start: {said or error!r}") from error
-
-    def _said(self) -> str:
-        """The last line of what a reader process that failed to start had to say, for the organiser's log."""
-        assert self._process is not None
-        self._kill()
-        said = self._process.communicate()[1].decode(errors="replace").strip()
-        return said.rpartition("\n")[2]
-
-    def _stop(self) -> None:
-        self._own()
-        if self._connection:
-            self._connection.close()
-        if self._process:
-            self._kill()
-            self._process.wait()
-            if self._process.stderr:
-                self._process.stderr.close()
-        self._process = self._connection = None
-
-    def _kill(self) -> None:
-        """Reader process and child are one group."""
-        assert self._process is not None
-        if self._process.poll() is None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                self._process.kill()
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        part = connection.recv(size - len(data))
-        if not part:
-            raise EOFError("the reader process ended")
-        data += part
-    return data
+    def _cleared(self, spec: MaskSpec) -> SharedAnswer:
+        if self._answer is None or self._answer.spec != spec:
+            self._answer = SharedAnswer(spec)
+        self._answer.clear()
+        return self._answer
 
 
 def _shared_memory(size: int, content: bytes | None = None) -> int:
@@ -290,6 +296,11 @@ class SharedAnswer:
 
     def clear(self) -> None:
         self._cells.fill(0)
+
+    def unexplained(self) -> bool:
+        """True if the child met a file whose layout it does not know."""
+        state, _, _ = protocol.HEADER.unpack_from(self._memory)
+        return bool(state == protocol.UNEXPLAINED)
 
     def masks(self, status: int) -> Packed:
         """A copy of the masks, read-only, for the child's wait status. Raises InvalidArchive for all but masks."""

@@ -1,4 +1,4 @@
-"""The reader process: started by evaluation.reader, it forks one confined child for each archive.
+"""A reader process: started by evaluation.reader, it forks one confined child for each archive.
 
 It starts as a fresh interpreter with an empty environment and one open socket; it never sees labels,
 database, broker or keys, and parses no stranger's byte itself. Before the first request it imports and tries
@@ -6,28 +6,29 @@ all that a child will use, since afterwards nothing can be opened: as root it th
 
 A child maps the archive and the memory for its answer, closes every file, gives up what evaluation.guards
 lists, reads, and ends.
+
+There are two such processes. This one has no libhdf5 in it and reads archives of official files: nothing that
+could be attacked by HDF5 is there, and a fork costs half. evaluation.hdf5_reader_process is this one with
+libhdf5, for all other archives.
 """
 
 from __future__ import annotations
 
 import gc
-import io
 import json
 import mmap
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from functools import partial
 from operator import setitem
 
-import h5py
 import numpy as np
 
-from evaluation import archive, guards
-from evaluation.masks import explain
+from evaluation import guards
+from evaluation.masks import Explain, Layout, Unexplained
 from evaluation.problems import InvalidArchive
 from evaluation.reader_protocol import (
     ANSWER,
@@ -36,20 +37,26 @@ from evaluation.reader_protocol import (
     MASKS_AT,
     PROBLEMS,
     REQUEST,
+    TRIAL_SPEC,
+    UNEXPLAINED,
     Request,
+    receive,
+    receive_part,
     result_bytes,
+    send_part,
 )
+from evaluation.reading import index_of_names, read_archive
 from evaluation.spec import MaskSpec
 
 
 class ReaderProcess:
     """Answers requests over `connection` until the worker closes its end."""
 
-    def __init__(self, connection: socket.socket, user: int) -> None:
-        self.connection, self.child = connection, 0
+    def __init__(self, connection: socket.socket, user: int, explain: Explain | None = None) -> None:
+        self.connection, self.explain, self.child = connection, explain, 0
         signal.signal(signal.SIGALRM, self._wall_clock)
         worker = os.getppid()
-        _warm_up()
+        _warm_up(connection, explain)
         self.address_space = guards.address_space()
         self.system_calls = guards.SystemCallFilter() if guards.SystemCallFilter.possible() else None
         guards.confine_reader(user)
@@ -59,25 +66,28 @@ class ReaderProcess:
         gc.disable()
 
     def serve(self) -> None:
-        hello = json.dumps(guards.held(self.system_calls, self.address_space)).encode()
-        self.connection.sendall(struct.pack("<I", len(hello)) + hello)
+        send_part(self.connection, json.dumps(guards.held(self.system_calls, self.address_space)).encode())
         while not self.orphaned:
             message, fds, _, _ = socket.recv_fds(self.connection, REQUEST.size, 2)
             if len(message) != REQUEST.size or len(fds) != 2:
                 return
-            self.connection.sendall(self._answer(Request(*REQUEST.unpack(message)), fds))
+            request = Request(*REQUEST.unpack(message))
+            head = receive(self.connection, request.head_bytes)
+            tail = receive(self.connection, request.tail_bytes)
+            self.connection.sendall(self._answer(request, head, tail, fds))
 
-    def _answer(self, request: Request, fds: list[int]) -> bytes:
+    def _answer(self, request: Request, head: bytes, tail: bytes, fds: list[int]) -> bytes:
         """Have a child read the archive, and kill it at the wall clock."""
         started = time.process_time()
         spec = MaskSpec(request.patches, request.height, request.width)
-        archive.prepare(spec)
+        official = Layout(len(head) + spec.pixels + len(tail), head, tail, np.dtype(np.uint8))
+        index_of_names(spec)  # once here rather than in every child
         self.child = 0
         signal.setitimer(signal.ITIMER_REAL, request.wall_s)
         self.child = os.fork()
         if self.child == 0:
             try:
-                self._read(request, spec, *fds)
+                self._read(request, spec, official, *fds)
             finally:
                 os._exit(1)
         for fd in fds:
@@ -91,7 +101,9 @@ class ReaderProcess:
         if self.child:
             os.kill(self.child, signal.SIGKILL)
 
-    def _read(self, request: Request, spec: MaskSpec, archive_fd: int, result_fd: int) -> None:
+    def _read(
+        self, request: Request, spec: MaskSpec, official: Layout, archive_fd: int, result_fd: int
+    ) -> None:
         """All that a child does: map, give up, read, answer, and end before anything is tidied up."""
         data = mmap.mmap(archive_fd, request.archive_bytes, access=mmap.ACCESS_READ)
         result = mmap.mmap(result_fd, result_bytes(spec.patches, spec.row_bytes))
@@ -102,7 +114,9 @@ class ReaderProcess:
 
         progress = partial(setitem, memoryview(result)[:8].cast("I"), 1)  # UNFINISHED, index
         try:
-            archive.read(memoryview(data), spec, progress=progress, out=out)
+            read_archive(memoryview(data), spec, self.explain, official, progress=progress, out=out)
+        except Unexplained:
+            HEADER.pack_into(result, 0, UNEXPLAINED, 0, 0)
         except InvalidArchive as invalid:
             text = _as_json(invalid)[: MASKS_AT - HEADER.size]
             result[HEADER.size : HEADER.size + len(text)] = text
@@ -116,23 +130,20 @@ def _as_json(invalid: InvalidArchive) -> bytes:
     return json.dumps([problem.as_dict() for problem in invalid.problems]).encode()
 
 
-def _warm_up() -> None:
-    """Try all that a child will need, so that nothing has to be opened later."""
-    spec = MaskSpec(2)
-    mask = np.eye(128, dtype=np.uint8)
-    made = io.BytesIO()
-    archive.write(made, [mask, mask])
-    archive.read(made.getvalue(), spec)
-    chunked = io.BytesIO()
-    with h5py.File(chunked, "w") as file:
-        file.create_dataset("mask", data=mask, compression="gzip", shuffle=True)
-    explain(chunked.getvalue(), spec)
-    try:
-        archive.read(made.getvalue(), MaskSpec(2, 64, 64))
-    except InvalidArchive as invalid:
-        _as_json(invalid)
+def _warm_up(connection: socket.socket, explain: Explain | None) -> None:
+    """Try all that a child will need, on the worker's own archives, so that nothing has to be opened later."""
+    head, tail, *archives = (receive_part(connection) for _ in range(4))
+    official = Layout(len(head) + TRIAL_SPEC.pixels + len(tail), head, tail, np.dtype(np.uint8))
+    for archive in archives:
+        for spec in (TRIAL_SPEC, MaskSpec(3), MaskSpec(2, 64, 64)):
+            try:
+                read_archive(archive, spec, explain, official if spec.pixels == TRIAL_SPEC.pixels else None)
+            except Unexplained:
+                pass
+            except InvalidArchive as invalid:
+                _as_json(invalid)
 
 
-def main() -> None:
+def main(explain: Explain | None = None) -> None:
     """Started by evaluation.reader with the number of its socket and the user to become."""
-    ReaderProcess(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])).serve()
+    ReaderProcess(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), explain).serve()

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+Packed = npt.NDArray[np.uint8]
+"""Masks of one bit a pixel, shape (n, height * width / 8); evaluation.counts says in which order."""
+
 
 @dataclass(frozen=True)
 class MaskSpec:
