@@ -219,6 +219,9 @@ ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = bool(EMAIL_URL)
 
 # REST API
 KNOX_TOKEN_MODEL = "leaderboard.ApiToken"  # noqa: S105  a model's name
+MIGRATION_MODULES = {
+    "knox": None
+}  # its migrations make a table for its own model even where another takes its place
 REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Bearer",
     "TOKEN_PREFIX": "l4s_",  # lets secret scanners recognise a token that was committed by mistake
@@ -339,7 +342,7 @@ if REDIS_URL:
         "interval_step": 0.05,
         "interval_max": 0.1,
         "socket_connect_timeout": 1,
-        "socket_timeout": 10,
+        "socket_timeout": 2,  # a Redis that is frozen, not gone, holds an upload no longer; above kombu's 1 s of waiting
         "global_keyprefix": "celery:",
     }
 else:
