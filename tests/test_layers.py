@@ -27,6 +27,7 @@ LEVELS = {
     "leaderboard.migrations": 1,
     "evaluation": 0,
     # The ground that Django, Celery and gunicorn stand on: knows no row and no rule.
+    "leaderboard.admin_theme": 0,
     "leaderboard.apps": 0,
     "leaderboard.caches": 0,
     "leaderboard.celery": 0,
