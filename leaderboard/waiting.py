@@ -26,5 +26,5 @@ def usual_seconds() -> float:
     """What one evaluation took lately, on average; 1 while nothing is known."""
     finished = Evaluation.objects.filter(state=Evaluation.State.SCORED).exclude(started_at=None)
     recent = finished.order_by("-finished_at").values_list("started_at", "finished_at")[:RECENT]
-    spans = [(end - start).total_seconds() for start, end in recent]
+    spans = [(end - start).total_seconds() for start, end in recent if start and end]
     return sum(spans) / len(spans) if spans else 1.0

@@ -39,8 +39,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 def _deflate(rest: np.ndarray) -> bytes:
     compressor = zlib.compressobj(1, zlib.DEFLATED, -15, 9, zlib.Z_RLE)
-    body = compressor.compress(rest) + compressor.flush()
-    return _HEAD + body + zlib.adler32(rest, _CHECK).to_bytes(4, "big")
+    body = compressor.compress(rest.data) + compressor.flush()
+    return _HEAD + body + zlib.adler32(rest.data, _CHECK).to_bytes(4, "big")
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:

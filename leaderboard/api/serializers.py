@@ -438,7 +438,7 @@ class SubmissionSerializer(serializers.ModelSerializer):
     @extend_schema_field(PlaceSerializer(allow_null=True))
     def get_queue(self, submission: Submission) -> Any:
         waits = self.context["waits"] if "waits" in self.context else expected_waits([submission.evaluation])
-        wait = waits.get(submission.evaluation_id)
+        wait = waits.get(submission.evaluation_id or 0)
         return wait and {"place": wait[0], "expected_seconds": round(wait[1], 1)}
 
 

@@ -64,7 +64,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return rows.own(self.request.user).filter(**{names[name]: value for name, value in asked.items()})
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
-        self.action = self.action_map.get(request.method.lower())  # before get_parsers asks for it
+        self.action = self.action_map.get(request.method.lower(), "")  # before get_parsers asks for it
         return super().initialize_request(request, *args, **kwargs)
 
     def get_parsers(self) -> Any:
