@@ -59,7 +59,6 @@ def submit(
     digest = sha256_of(archive)
     if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
         return earlier, False
-    check_may_submit(team, phase, received_at, reference=reference)
     submission = Submission(
         phase=phase,
         team=team,
@@ -74,6 +73,22 @@ def submit(
         idempotency_key=idempotency_key or None,
         reference=reference,
     )
+    try:
+        accept(submission, archive)
+    except (QuotaUsedUp, IntegrityError):
+        # The same upload, sent twice at once, may have taken the last place in this moment.
+        if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
+            return earlier, False
+        check_may_submit(team, phase, received_at, reference=reference)
+        raise
+    return submission, True
+
+
+def accept(submission: Submission, archive: File) -> None:
+    """Store the file and, in one transaction, the submission, its attempt and its place in the queue."""
+    team, phase = submission.team, submission.phase
+    received_at, reference = submission.received_at, submission.reference
+    check_may_submit(team, phase, received_at, reference=reference)
     check_texts(submission)
     submission.archive.save("archive.zip", archive, save=False)
     try:
@@ -88,16 +103,9 @@ def submit(
             submission.evaluation = Evaluation.objects.create(submission=submission, label_set=current.labels)
             submission.save(update_fields=["evaluation"])
             transaction.on_commit(ring, robust=True)
-    except IntegrityError:
-        submission.archive.delete(save=False)
-        if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
-            return earlier, False
-        check_may_submit(team, phase, received_at, reference=reference)
-        raise
     except Exception:
         submission.archive.delete(save=False)
         raise
-    return submission, True
 
 
 def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:

@@ -93,7 +93,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         asked = self.body(SubmitSerializer)
         submission, is_new = submissions.submit(request.user, idempotency_key=key, **asked)
         shown = self.get_serializer(submission).data
-        return Response(shown, 202 if is_new else 200, headers={"Location": shown["links"]["self"]})
+        return Response(shown, 202 if is_new else 200, headers={"Location": str(shown["links"]["self"])})
 
     @extend_schema(
         summary="Withdraw a submission",
