@@ -25,7 +25,7 @@ def create_token(user: Any, name: str, days: int | None = None) -> tuple[ApiToke
     try:
         ApiToken(user=user, name=name).clean_fields(exclude=["digest", "token_key", "user"])
     except ValidationError as error:
-        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
+        raise InvalidInput(f"name: {' '.join(error.messages)}", fields=error.message_dict) from error
     limit = knox_settings.TOKEN_LIMIT_PER_USER
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
