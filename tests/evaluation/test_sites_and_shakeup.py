@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from evaluation.statistics.intervals import paired_errors
 from evaluation.statistics.shakeup import shake_up
 from evaluation.statistics.sites import ranks_without_each_site, site_f1
 from evaluation.statistics.table import CountTable
@@ -42,8 +43,8 @@ def test_shake_up_relative_to_the_baseline(rng):
     assert tau == -1
     f, g = first.f1(), second.f1()
     assert changes[0].relative == pytest.approx((g[1] - f[1]) - (g[0] - f[0]), abs=1e-15)
-    # Without the pairing inside each phase the error would be larger.
-    assert 0 < changes[0].se < 0.12
+    both = paired_errors(first)[0, 1] ** 2 + paired_errors(second)[0, 1] ** 2
+    assert changes[0].se == pytest.approx(np.sqrt(both), rel=1e-12)
     assert shake_up(first, second)[0][0].relative is None
     with pytest.raises(ValueError, match="'nobody' has no counts in the earlier phase"):
         shake_up(first, second, "nobody")
