@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from leaderboard.models import Phase, PublishedEntry, Standing, Submission
+from leaderboard.models import Phase, PublishedEntry, Standing, Submission, Team
 from leaderboard.models.visibility import Scores, View, released_by_ladder, view_of, visible_scores
 
 
@@ -24,10 +24,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """What a viewer may see of a phase's ranking. ``rows`` is None while the phase hides its board."""
+    """What a viewer may see of a phase's ranking. ``rows`` is None while the phase hides its board.
+
+    ``total`` counts the ranked teams, of which ``rows`` may be a part.
+    """
 
     phase: Phase
     view: View
+    total: int
     rows: list[Row] | None
     references: list[Row]
     published: list[PublishedEntry]
@@ -38,16 +42,28 @@ class Board:
 
 
 def board_of(phase: Phase, viewer: Any, now: datetime, *, first: int = 0, limit: int | None = None) -> Board:
-    """The board as ``viewer`` may see it: three queries, whatever the number of submissions."""
+    """The board as ``viewer`` may see it: a handful of queries, whatever the number of submissions."""
     view = view_of(phase, viewer, now)
     published = list(phase.published_entries.all())
     if view.board is None or phase.labels is None:
-        return Board(phase, view, None if view.board is None else [], [], published)
+        return Board(phase, view, 0, None if view.board is None else [], [], published)
     until = None if limit is None else first + limit
-    standings = list(
-        Standing.objects.board(phase, view.board).select_related("submission__evaluation")[first:until]
+    everyone = Standing.objects.board(phase, view.board).select_related("submission__evaluation")
+    standings = list(everyone[first:until])
+    complete = first == 0 and (limit is None or len(standings) < limit)
+    total = len(standings) if complete else everyone.count()
+    return Board(
+        phase, view, total, _ranked(standings, first, phase, view), _references(phase, view), published
     )
-    return Board(phase, view, _ranked(standings, first, phase, view), _references(phase, view), published)
+
+
+def row_of(board: Board, team: Team) -> Row | None:
+    """A team's own line of a board, wherever it stands."""
+    if board.view.board is None or board.phase.labels is None:
+        return None
+    standing = Standing.objects.board(board.phase, board.view.board).filter(team=team)
+    rows = _ranked(list(standing.select_related("submission__evaluation")), 0, board.phase, board.view)
+    return rows[0] if rows else None
 
 
 def _ranked(standings: list[Standing], first: int, phase: Phase, view: View) -> list[Row]:

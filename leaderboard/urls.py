@@ -15,4 +15,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("api/", include("leaderboard.api.urls")),
     path("admin/", admin.site.urls),
+    path("", include("leaderboard.pages.urls")),
 ]
+
+handler500 = "leaderboard.pages.errors.internal_error"

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files import File
 from django.db import IntegrityError, transaction
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 from django.utils.timesince import timeuntil
 
@@ -164,8 +165,8 @@ def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
         )
     mend = "Withdraw one to make room." if phase.allows_withdrawal else "None can be withdrawn in this phase."
     return QuotaUsedUp(
-        f"Your team has {usage.on_board} results standing in {phase.name}; at most {usage.board_limit} may stand at a "
-        f"time. {mend}",
+        f"Your team has {usage.on_board} result{pluralize(usage.on_board)} standing in {phase.name}; at most "
+        f"{usage.board_limit} may stand at a time. {mend}",
         next_at=None,
     )
 

@@ -1,0 +1,65 @@
+"""The list of competitions, a competition's home, its texts."""
+
+from datetime import datetime
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+
+from leaderboard.boards import Board, board_of
+from leaderboard.models import Competition, Phase
+
+from .frame import find_competition, phases_of, render_in
+
+TOP = 5
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """The page of the one published competition, or the list where there are several."""
+    published = list(Competition.objects.published())
+    if len(published) == 1:
+        return competition_home(request, published[0])
+    return render(request, "home.html", {"competitions": published})
+
+
+def competition(request: HttpRequest, slug: str) -> HttpResponse:
+    return competition_home(request, find_competition(request, slug))
+
+
+def competition_home(request: HttpRequest, competition: Competition) -> HttpResponse:
+    now = timezone.now()
+    phases = phases_of(competition)
+    context = {
+        "is_home": True,
+        "phases": phases,
+        "deadline": next_deadline(competition, phases, now),
+        "now": now,
+        "top": _top(request, phases, now),
+        "overview": competition.pages.first(),
+    }
+    return render_in(request, competition, "competition/home.html", context)
+
+
+def _top(request: HttpRequest, phases: list[Phase], now: datetime) -> Board | None:
+    """The first lines of the board that is filling now, or of the last one that did."""
+    opened = [phase for phase in phases if phase.has_opened(now)]
+    running = [phase for phase in opened if phase.is_open(now)]
+    chosen = running[:1] or opened[-1:]
+    return board_of(chosen[0], request.user, now, limit=TOP) if chosen else None
+
+
+def text(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
+    competition = find_competition(request, slug)
+    page = get_object_or_404(competition.pages, slug=page_slug)
+    return render_in(request, competition, "competition/text.html", {"page": page})
+
+
+def next_deadline(
+    competition: Competition, phases: list[Phase], now: datetime
+) -> tuple[str, datetime] | None:
+    """The next moment at which something opens, closes or locks, and what it is."""
+    dates = [(f"{phase.name} opens", phase.opens_at) for phase in phases]
+    dates += [(f"{phase.name} closes", phase.closes_at) for phase in phases if phase.closes_at]
+    if competition.roster_locks_at:
+        dates.append(("Teams are fixed", competition.roster_locks_at))
+    return min((date for date in dates if date[1] > now), key=lambda date: date[1], default=None)

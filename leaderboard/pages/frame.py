@@ -1,0 +1,56 @@
+"""What every page of a competition shows around its content: the competition's name, its tabs, the viewer's team."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+
+from leaderboard.actions.refusals import Refusal
+from leaderboard.models import Competition, Phase, Team
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    """Context of every template."""
+    return {"site_name": settings.SITE_NAME, "site_url": settings.SITE_URL}
+
+
+def find_competition(request: HttpRequest, slug: str) -> Competition:
+    return get_object_or_404(Competition.objects.visible_to(request.user), slug=slug)
+
+
+def phases_of(competition: Competition) -> list[Phase]:
+    """The phases in order, with the labels in force but without their masks."""
+    phases = list(competition.phases.select_related("labels").defer("labels__masks"))
+    for phase in phases:
+        phase.competition = competition
+    return phases
+
+
+def my_team(request: HttpRequest, competition: Competition) -> Team | None:
+    """The viewer's team of the competition, if there is one."""
+    if not request.user.is_authenticated:
+        return None
+    return Team.objects.of(request.user).filter(competition=competition).first()
+
+
+def render_in(
+    request: HttpRequest,
+    competition: Competition,
+    template: str,
+    context: dict[str, Any] | None = None,
+    *,
+    refusal: Refusal | None = None,
+) -> HttpResponse:
+    """A page of a competition; a refusal stands above the content and sets the status."""
+    context = context or {}
+    frame = {
+        "competition": competition,
+        "phases": context["phases"] if "phases" in context else phases_of(competition),
+        "texts": list(competition.pages.defer("body")),
+        "team": context["team"] if "team" in context else my_team(request, competition),
+        "refusal": refusal,
+        "now": timezone.now(),
+    }
+    return render(request, template, {**frame, **context}, status=refusal.status if refusal else 200)

@@ -1,0 +1,21 @@
+"""How to submit, with the server's own address and the phases' own numbers in the examples."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from leaderboard.models import Phase
+
+
+def guide(request: HttpRequest) -> HttpResponse:
+    phases = list(
+        Phase.objects.visible_to(request.user)
+        .exclude(labels=None)
+        .select_related("competition", "labels")
+        .defer("labels__masks")
+    )
+    now = timezone.now()
+    example = next((phase for phase in phases if phase.is_open(now)), phases[0] if phases else None)
+    context = {"phases": phases, "example": example, "most_bytes": settings.MAX_UPLOAD_BYTES}
+    return render(request, "guide.html", context)

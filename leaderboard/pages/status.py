@@ -1,0 +1,29 @@
+"""The public status page: how long the queue is, how old, and whether somebody works on it."""
+
+from datetime import timedelta
+
+from django.db.models import Count, Min, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from leaderboard.models import Evaluation
+from leaderboard.waiting import usual_seconds
+
+
+def status(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    queue = Evaluation.objects.unfinished().aggregate(
+        waiting=Count("pk", filter=Q(state=Evaluation.State.QUEUED)),
+        rescores=Count("pk", filter=Q(state=Evaluation.State.QUEUED, priority=Evaluation.Priority.RESCORE)),
+        scoring=Count("pk", filter=Q(state=Evaluation.State.SCORING, lease_until__gte=now)),
+        overdue=Count("pk", filter=Q(state=Evaluation.State.SCORING, lease_until__lt=now)),
+        oldest=Min("queued_at", filter=Q(state=Evaluation.State.QUEUED, priority=Evaluation.Priority.FRESH)),
+    )
+    recent = Evaluation.objects.filter(finished_at__gte=now - timedelta(hours=1)).aggregate(
+        finished=Count("pk"), workers=Count("worker", distinct=True)
+    )
+    waited = (now - queue["oldest"]).total_seconds() if queue["oldest"] else None
+    context = {**queue, **recent, "waited": waited, "usual_seconds": usual_seconds(), "now": now}
+    template = "status_figures.html" if request.headers.get("HX-Request") == "true" else "status.html"
+    return render(request, template, context)

@@ -1,0 +1,243 @@
+"""Submit, my team's submissions, one submission."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.files import File
+from django.core.paginator import Paginator
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from leaderboard.actions import submissions as actions
+from leaderboard.actions.refusals import Refusal
+from leaderboard.models import Attempt, Competition, Phase, Submission, Team
+from leaderboard.models.visibility import View, view_of, visible_scores
+from leaderboard.waiting import expected_waits
+
+from .forms import SubmitForm
+from .frame import find_competition, my_team, phases_of, render_in
+
+ROWS = 50
+
+
+def _no_team(request: HttpRequest, competition: Competition) -> HttpResponse:
+    """What is needed first; an archive that was sent all the same is refused."""
+    response = render_in(request, competition, "submissions/no_team.html", {"team": None})
+    response.status_code = 403 if request.method == "POST" else 200
+    return response
+
+
+# Submit
+
+
+@login_required
+@never_cache
+def submit(request: HttpRequest, slug: str) -> HttpResponse:
+    """The form; a refusal comes back on it with its status, everything typed still there."""
+    competition = find_competition(request, slug)
+    team = my_team(request, competition)
+    if team is None:
+        return _no_team(request, competition)
+    now = timezone.now()
+    phases = phases_of(competition)
+    choices = [_choice(team, phase, now) for phase in phases]
+    refusal = None
+    if request.method == "POST":
+        form = SubmitForm(phases, request.POST, request.FILES)
+        if form.is_valid():
+            try:
+                return redirect("pages:submission", _submit(request, form).pk)
+            except Refusal as refused:
+                refusal = refused
+                form.refuse(refused)
+    else:
+        form = SubmitForm(phases, initial={"phase": _preferred(choices, request), "form_key": uuid4().hex})
+    context = {
+        "phases": phases,
+        "team": team,
+        "form": form,
+        "choices": choices,
+        "may_submit": any(choice["refusal"] is None for choice in choices),
+        "most_bytes": settings.MAX_UPLOAD_BYTES,
+    }
+    response = render_in(request, competition, "submissions/submit.html", context)
+    if form.errors:
+        response.status_code = refusal.status if refusal else 400
+    return response
+
+
+def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
+    data = form.cleaned_data
+    submission, _ = actions.submit(
+        request.user,
+        form.phases[data["phase"]],
+        data["archive"],
+        method=data["method"],
+        description=data["description"],
+        link=data["link"],
+        idempotency_key=_key_of(data["form_key"], data["archive"]),
+    )
+    return submission
+
+
+def _key_of(form_key: str, archive: File | None) -> str | None:
+    """One form and one file make one submission, however often the button is pressed."""
+    if not form_key or not archive or archive.size > settings.MAX_UPLOAD_BYTES:
+        return None
+    return f"form {form_key} {actions.sha256_of(archive)[:32]}"
+
+
+def _choice(team: Team, phase: Phase, now: datetime) -> dict[str, Any]:
+    """A phase as the form offers it: what is left, and why not if not."""
+    refusal = None
+    try:
+        actions.check_may_submit(team, phase, now)
+    except Refusal as refused:
+        refusal = refused
+    return {"phase": phase, "usage": Attempt.objects.usage(team, phase, now), "refusal": refusal}
+
+
+def _preferred(choices: list[dict[str, Any]], request: HttpRequest) -> int | None:
+    """The phase asked for by name, if it can be chosen; else the first that can."""
+    able = [choice["phase"] for choice in choices if choice["refusal"] is None]
+    named = [phase for phase in able if phase.slug == request.GET.get("phase")]
+    return next((phase.pk for phase in named + able), None)
+
+
+# My submissions
+
+
+@login_required
+@never_cache
+def mine(request: HttpRequest, slug: str) -> HttpResponse:
+    """My team's submissions, newest first; the fragment alone when the page asks for news."""
+    competition = find_competition(request, slug)
+    team = my_team(request, competition)
+    if team is None:
+        return _no_team(request, competition)
+    now = timezone.now()
+    every = (
+        Submission.objects.of_team(team)
+        .with_evaluation()
+        .select_related("phase__competition", "submitted_by", "attempt")
+        .defer("description", "evaluation__patch_counts", "evaluation__problems")
+    )
+    page = Paginator(every, ROWS).get_page(request.GET.get("page"))
+    rows = _rows(request, list(page), now)
+    context = {
+        "team": team,
+        "page": page,
+        "rows": rows,
+        "unfinished": any(row["unfinished"] for row in rows),
+    }
+    if request.headers.get("HX-Request") == "true":
+        return render(request, "submissions/rows.html", {"competition": competition, **context})
+    phases = phases_of(competition)
+    usage = [(phase, Attempt.objects.usage(team, phase, now)) for phase in phases if phase.has_opened(now)]
+    return render_in(
+        request, competition, "submissions/mine.html", {**context, "phases": phases, "usage": usage}
+    )
+
+
+def _rows(request: HttpRequest, submissions: list[Submission], now: datetime) -> list[dict[str, Any]]:
+    """Submissions with the scores that the viewer may see and, for those that wait, their place in the queue."""
+    views: dict[int, View] = {}
+    waits = expected_waits(submission.evaluation for submission in submissions)
+    rows = []
+    for submission in submissions:
+        phase, evaluation = submission.phase, submission.evaluation
+        if phase.pk not in views:
+            views[phase.pk] = view_of(phase, request.user, now)
+        rows.append(
+            {
+                "submission": submission,
+                "scores": visible_scores(evaluation, views[phase.pk]),
+                "view": views[phase.pk],
+                "attempt": getattr(submission, "attempt", None),
+                "wait": waits.get(evaluation.pk) if evaluation else None,
+                "unfinished": evaluation is None or evaluation.is_unfinished,
+            }
+        )
+    return rows
+
+
+# One submission
+
+
+@login_required
+@never_cache
+def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> HttpResponse:
+    """One submission, for its team and the organisers; for everyone else there is none."""
+    submission = _find(request, pk)
+    now = timezone.now()
+    phase, evaluation = submission.phase, submission.evaluation
+    is_mine = submission.team.has_member(request.user)
+    context = {
+        **_rows(request, [submission], now)[0],
+        "evaluation": evaluation,
+        "phase": phase,
+        "rescore": next((e for e in submission.evaluations.unfinished() if e != evaluation), None),
+        "may_withdraw": is_mine
+        and phase.allows_withdrawal
+        and not phase.has_closed(now)
+        and submission.withdrawn_at is None,
+        "may_select": is_mine and phase.counts == Phase.Counts.SELECTED and not phase.has_closed(now),
+        "is_mine": is_mine,
+    }
+    if request.headers.get("HX-Request") == "true":
+        return render(request, "submissions/state.html", {"competition": phase.competition, **context})
+    if is_mine:
+        context["team"] = submission.team
+    return render_in(request, phase.competition, "submissions/detail.html", context, refusal=refusal)
+
+
+@login_required
+@never_cache
+def archive(request: HttpRequest, pk: int) -> FileResponse:
+    """The archive as it was uploaded, to save, never to show."""
+    submission = _find(request, pk)
+    if not submission.archive:
+        raise Http404
+    return FileResponse(
+        submission.archive.open("rb"),
+        as_attachment=True,
+        filename=f"submission-{submission.pk}.zip",
+        content_type="application/zip",
+    )
+
+
+@login_required
+@require_POST
+def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    return _act(request, pk, lambda submission: actions.withdraw(request.user, submission))
+
+
+@login_required
+@require_POST
+def select(request: HttpRequest, pk: int) -> HttpResponse:
+    chosen = request.POST.get("selected") == "yes"
+    return _act(request, pk, lambda submission: actions.select(request.user, submission, chosen))
+
+
+def _act(request: HttpRequest, pk: int, act: Callable[[Submission], None]) -> HttpResponse:
+    """Do it and go back to the submission; a refusal is shown there."""
+    try:
+        act(_find(request, pk))
+    except Refusal as refused:
+        return detail(request, pk, refused)
+    return redirect("pages:submission", pk)
+
+
+def _find(request: HttpRequest, pk: int) -> Submission:
+    visible = Submission.objects.visible_to(request.user).with_evaluation()
+    rows = visible.select_related(
+        "phase__competition", "phase__labels", "evaluation__label_set", "submitted_by", "attempt"
+    ).defer("phase__labels__masks", "evaluation__label_set__masks", "evaluation__patch_counts")
+    return get_object_or_404(rows, pk=pk)

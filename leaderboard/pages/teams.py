@@ -1,0 +1,157 @@
+"""My team: create it, invite, join, remove, leave."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from leaderboard.actions import teams as actions
+from leaderboard.actions.refusals import Refusal
+from leaderboard.models import Competition, Invitation, Membership, Team
+
+from .forms import InvitationForm, TeamForm
+from .frame import find_competition, my_team, render_in
+
+
+@login_required
+@never_cache
+def team(request: HttpRequest, slug: str) -> HttpResponse:
+    """My team, or the form that creates one."""
+    competition = find_competition(request, slug)
+    mine = my_team(request, competition)
+    if mine is not None:
+        return _show(request, competition, mine)
+    form = TeamForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = actions.create_team(request.user, competition, **form.cleaned_data)
+        except Refusal as refused:
+            form.refuse(refused)
+            return _create(request, competition, form, refused.status)
+        messages.success(request, f"The team {made} is yours. Invite others with a link, or submit at once.")
+        return redirect("pages:team", slug)
+    return _create(request, competition, form, 400 if form.errors else 200)
+
+
+def _create(request: HttpRequest, competition: Competition, form: TeamForm, status: int) -> HttpResponse:
+    context = {"form": form, "team": None, "locked": competition.roster_is_locked(timezone.now())}
+    response = render_in(request, competition, "teams/create.html", context)
+    response.status_code = status
+    return response
+
+
+def _show(
+    request: HttpRequest,
+    competition: Competition,
+    mine: Team,
+    *,
+    refusal: Refusal | None = None,
+    link: str = "",
+    form: InvitationForm | None = None,
+) -> HttpResponse:
+    memberships = list(mine.memberships.select_related("user"))
+    owner = any(m.user_id == request.user.pk and m.role == Membership.Role.OWNER for m in memberships)
+    context = {
+        "team": mine,
+        "memberships": memberships,
+        "is_owner": owner,
+        "locked": competition.roster_is_locked(timezone.now()),
+        "invitations": list(mine.invitations.open().select_related("created_by")) if owner else [],
+        "days": actions.INVITATION_DAYS,
+        "form": form or InvitationForm(),
+        "link": link,
+    }
+    return render_in(request, competition, "teams/team.html", context, refusal=refusal)
+
+
+@login_required
+@require_POST
+@never_cache
+def invite(request: HttpRequest, slug: str) -> HttpResponse:
+    """Make a link; it is shown on this answer and never again."""
+    competition = find_competition(request, slug)
+    mine = get_object_or_404(Team.objects.of(request.user), competition=competition)
+    form = InvitationForm(request.POST)
+    if not form.is_valid():
+        response = _show(request, competition, mine, form=form)
+        response.status_code = 400
+        return response
+    try:
+        _, token = actions.invite(request.user, mine, form.cleaned_data["email"])
+    except Refusal as refused:
+        return _show(request, competition, mine, refusal=refused)
+    link = settings.SITE_URL + reverse("pages:join", args=[token])
+    return _show(request, competition, mine, link=link)
+
+
+@login_required
+@require_POST
+def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    def act(mine: Team) -> str:
+        invitation = get_object_or_404(mine.invitations.open(), pk=pk)
+        actions.revoke_invitation(request.user, invitation)
+        return "The invitation is revoked: its link no longer works."
+
+    return _act(request, slug, act)
+
+
+@login_required
+@require_POST
+def remove_member(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Remove a member, or leave: a person may always name itself."""
+
+    def act(mine: Team) -> str:
+        member = get_object_or_404(mine.memberships.select_related("user"), pk=pk).user
+        actions.remove_member(request.user, mine, member)
+        return f"You have left {mine}." if member == request.user else f"{member} is no longer in {mine}."
+
+    return _act(request, slug, act)
+
+
+@login_required
+@require_POST
+def make_owner(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    def act(mine: Team) -> str:
+        member = get_object_or_404(mine.memberships.select_related("user"), pk=pk).user
+        actions.make_owner(request.user, mine, member)
+        return f"{member} is an owner of {mine} now."
+
+    return _act(request, slug, act)
+
+
+def _act(request: HttpRequest, slug: str, act: Callable[[Team], str]) -> HttpResponse:
+    """Do it and go back to the team's page; a refusal is shown there."""
+    competition = find_competition(request, slug)
+    mine = get_object_or_404(Team.objects.of(request.user), competition=competition)
+    try:
+        messages.success(request, act(mine))
+    except Refusal as refused:
+        return _show(request, competition, mine, refusal=refused)
+    return redirect("pages:team", slug)
+
+
+@login_required
+@never_cache
+def join(request: HttpRequest, token: str) -> HttpResponse:
+    """The invitation behind a link, with the button that accepts it."""
+    invitation: Invitation | None = None
+    context: dict[str, Any] = {"token": token}
+    try:
+        invitation = actions.find_invitation(token)
+        context |= {"invitation": invitation, "invited_to": invitation.team}
+        if request.method == "POST":
+            joined = actions.accept_invitation(request.user, token)
+            messages.success(request, f"Welcome to {joined}.")
+            return redirect("pages:team", joined.competition.slug)
+    except Refusal as refused:
+        context["refusal"] = refused
+        return render(request, "teams/join.html", context, status=refused.status)
+    return render(request, "teams/join.html", context)

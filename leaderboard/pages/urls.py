@@ -1,0 +1,34 @@
+"""The addresses of the pages. A text of a competition comes last: the words before it are reserved."""
+
+from django.urls import path
+
+from . import account, boards, competitions, guide, status, submissions, teams
+
+app_name = "pages"
+
+urlpatterns = [
+    path("", competitions.home, name="home"),
+    path("guide/", guide.guide, name="guide"),
+    path("status/", status.status, name="status"),
+    path("account/", account.account, name="account"),
+    path("account/tokens/", account.create_token, name="create-token"),
+    path("account/tokens/revoke/", account.revoke_token, name="revoke-token"),
+    path("join/<str:token>/", teams.join, name="join"),
+    path("c/<slug:slug>/", competitions.competition, name="competition"),
+    path("c/<slug:slug>/board/", boards.current_board, name="boards"),
+    path("c/<slug:slug>/board/<slug:phase_slug>/", boards.board, name="board"),
+    path("c/<slug:slug>/team/", teams.team, name="team"),
+    path("c/<slug:slug>/team/invite/", teams.invite, name="invite"),
+    path(
+        "c/<slug:slug>/team/invitations/<int:pk>/revoke/", teams.revoke_invitation, name="revoke-invitation"
+    ),
+    path("c/<slug:slug>/team/members/<int:pk>/remove/", teams.remove_member, name="remove-member"),
+    path("c/<slug:slug>/team/members/<int:pk>/owner/", teams.make_owner, name="make-owner"),
+    path("c/<slug:slug>/submit/", submissions.submit, name="submit"),
+    path("c/<slug:slug>/submissions/", submissions.mine, name="submissions"),
+    path("c/<slug:slug>/<slug:page_slug>/", competitions.text, name="text"),
+    path("submissions/<int:pk>/", submissions.detail, name="submission"),
+    path("submissions/<int:pk>/archive/", submissions.archive, name="archive"),
+    path("submissions/<int:pk>/withdraw/", submissions.withdraw, name="withdraw"),
+    path("submissions/<int:pk>/select/", submissions.select, name="select"),
+]

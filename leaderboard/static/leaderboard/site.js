@@ -1,0 +1,43 @@
+// Small comforts on every page: the visitor's own time beside UTC, copy buttons, no polling while nobody looks.
+"use strict";
+
+function showLocalTimes(root) {
+  for (const time of root.querySelectorAll("time.moment:not([data-local])")) {
+    time.dataset.local = "";
+    const moment = new Date(time.dateTime);
+    if (moment.getTimezoneOffset() === 0) continue;
+    const sameDay = moment.getDate() === moment.getUTCDate();
+    const day = sameDay ? {} : { day: "numeric", month: "short" };
+    const text = new Intl.DateTimeFormat(undefined, { ...day, hour: "numeric", minute: "2-digit" }).format(moment);
+    time.title = `${text} your time`;
+    if (time.classList.contains("moment-short")) continue;
+    const local = document.createElement("span");
+    local.className = "local";
+    local.textContent = ` (${text} your time)`;
+    time.after(local);
+  }
+}
+
+function addCopyButtons(root) {
+  if (!navigator.clipboard) return;
+  for (const code of root.querySelectorAll("[data-copy]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button quiet small copy-button";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    (code.closest("pre") || code).after(button);
+    delete code.dataset.copy;
+  }
+}
+
+showLocalTimes(document);
+addCopyButtons(document);
+document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt));
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden) event.preventDefault();
+});

@@ -1,0 +1,70 @@
+"""How the pages write moments, spans of time and texts."""
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from leaderboard.models import Phase, QuotaUsage
+from leaderboard.pages import markdown as markdown_texts
+
+register = template.Library()
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    return markdown_texts.render(text)
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString:
+    """A moment in UTC; the visitor's own time is added by the page's script."""
+    return _time(value, "{day} {value:%B %Y, %H:%M} UTC", "moment")
+
+
+@register.filter
+def short_moment(value: datetime | None) -> SafeString:
+    """The same for table cells; the visitor's own time is in the tooltip."""
+    return _time(value, "{value:%Y-%m-%d %H:%M}", "moment moment-short")
+
+
+def _time(value: datetime | None, pattern: str, css: str) -> SafeString:
+    if value is None:
+        return SafeString("")
+    value = value.astimezone(UTC)
+    shown = pattern.format(value=value, day=value.day)
+    exact = value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_html('<time class="{}" datetime="{}">{}</time>', css, exact, shown)
+
+
+@register.filter
+def span(seconds: float) -> str:
+    """Seconds as people say them: "about 5 s", "about 3 min"."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} min"
+    return f"about {round(seconds / 3600)} h"
+
+
+@register.filter
+def phase_state(phase: Phase, now: datetime) -> str:
+    """One word for a phase at a moment: open, upcoming or ended."""
+    if phase.has_closed(now):
+        return "ended"
+    return "open" if phase.has_opened(now) else "upcoming"
+
+
+@register.simple_tag
+def quota_left(usage: QuotaUsage) -> str:
+    """What is left of a phase's quotas, in words: "7 of 10 submissions, 2 of 5 today (UTC)"; "" without quotas."""
+    kinds = (
+        (usage.total, usage.total_limit, "submissions"),
+        (usage.today, usage.day_limit, "today (UTC)"),
+        (usage.on_board, usage.board_limit, "places on the board"),
+    )
+    parts = [
+        f"{max(0, limit - used)} of {limit} {words}" for used, limit, words in kinds if limit is not None
+    ]
+    return ", ".join(parts)

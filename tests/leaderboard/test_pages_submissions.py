@@ -1,0 +1,314 @@
+"""Submit, my submissions, one submission: for a team's members, and for nobody else."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from evaluation.problems import Problem
+from leaderboard.models import Attempt, Evaluation, Submission
+from tests.leaderboard.factories import Cast, make_archive, make_phase, make_submission, upload
+
+WHOLE = {"method": "SegFormer-B2", "description": "Dice loss", "link": "https://example.org/code"}
+
+
+def submit_url(cast: Cast) -> str:
+    return reverse("pages:submit", args=[cast.competition.slug])
+
+
+def list_url(cast: Cast) -> str:
+    return reverse("pages:submissions", args=[cast.competition.slug])
+
+
+def post(client: Client, cast: Cast, **changes: Any) -> Any:
+    data = {"phase": cast.phase.pk, "archive": upload(), **WHOLE, **changes}
+    return client.post(submit_url(cast), {key: value for key, value in data.items() if value is not None})
+
+
+def said(answer: Any) -> str:
+    """The page's text with its white space folded, as a person reads it."""
+    return " ".join(answer.content.decode().replace("&#x27;", "'").split())
+
+
+def test_a_member_submits_and_lands_on_the_submission(cast: Cast, client: Client) -> None:
+    client.force_login(cast.teammate)
+    answer = post(client, cast)
+    submission = Submission.objects.get()
+    assert answer.status_code == 302
+    assert answer["Location"] == reverse("pages:submission", args=[submission.pk])
+    assert (submission.team, submission.submitted_by, submission.method) == (
+        cast.team,
+        cast.teammate,
+        WHOLE["method"],
+    )
+    assert submission.archive.open().read() == make_archive()
+    assert "Next in the queue" in said(client.get(answer["Location"]))
+
+
+def test_the_form_states_what_is_left_before_anything_is_sent(cast: Cast, client: Client) -> None:
+    cast.phase.quota_total = 10
+    cast.phase.quota_per_day = 2
+    cast.phase.closes_at = timezone.now() + timedelta(days=2)
+    cast.phase.save()
+    make_phase(cast.competition, "test", opens_at=timezone.now() + timedelta(days=2))
+    make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    page = said(client.get(submit_url(cast)))
+    assert "Left: 9 of 10 submissions, 1 of 2 today (UTC)." in page
+    assert "Open until" in page
+    assert "Test opens on" in page
+    assert "mask_1.h5 to mask_3.h5" in page
+
+
+def test_the_phase_of_the_address_is_chosen(cast: Cast, client: Client) -> None:
+    second = make_phase(cast.competition, "future", position=5)
+    client.force_login(cast.owner)
+    assert client.get(submit_url(cast)).context["form"]["phase"].value() == cast.phase.pk
+    assert client.get(submit_url(cast), {"phase": "future"}).context["form"]["phase"].value() == second.pk
+    assert (
+        client.get(submit_url(cast), {"phase": "nothing"}).context["form"]["phase"].value() == cast.phase.pk
+    )
+
+
+REFUSED = [
+    ({"archive": None}, 400, "The file is empty. Upload the ZIP archive of your masks."),
+    ({"archive": upload(b"")}, 400, "The file is empty. Upload the ZIP archive of your masks."),
+    ({"method": ""}, 400, "Please name your method"),
+    ({"method": "Net\u202etxt"}, 400, "The character U+202E cannot be used here. Please remove it."),
+    ({"phase": 0}, 400, "Please choose one of the phases below."),
+    ({"phase": None}, 400, "Please choose a phase."),
+    ({"link": "not a link"}, 400, "Enter a valid URL."),
+]
+
+
+@pytest.mark.parametrize(("changes", "status", "sentence"), REFUSED)
+def test_a_refusal_is_one_clear_sentence_and_nothing_typed_is_lost(
+    cast: Cast, client: Client, changes: dict[str, Any], status: int, sentence: str
+) -> None:
+    client.force_login(cast.owner)
+    answer = post(client, cast, **changes)
+    assert answer.status_code == status
+    page = said(answer)
+    assert sentence in page
+    for field, typed in WHOLE.items():
+        if field not in changes:
+            assert typed in page, field
+    assert not Submission.objects.exists()
+    assert not Attempt.objects.exists()
+
+
+def test_too_large_is_said_with_both_sizes(cast: Cast, client: Client, settings: Any) -> None:
+    settings.MAX_UPLOAD_BYTES = 100
+    client.force_login(cast.owner)
+    answer = post(client, cast)
+    assert answer.status_code == 413
+    assert "the limit is 100." in said(answer)
+    assert not Submission.objects.exists()
+
+
+def test_after_the_end_nothing_is_taken(cast: Cast, client: Client) -> None:
+    cast.phase.closes_at = timezone.now() - timedelta(minutes=1)
+    cast.phase.save()
+    client.force_login(cast.owner)
+    answer = post(client, cast)
+    assert answer.status_code == 403
+    assert "Validation ended on" in said(answer)
+    assert not Submission.objects.exists()
+
+
+def test_over_the_quota_is_429_with_the_next_time(cast: Cast, client: Client) -> None:
+    cast.phase.quota_per_day = 1
+    cast.phase.save()
+    client.force_login(cast.owner)
+    assert post(client, cast).status_code == 302
+    answer = post(client, cast)
+    assert answer.status_code == 429
+    assert "The next one is accepted from" in said(answer)
+    assert WHOLE["method"] in said(answer)
+    assert Submission.objects.count() == 1
+
+
+def test_the_same_form_and_file_sent_twice_make_one_submission(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    key = client.get(submit_url(cast)).context["form"]["form_key"].value()
+    first = post(client, cast, form_key=key)
+    assert post(client, cast, form_key=key)["Location"] == first["Location"]
+    assert Submission.objects.count() == 1
+    other = post(client, cast, form_key=key, archive=upload(b"another file"))
+    assert other["Location"] != first["Location"]
+
+
+def test_without_a_team_the_way_to_one_is_shown(cast: Cast, client: Client) -> None:
+    client.force_login(cast.stranger)
+    for url in (submit_url(cast), list_url(cast)):
+        answer = client.get(url)
+        assert reverse("pages:team", args=[cast.competition.slug]) in said(answer)
+        assert "First a team" in said(answer)
+    assert post(client, cast).status_code == 403
+    assert not Submission.objects.exists()
+
+
+def test_pages_of_a_team_ask_a_visitor_to_sign_in(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase)
+    urls = [submit_url(cast), list_url(cast)]
+    urls += [reverse(f"pages:{name}", args=[made.pk]) for name in ("submission", "archive")]
+    for url in urls:
+        answer = client.get(url)
+        assert answer.status_code == 302
+        assert answer["Location"].startswith("/accounts/login/?next=/")
+
+
+def test_one_submission_is_for_its_team_and_the_organisers(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase, (80, 10, 30), content=b"the very bytes")
+    for user, status in (
+        (cast.owner, 200),
+        (cast.teammate, 200),
+        (cast.organiser, 200),
+        (cast.rival, 404),
+        (cast.stranger, 404),
+    ):
+        client.force_login(user)
+        page = client.get(reverse("pages:submission", args=[made.pk]))
+        archive = client.get(reverse("pages:archive", args=[made.pk]))
+        assert (page.status_code, archive.status_code) == (status, status), user
+        if status == 200:
+            assert "88.89" in said(page)
+            assert archive.getvalue() == b"the very bytes"
+            assert archive["Content-Disposition"] == f'attachment; filename="submission-{made.pk}.zip"'
+            assert archive["Content-Type"] == "application/zip"
+    for user in (cast.rival, cast.stranger):
+        client.force_login(user)
+        for name in ("withdraw", "select"):
+            assert client.post(reverse(f"pages:{name}", args=[made.pk])).status_code == 404
+
+
+def test_hidden_metrics_are_hidden_on_every_page_of_the_team(cast: Cast, client: Client) -> None:
+    cast.phase.visible_metrics = "f1"
+    cast.phase.save()
+    made = make_submission(cast.team, cast.phase, (80, 10, 30))
+    client.force_login(cast.owner)
+    urls = [list_url(cast), reverse("pages:submission", args=[made.pk])]
+    for url in urls:
+        page = said(client.get(url))
+        assert "80.00" in page
+        assert "88.89" not in page
+        assert "72.73" not in page
+    cast.phase.hidden_until_close = True
+    cast.phase.save()
+    for url in urls:
+        page = said(client.get(url))
+        assert "80.00" not in page
+        assert "hidden" in page
+
+
+def test_problems_are_shown_with_file_code_sentence_and_what_to_do(cast: Cast, client: Client) -> None:
+    problems = (
+        Problem("folder_in_archive", "predictions/", "The masks lie in a folder. Zip the files themselves."),
+        Problem("wrong_values", "mask_2.h5", "The mask holds 255."),
+    )
+    made = make_submission(cast.team, cast.phase, state=Evaluation.State.INVALID, problems=problems)
+    client.force_login(cast.teammate)
+    page = said(client.get(reverse("pages:submission", args=[made.pk])))
+    for problem in problems:
+        for text in (problem.code, problem.file, problem.message):
+            assert text in page
+    assert "What to do" in page
+    assert "python -m evaluation check masks.zip --patches 3 --size 16x16" in page
+    assert "Attempt given back" in page
+    assert "hx-get" not in page
+
+
+def test_a_fault_of_the_server_names_its_incident(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase, state=Evaluation.State.FAILED)
+    client.force_login(cast.owner)
+    page = said(client.get(reverse("pages:submission", args=[made.pk])))
+    assert "incident <code>0123456789ab</code>" in page
+    assert "It takes nothing from your quota" in page
+
+
+def test_an_unfinished_submission_is_asked_for_until_it_is_final(cast: Cast, client: Client) -> None:
+    make_submission(cast.other_team, cast.phase, state=Evaluation.State.QUEUED)
+    made = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
+    client.force_login(cast.owner)
+    url = reverse("pages:submission", args=[made.pk])
+    assert "Place 2 in the queue, scored in about 2 s." in said(client.get(url))
+    fragment = client.get(url, headers={"HX-Request": "true"})
+    assert said(fragment).startswith('<section id="state"')
+    assert 'hx-trigger="every 2s"' in said(fragment)
+    assert 'hx-trigger="every 2s"' in said(client.get(list_url(cast)))
+    assert "place 2" in said(client.get(list_url(cast), headers={"HX-Request": "true"}))
+
+
+def test_withdrawing_frees_the_place(cast: Cast, client: Client) -> None:
+    cast.phase.allows_withdrawal = True
+    cast.phase.quota_on_board = 1
+    cast.phase.save()
+    made = make_submission(cast.team, cast.phase)
+    client.force_login(cast.teammate)
+    assert "Your team has 1 result standing" in said(client.get(submit_url(cast)))
+    answer = client.post(reverse("pages:withdraw", args=[made.pk]), follow=True)
+    assert "Withdrawn by the team" in said(answer)
+    assert "Withdraw this submission" not in said(answer)
+    assert "Left: 1 of 1 places on the board" in said(client.get(submit_url(cast)))
+
+
+def test_withdrawing_is_refused_where_the_phase_does_not_allow_it(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    assert "Withdraw this submission" not in said(client.get(reverse("pages:submission", args=[made.pk])))
+    answer = client.post(reverse("pages:withdraw", args=[made.pk]))
+    assert answer.status_code == 403
+    assert "Submissions of Validation cannot be withdrawn." in said(answer)
+    assert client.get(reverse("pages:withdraw", args=[made.pk])).status_code == 405
+
+
+def test_selecting_up_to_the_limit(cast: Cast, client: Client) -> None:
+    cast.phase.counts = "selected"
+    cast.phase.selected_limit = 1
+    cast.phase.save()
+    first, second = make_submission(cast.team, cast.phase), make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    answer = client.post(reverse("pages:select", args=[first.pk]), {"selected": "yes"}, follow=True)
+    assert "Take the selection back" in said(answer)
+    refused = client.post(reverse("pages:select", args=[second.pk]), {"selected": "yes"})
+    assert refused.status_code == 409
+    assert "Unselect one first." in said(refused)
+    client.post(reverse("pages:select", args=[first.pk]), {"selected": "no"})
+    assert not Submission.objects.filter(selected=True).exists()
+
+
+def test_a_disqualification_shows_its_reason(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase)
+    Submission.objects.filter(pk=made.pk).update(
+        disqualified_at=timezone.now(), disqualified_reason="Masks drawn by hand."
+    )
+    client.force_login(cast.owner)
+    assert "Masks drawn by hand." in said(client.get(reverse("pages:submission", args=[made.pk])))
+
+
+def test_the_list_shows_my_team_alone(cast: Cast, client: Client) -> None:
+    make_submission(cast.team, cast.phase, method="Ours")
+    make_submission(cast.other_team, cast.phase, method="Theirs")
+    client.force_login(cast.teammate)
+    page = said(client.get(list_url(cast)))
+    assert "Ours" in page
+    assert "Theirs" not in page
+
+
+def test_the_list_costs_the_same_whatever_its_length(
+    cast: Cast, client: Client, django_assert_num_queries
+) -> None:
+    client.force_login(cast.owner)
+    states = (Evaluation.State.SCORED, Evaluation.State.INVALID, Evaluation.State.QUEUED)
+    for state in states:
+        make_submission(cast.team, cast.phase, state=state)
+    # session, user, competition, team, count, rows, queue, usual time, organiser?, phases, usage, texts
+    with django_assert_num_queries(12):
+        client.get(list_url(cast))
+    for state in states * 4:
+        make_submission(cast.team, cast.phase, state=state)
+    with django_assert_num_queries(12):
+        client.get(list_url(cast))
