@@ -10,10 +10,10 @@ from .terrain import Terrain
 NATIVE = {1: (1, 2, 3, 7), 2: (4, 5, 6, 10, 11), 6: (0, 8, 9)}
 """Factor between native pixel and 10 m -> indices of the bands (B2 B3 B4 B8; B5 B6 B7 B11 B12; B1 B9 B10)."""
 
-# The stored value is reflectance over a fixed scale, so that training means are about 1; slope in units of 19
-# degrees, height in units of 700 m.
+# The stored value is reflectance over a fixed scale, so that training means are about 1, like those of the
+# original's files; slope in units of 17.8 degrees, height in units of 640 m.
 SCALE = np.array(
-    [0.130, 0.106, 0.094, 0.080, 0.120, 0.205, 0.235, 0.250, 0.080, 0.0019, 0.170, 0.105, 19, 700], np.float32
+    [0.133, 0.106, 0.0865, 0.069, 0.0915, 0.177, 0.202, 0.225, 0.0645, 0.00131, 0.139, 0.0824, 17.8, 640], np.float32
 )
 STEP, LOWEST, HIGHEST = 1 / 256, -8, 15
 """Stored values are multiples of STEP: it keeps files small (sensors deliver whole numbers, too)."""
@@ -34,9 +34,9 @@ def make_image(
         "cover": cover,
         "light": ground.light * (1 - np.float32(0.7) * shadow),
         "tone": (1 + np.float32(0.10) * texture) * tone,
-        "leaf": 1 + np.float32(0.10) * patchy,
+        "leaf": 1 + np.float32(0.15) * patchy,
         "cloud": cloud,
-        "mist": mist,
+        "air": mist * np.maximum(1 - ground.height * np.float32(1 / 6000), 0),
         "height": ground.height,
     }
     table = spectra.table(site.material)
@@ -64,7 +64,7 @@ def _stored(value: np.ndarray, layer: int, gain: np.ndarray, offset: np.ndarray)
     return value
 
 
-def _band(rng, site: Site, band: int, table, cover, light, tone, leaf, cloud, mist, height) -> np.ndarray:
+def _band(rng, site: Site, band: int, table, cover, light, tone, leaf, cloud, air, height) -> np.ndarray:
     """Top-of-atmosphere reflectance of one band at its native resolution."""
     value = table[0] * cover[0]
     part = np.empty_like(value)
@@ -77,11 +77,13 @@ def _band(rng, site: Site, band: int, table, cover, light, tone, leaf, cloud, mi
         value *= leaf
     if band == 9:  # water vapour hides the ground from the cirrus band, least so where it is high
         value *= np.float32(0.4) + height * np.float32(1 / 2000)
-    value += (
-        np.float32(site.haze * spectra.HAZE[band]) * mist * np.maximum(1 - height * np.float32(1 / 6000), 0)
-    )
-    value += cloud * (np.float32(spectra.CLOUD[band]) - value)
-    value += np.float32(spectra.NOISE[band]) * rng.standard_normal(value.shape, dtype=np.float32)
+    value += np.multiply(np.float32(site.haze * spectra.HAZE[band]), air, out=part)
+    if cloud.any():
+        value += cloud * (np.float32(spectra.CLOUD[band]) - value)
+    grain = rng.random(value.shape, dtype=np.float32)  # uniform, since that is much quicker than normal
+    grain -= np.float32(0.5)
+    grain *= np.float32(spectra.NOISE[band] * 12**0.5)
+    value += grain
     return value
 
 
@@ -91,7 +93,7 @@ def _sky(rng, site: Site) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mist = 1 + np.float32(0.25) * mist
     if rng.random() >= site.clouds:
         return np.zeros_like(puff), np.zeros_like(puff), mist
-    cloud = ramp(puff, 1.7, 2.2)
+    cloud = ramp(puff, 1.9, 2.4)
     distance = 60 / np.tan(np.radians(site.sun_elevation))  # clouds 600 m above ground
     azimuth = np.radians(site.sun_azimuth)
     shift = round(float(distance * np.cos(azimuth))), round(float(-distance * np.sin(azimuth)))

@@ -27,7 +27,8 @@ _DISCS = tuple(_disc(radius) for radius in _RADII)
 @dataclass(frozen=True)
 class Scars:
     bare: np.ndarray  # float32 (TILE, TILE): share of the pixel that is bare
-    tone: np.ndarray  # float32 (TILE, TILE): brightness of the bare material relative to the site's
+    soil: np.ndarray  # float32 (TILE, TILE): share of soil in what is bare
+    tone: np.ndarray  # float32 (TILE, TILE): brightness of the bare ground, about 1
     label: np.ndarray  # uint8 (TILE, TILE): the annotator's mask, 0 or 1
 
 
@@ -42,12 +43,14 @@ def make_scars(rng: np.random.Generator, site: Site, ground: Terrain) -> Scars:
     fresh[old] *= np.float32(0.35)
     fresh[0], old[0] = 0, True
     tone = rng.uniform(0.85, 1.15, n).astype(np.float32)
+    soil = rng.uniform(0, 0.5, n).astype(np.float32)
     missed = rng.random(n, dtype=np.float32) < 0.03
+    slip = rng.integers(-1, 2, 2)  # masks and images are registered within a pixel
     bare = fresh[cluster]
     inside = cluster > 0
     bare = np.where(inside, bare * (1 + np.float32(0.12) * ragged), _edge(bare))
-    label = _annotate(site, inside & ~(old | missed)[cluster], ragged)
-    return Scars(np.clip(bare, 0, 1), np.where(inside, tone[cluster], 1), label)
+    label = np.roll(_annotate(site, inside & ~(old | missed)[cluster], ragged), slip, (0, 1))
+    return Scars(np.clip(bare, 0, 1), soil[cluster], np.where(inside, tone[cluster], 1), label)
 
 
 def _heads(rng, ground: Terrain, trigger: np.ndarray) -> np.ndarray:

@@ -9,13 +9,15 @@ from .sites import Site
 
 PIXEL = 10.0
 """Metres along a pixel's side."""
+CLIMB = 1200
+"""Metres between the lowest and the highest tile of a site, at most."""
 
 
 @dataclass(frozen=True)
 class Terrain:
     """All arrays float32 (TILE, TILE)."""
 
-    height: np.ndarray  # m above sea level
+    height: np.ndarray  # m above the sea
     slope: np.ndarray  # degrees
     light: np.ndarray  # cosine of the sun's angle of incidence over that on flat ground
     smooth: np.ndarray  # m, the same surface without its finest relief
@@ -65,7 +67,10 @@ def make_terrain(rng: np.random.Generator, site: Site) -> Terrain:
     sy, sx = gradient(smooth)
     steep_smooth = np.sqrt(sy * sy + sx * sx)
     inverse = 1 / (steep_smooth + np.float32(1e-4))
-    height = relief - relief.min() + np.float32(site.elevation)
+    foot = np.rint(
+        site.elevation + CLIMB * rng.random()
+    )  # a site's tiles lie high and low: height is no name of it
+    height = relief - relief.min() + np.float32(foot)
     return Terrain(
         height=height,
         slope=degrees(steep),

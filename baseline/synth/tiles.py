@@ -33,6 +33,7 @@ def make_tile(seed: int, split: str, site_number: int, tile: int) -> tuple[np.nd
     cover = make_cover(shape, site, ground)
     scars = make_scars(shape, site, ground)
     paint(cover, scars.bare, scar=0.85, rock=0.15)
+    paint(cover, scars.bare * scars.soil, soil=1)
     image, cloud = make_image(sky, site, ground, cover, scars.tone, calibration(split, jitter))
     mask = scars.label * (cloud < 0.5)  # nobody can draw what a cloud hides
     return image, mask.astype(np.uint8)
