@@ -11,9 +11,11 @@ In memory an image is channel first, (14, 128, 128).
 
 import csv
 import hashlib
+import multiprocessing
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,12 +240,14 @@ def load(
     mask_root: Path | str | None = None,
     dtype: type = np.float32,
     fill_nan: bool = False,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> Patches:
     """Read a split into memory (see `find_split` for `masks`). `dtype`: np.float32 or np.float16.
 
     Values that are NaN or infinite are an error that names the files; with `fill_nan` they become the mean of the
     other pixels of their band in the split. Statistics and the hash are cached in `root`/.statistics.
+    `processes` > 1 read at once (spawned: the calling program needs its `if __name__ == "__main__"`).
     """
     split = find_split(root, name, masks, mask_root)
     count = len(split.images)
@@ -252,8 +256,7 @@ def load(
     cache = Path(root) / ".statistics" / f"{name}.npz"
     known = _known(cache, split)
     moments = known[0] if known else Moments(np.zeros((count, len(BANDS))), np.zeros((count, len(BANDS))))
-    for i, path in enumerate(split.images):
-        image = read_image(path)
+    for i, image in enumerate(_read_all(split.images, min(processes, count // 8))):
         finite = np.isfinite(image)
         if not finite.all():
             holes.append((i, ~finite))
@@ -271,6 +274,14 @@ def load(
         _remember(cache, split, moments, digest)
     labels = np.stack([read_mask(path) for path in split.masks]) if split.masks else None
     return Patches(split, images, labels, moments, digest)
+
+
+def _read_all(paths: tuple[Path, ...], processes: int) -> Iterator[np.ndarray]:
+    if processes <= 1:
+        yield from map(read_image, paths)
+    else:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            yield from pool.map(read_image, paths, chunksize=16)
 
 
 def _mend(

@@ -40,10 +40,10 @@ def write_image(path: Path, image: np.ndarray) -> None:
         )
         for band in range(14):
             strategy = zlib.Z_RLE if band in _FINE else zlib.Z_DEFAULT_STRATEGY
-            data.id.write_direct_chunk((0, 0, band), _deflate(high[band], strategy))
+            data.id.write_direct_chunk((0, 0, band), _deflate(high[band].tobytes(), strategy))
 
 
-def _deflate(rest: np.ndarray, strategy: int) -> bytes:
+def _deflate(rest: bytes, strategy: int) -> bytes:
     compressor = zlib.compressobj(1, zlib.DEFLATED, -15, 9, strategy)
     body = compressor.compress(rest) + compressor.flush()
     return _HEAD + body + zlib.adler32(rest, _CHECK).to_bytes(4, "big")

@@ -13,7 +13,8 @@ NATIVE = {1: (1, 2, 3, 7), 2: (4, 5, 6, 10, 11), 6: (0, 8, 9)}
 # The stored value is reflectance over a fixed scale, so that training means are about 1, like those of the
 # original's files; slope in units of 17.8 degrees, height in units of 640 m.
 SCALE = np.array(
-    [0.133, 0.106, 0.0865, 0.069, 0.0915, 0.177, 0.202, 0.225, 0.0645, 0.00131, 0.139, 0.0824, 17.8, 640], np.float32
+    [0.133, 0.106, 0.0865, 0.069, 0.0915, 0.177, 0.202, 0.225, 0.0645, 0.00131, 0.139, 0.0824, 17.8, 640],
+    np.float32,
 )
 STEP, LOWEST, HIGHEST = 1 / 256, -8, 15
 """Stored values are multiples of STEP: it keeps files small (sensors deliver whole numbers, too)."""

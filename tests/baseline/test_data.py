@@ -58,6 +58,12 @@ def test_pixels_and_masks_are_those_of_the_files(official):
         np.testing.assert_array_equal(patches.masks[i], read_mask(patches.split.masks[i]))
 
 
+def test_several_processes_read_the_same(tmp_path):
+    synth.generate(tmp_path, "tiny", seed=4, splits=["train"], processes=1)
+    one, two = load(tmp_path, "train"), load(tmp_path, "train", processes=2)
+    np.testing.assert_array_equal(one.images, two.images)
+
+
 def test_both_layouts_give_the_same(official, mirror):
     one, two = load(official, "test"), load(mirror, "test")
     np.testing.assert_array_equal(one.images, two.images)
