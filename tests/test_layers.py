@@ -34,6 +34,7 @@ LEVELS = {
     "leaderboard.environment": 0,
     "leaderboard.gunicorn": 0,
     "leaderboard.logs": 0,
+    "leaderboard.metrics": 0,
     "leaderboard.processes": 0,
     "leaderboard.security": 0,
     "leaderboard.sentry": 0,

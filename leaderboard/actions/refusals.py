@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from leaderboard.metrics import REFUSALS
+
 
 class Refusal(Exception):
     """An action that cannot be done, with the sentence that the person reads."""
@@ -12,6 +14,7 @@ class Refusal(Exception):
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
+        REFUSALS.labels(self.code).inc()
         self.message = message
         self.facts = facts
 

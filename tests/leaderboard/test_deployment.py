@@ -121,10 +121,11 @@ def certificate(tmp_path_factory) -> Path:
 
 @dataclass
 class Site:
-    """The ports of a running proxy, and where the static files of the server behind it lie."""
+    """The ports of a running proxy and of the server behind it, and where its static files lie."""
 
     http: int
     https: int
+    web: int
     collected: Path
 
 
@@ -149,7 +150,7 @@ def site(certificate):
     environment = {
         "PATH": os.environ["PATH"], "DATA_DIR": str(certificate / "data"), "PORT": str(web), "HOST": "127.0.0.1",
         "SITE_URL": f"https://localhost:{https}", "SECRET_KEY": "only for this test " * 5, "TRUSTED_PROXIES": "1",
-        "STATIC_ROOT": str(certificate / "collected"), "WEB_PROCESSES": "1",
+        "STATIC_ROOT": str(certificate / "collected"), "WEB_PROCESSES": "2",
     }  # fmt: skip
     for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):
         subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
@@ -170,7 +171,7 @@ def site(certificate):
         ]
     try:
         wait_for(f"https://localhost:{https}/healthz", certificate / "log")
-        yield Site(http, https, certificate / "collected")
+        yield Site(http, https, web, certificate / "collected")
     finally:
         for process in processes:
             process.terminate()
@@ -202,6 +203,16 @@ def test_proxy_redirects_to_https_once(site):
 
 def test_proxy_hides_the_metrics(site):
     assert httpx.get(f"https://localhost:{site.https}/metrics", verify=False).status_code == 404
+
+
+def test_metrics_of_all_processes_are_added_together(site):
+    for _ in range(6):  # each on a new connection, so that both processes answer
+        httpx.get(f"http://127.0.0.1:{site.web}/healthz", headers={"X-Forwarded-Proto": "https"})
+    found = httpx.get(f"http://127.0.0.1:{site.web}/metrics")
+    assert found.status_code == 200
+    counts = re.findall(r'leaderboard_request_seconds_count\{.*route="healthz".*\} ([0-9.]+)', found.text)
+    assert sum(map(float, counts)) >= 6
+    assert "leaderboard_queue_oldest_seconds" in found.text
 
 
 def test_proxy_lets_a_body_through_that_is_a_little_too_large(site):

@@ -1,0 +1,116 @@
+"""GET /metrics: what this web server counted, and the state of the queue as the database knows it."""
+
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.db.models import Count, Min
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from leaderboard.models import Evaluation
+
+RECENT = 1000
+QUANTILES = (0.5, 0.9, 1.0)
+
+
+class QueueCollector(Collector):
+    """The queue and the newest evaluations, read from the database: the same from whichever process is asked."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._queue()
+        yield from self._recent()
+
+    def _queue(self) -> Iterator[Metric]:
+        now = timezone.now()
+        waiting = GaugeMetricFamily("leaderboard_queue_length", "Evaluations that wait", labels=["priority"])
+        oldest = GaugeMetricFamily(
+            "leaderboard_queue_oldest_seconds",
+            "How long the oldest of them has waited: the figure to be alarmed by",
+            labels=["priority"],
+        )
+        found = {
+            row["priority"]: row
+            for row in Evaluation.objects.queued()
+            .order_by()
+            .values("priority")
+            .annotate(number=Count("pk"), since=Min("queued_at"))
+        }
+        for priority in Evaluation.Priority:
+            row = found.get(priority.value)
+            waiting.add_metric([priority.name.lower()], row["number"] if row else 0)
+            oldest.add_metric([priority.name.lower()], (now - row["since"]).total_seconds() if row else 0)
+        running = Evaluation.objects.scoring()
+        yield waiting
+        yield oldest
+        yield GaugeMetricFamily("leaderboard_scoring", "Evaluations being scored", running.count())
+        yield GaugeMetricFamily(
+            "leaderboard_leases_expired",
+            "Of these, how many no worker holds any more",
+            running.filter(lease_until__lt=now).count(),
+        )
+
+    def _recent(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "leaderboard_recent_evaluations", f"The newest {RECENT} evaluations by state", labels=["state"]
+        )
+        problems = GaugeMetricFamily(
+            "leaderboard_recent_problems", "How many of these have a problem of this code", labels=["code"]
+        )
+        spans = GaugeMetricFamily(
+            "leaderboard_recent_scoring_seconds", "Seconds from start to end of these", labels=["quantile"]
+        )
+        newest = Evaluation.objects.order_by("-pk").values_list(
+            "state", "problems", "started_at", "finished_at"
+        )[:RECENT]
+        by_state: Counter[str] = Counter(dict.fromkeys(Evaluation.State.values, 0))
+        by_code: Counter[str] = Counter()
+        seconds = []
+        for state, found, started, finished in newest:
+            by_state[state] += 1
+            by_code.update({problem["code"] for problem in found})
+            if started and finished:
+                seconds.append((finished - started).total_seconds())
+        for state, number in by_state.items():
+            states.add_metric([state], number)
+        for code, number in by_code.items():
+            problems.add_metric([code], number)
+        seconds.sort()
+        for quantile in QUANTILES if seconds else ():
+            spans.add_metric([str(quantile)], seconds[min(len(seconds) - 1, int(quantile * len(seconds)))])
+        yield from (states, problems, spans)
+
+
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus's text format, for whom `may_read` lets in."""
+    if not may_read(request):
+        return HttpResponseForbidden(
+            "Ask from this machine, or with METRICS_TOKEN as the bearer token.\n", "text/plain"
+        )
+    counted = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes count in files there
+        counted = CollectorRegistry()
+        multiprocess.MultiProcessCollector(counted)
+    queue = CollectorRegistry()
+    queue.register(QueueCollector())
+    return HttpResponse(generate_latest(counted) + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
+
+
+def may_read(request: HttpRequest) -> bool:
+    """With METRICS_TOKEN: who sends it. Without: this machine, as long as no proxy asks for somebody else."""
+    if settings.METRICS_TOKEN:
+        sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return secrets.compare_digest(sent.encode(), settings.METRICS_TOKEN.encode())
+    forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    try:
+        return not forwarded and ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
