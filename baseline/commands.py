@@ -24,6 +24,12 @@ def add_commands(commands: Any) -> None:
     )
     train.add_argument("method", nargs="?", metavar="METHOD")
     train.set_defaults(command=run_train, rest=True)
+    study = commands.add_parser(
+        "study", add_help=False, help="repeat a comparison of the paper: several variants and seeds"
+    )
+    study.add_argument("method", nargs="?", metavar="METHOD")
+    study.add_argument("study", nargs="?", metavar="STUDY")
+    study.set_defaults(command=run_study, rest=True)
     _on_run(
         commands,
         "predict",
@@ -76,51 +82,87 @@ def _on_run(
 
 def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from baseline import run
-    from baseline.methods import METHODS, method
     from baseline.options import from_dict
     from baseline.world import world
 
     if arguments.method is None:
-        names = "\n".join(f"  {name:10} {text}" for name, text in METHODS.items())
-        print(
-            f"usage: python -m baseline train METHOD --data DIR [options]; METHOD --help lists them\n\n{names}"
-        )
-        return 0 if "--help" in rest or "-h" in rest else 2
-    module = method(arguments.method)
-    flags = vars(_train_parser(arguments.method, module.Options).parse_args(rest))
+        return _show_methods("train", rest)
+    module, flags = _flags("train", arguments.method, rest)
     data, out, preset = flags.pop("data"), flags.pop("out"), flags.pop("preset")
     options = from_dict(module.Options, module.PRESETS.get(preset, {}) | flags)
     folder = out or Path("runs") / f"{arguments.method}-{preset}-{options.seed}"
     with world(options.device, options.threads) as here:
         started = run.start(folder, arguments.method, data, options, here)
-        predictor = run.train(started)
-        scores = run.score_splits(started, predictor, ("validation", "test"))
+        scores = run.score_splits(started, run.train(started), SPLITS)
         if here.main:
             print(f"{folder}: trained. " + " ".join(f"{split}: {score}." for split, score in scores.items()))
     return 0
 
 
-def _train_parser(name: str, kind: type) -> argparse.ArgumentParser:
-    """One flag per field of the method's options."""
+def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from baseline import study
+    from baseline.options import from_dict
+    from baseline.world import world
+
+    if arguments.method is None or arguments.study is None:
+        return _show_methods("study", rest)
+    chosen = study.find(arguments.method, arguments.study)
+    module, flags = _flags("study", arguments.method, rest)
+    data, out, preset, seeds = (flags.pop(name) for name in ("data", "out", "preset", "seeds"))
+    base = module.PRESETS.get(preset, {}) | flags
+    options = from_dict(module.Options, base)
+    folder = out or Path("runs") / f"{arguments.method}-{arguments.study}-{preset}"
+    with world(options.device, options.threads) as here:
+        results = study.carry_out(arguments.method, chosen, data, folder, base, seeds, here)
+        if here.main:
+            text = f"{arguments.method}, {chosen.paper}; preset {preset}, seeds {seeds}\n\n{study.table(results)}\n"
+            (folder / "table.md").write_text(text)
+            print(text)
+    return 0
+
+
+def _show_methods(command: str, rest: Sequence[str]) -> int:
+    from baseline.methods import METHODS, method
+
+    more = " STUDY" if command == "study" else ""
+    print(f"usage: python -m baseline {command} METHOD{more} --data DIR [options]\n")
+    for name, text in METHODS.items():
+        print(f"  {name:10} {text}")
+        studies = getattr(method(name), "STUDIES", {}) if more else {}
+        for study_name, study in studies.items():
+            print(f"    {study_name:12} {study.paper}")
+    return 0 if {"--help", "-h"} & set(rest) else 2
+
+
+def _flags(command: str, name: str, rest: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """A method's module and the values of the flags given: one flag per field of the method's options."""
+    from baseline.methods import method
+
+    module = method(name)
     parser = argparse.ArgumentParser(
-        prog=f"python -m baseline train {name}", argument_default=argparse.SUPPRESS, allow_abbrev=False
+        prog=f"python -m baseline {command} {name}", argument_default=argparse.SUPPRESS, allow_abbrev=False
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data set")
-    parser.add_argument(
-        "--out", type=Path, default=None, metavar="RUN", help="default: runs/METHOD-PRESET-SEED"
-    )
+    parser.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="default: a folder in runs/")
     parser.add_argument(
         "--preset", choices=PRESETS, default="full", help="scale of the recipe (default: full)"
     )
-    types = get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        flag, text = "--" + field.name.replace("_", "-"), f"{field.metadata['help']} (full: {field.default})"
+    if command == "study":
+        parser.add_argument(
+            "--seeds", type=int, nargs="+", default=[0], help="each variant is trained with each"
+        )
+    types = get_type_hints(module.Options)
+    for field in dataclasses.fields(module.Options):
+        if command == "study" and field.name == "seed":
+            continue
+        flag = "--" + field.name.replace("_", "-")
+        text = f"{field.metadata['help']} (full: {field.default})".replace("%", "%%")
         if types[field.name] is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text.replace("%", "%%"))
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
             choices = field.metadata["choices"] or None
-            parser.add_argument(flag, type=types[field.name], choices=choices, help=text.replace("%", "%%"))
-    return parser
+            parser.add_argument(flag, type=types[field.name], choices=choices, help=text)
+    return module, vars(parser.parse_args(rest))
 
 
 @contextmanager

@@ -79,6 +79,8 @@ class Stage:
         self.progress.best, self.progress.finished = {}, True
         self._save(None)
         self.world.wait()
+        if self.world.size > 1:
+            self._load(None)  # the first process's running statistics in every process
         return self.progress
 
     def _steps(self, optimiser: torch.optim.Optimizer, evaluate: Callable[[], float] | None) -> None:
@@ -161,12 +163,12 @@ class Stage:
             self.progress.best = {k: v.detach().cpu().clone() for k, v in self.objective.state_dict().items()}
         return f1
 
-    def _load(self, optimiser: torch.optim.Optimizer) -> None:
+    def _load(self, optimiser: torch.optim.Optimizer | None) -> None:
         if not self.checkpoint.exists():
             return
         saved = torch.load(self.checkpoint, map_location=self.world.device, weights_only=True)
         self.objective.load_state_dict(saved["objective"])
-        if saved["optimiser"]:
+        if optimiser and saved["optimiser"]:
             optimiser.load_state_dict(saved["optimiser"])
         self.progress = Progress(**saved["progress"])
 
@@ -213,7 +215,9 @@ def learning_rate(step: int, options: Options) -> float:
     "restarts": cosine cycles, the first options.cycle steps long, each next one twice as long (Loshchilov and Hutter, 2017).
     """
     if step < options.warmup:
-        return options.learning_rate * (step + 1) / options.warmup
+        return (
+            options.warmup_from + (options.learning_rate - options.warmup_from) * (step + 1) / options.warmup
+        )
     step, length = step - options.warmup, max(1, options.steps - options.warmup)
     if options.schedule == "constant":
         return options.learning_rate

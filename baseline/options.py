@@ -41,6 +41,7 @@ class Options:
     weight_decay: float = option(5e-4, "L2 penalty (adam, sgd) or decoupled decay (adamw)")
     schedule: str = option("constant", "learning rate over the steps", ("constant", "cosine", "restarts"))
     warmup: int = option(0, "steps of linear warm-up")
+    warmup_from: float = option(0.0, "learning rate at which the warm-up begins")
     cycle: int = option(
         0, "steps of the first cycle of 'restarts', each next one twice as long; 0 = all steps"
     )

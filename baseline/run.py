@@ -148,6 +148,10 @@ class Run:
             for images in pool.chunks(self.options.predict_batch):
                 yield predictor(images).float()
 
+    def predicted(self, predictor: Predictor, pool: Pool) -> Tensor:
+        """The landslide probabilities of the whole pool, (N, H, W) float32 on the run's device."""
+        return torch.cat(list(self.probabilities(predictor, pool)))
+
     def masks(self, predictor: Predictor, pool: Pool, threshold: float = 0.5) -> Iterator[np.ndarray]:
         """The predicted masks of all patches in order, each uint8 (H, W)."""
         for probabilities in self.probabilities(predictor, pool):

@@ -3,7 +3,8 @@
 - Options: a dataclass whose defaults are the method's recipe at the competition's scale;
 - PRESETS: what the presets tiny and small change of it;
 - build(options) -> Predictor: the untrained networks;
-- train(run, predictor): trains them in place, in stages.
+- train(run, predictor): trains them in place, in stages;
+- STUDIES, where the paper compares variants of the method: see baseline/study.py.
 """
 
 from importlib import import_module
@@ -11,6 +12,7 @@ from types import ModuleType
 
 METHODS = {
     "unet": "the organisers' U-Net baseline",
+    "sklgp": "special prize: Multi-spectral U-Net, validation pseudo-labels",
 }
 
 
