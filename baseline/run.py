@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -36,15 +36,18 @@ from baseline.scores import Score, score
 from baseline.world import World
 
 
+Chosen = TypeVar("Chosen", bound=Options)
+
+
 class RunError(ValueError):
     """A run's folder is not what the command needs; the message says what to do."""
 
 
-class Run:
+class Run(Generic[Chosen]):
     """labels: the folder of the masks where they are not beside the images."""
 
     def __init__(
-        self, folder: Path, name: str, data: Path, options: Options, world: World, labels: Path | None = None
+        self, folder: Path, name: str, data: Path, options: Chosen, world: World, labels: Path | None = None
     ):
         self.folder = folder
         self.name = name

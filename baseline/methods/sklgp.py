@@ -91,7 +91,7 @@ def _network(options: Options) -> nn.Module:
     return encoders.network(architecture, options.encoder, pretrained=options.pretrained)
 
 
-def train(run: Run, predictor: Predictor) -> None:
+def train(run: Run[Options], predictor: Predictor) -> None:
     options = run.options
     if not options.cycle:
         options = replace(options, cycle=math.ceil((options.steps - options.warmup) / 7))

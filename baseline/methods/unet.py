@@ -38,6 +38,6 @@ def build(options: Options) -> Predictor:
     return Predictor(UNet(width=options.width, bilinear=options.bilinear))
 
 
-def train(run: Run, predictor: Predictor) -> None:
+def train(run: Run[Options], predictor: Predictor) -> None:
     objective = Supervised(predictor.networks[0], run.labelled, losses.cross_entropy)
     run.fit("unet", objective, evaluate=lambda: run.f1(predictor))
