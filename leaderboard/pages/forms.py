@@ -94,13 +94,16 @@ class InvitationForm(forms.Form):
     )
 
 
+class CountryField(forms.CharField):
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(value).upper()
+
+
 class ProfileForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ["affiliation", "country"]
-
-    def clean_country(self) -> str:
-        return self.cleaned_data["country"].upper()
+        field_classes = {"country": CountryField}
 
 
 class TokenForm(RefusedForm, forms.Form):

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Attempt, Competition, Phase, Submission, Team
+from leaderboard.models import Attempt, Competition, Evaluation, Phase, Submission, Team
 from leaderboard.models.visibility import View, view_of, visible_scores
 from leaderboard.waiting import expected_waits
 
@@ -187,7 +187,8 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
         "may_withdraw": is_mine
         and phase.allows_withdrawal
         and not phase.has_closed(now)
-        and submission.withdrawn_at is None,
+        and submission.withdrawn_at is None
+        and submission.state not in (Evaluation.State.INVALID, Evaluation.State.FAILED),
         "may_select": is_mine and phase.counts == Phase.Counts.SELECTED and not phase.has_closed(now),
         "is_mine": is_mine,
     }

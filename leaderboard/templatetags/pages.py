@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from leaderboard.models import Phase, QuotaUsage
+from leaderboard.models import LabelSet, Phase, QuotaUsage
 from leaderboard.pages import markdown as markdown_texts
 
 register = template.Library()
@@ -68,3 +68,10 @@ def quota_left(usage: QuotaUsage) -> str:
         f"{max(0, limit - used)} of {limit} {words}" for used, limit, words in kinds if limit is not None
     ]
     return ", ".join(parts)
+
+
+@register.simple_tag
+def check_options(labels: LabelSet) -> str:
+    """The options with which ``python -m evaluation check`` asks for what a label set expects."""
+    size = "" if (labels.height, labels.width) == (128, 128) else f" --size {labels.height}x{labels.width}"
+    return f"--patches {labels.patches}{size}"

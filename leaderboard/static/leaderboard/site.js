@@ -13,8 +13,8 @@ function showLocalTimes(root) {
     if (time.classList.contains("moment-short")) continue;
     const local = document.createElement("span");
     local.className = "local";
-    local.textContent = ` (${text} your time)`;
-    time.after(local);
+    local.textContent = `(${text} your time)`;
+    time.after(" ", local);
   }
 }
 
@@ -30,13 +30,21 @@ function addCopyButtons(root) {
       button.textContent = "Copied";
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
-    (code.closest("pre") || code).after(button);
+    const block = code.closest("pre");
+    if (block) {
+      const frame = Object.assign(document.createElement("div"), { className: "copyable" });
+      block.replaceWith(frame);
+      frame.append(block, button);
+    } else {
+      code.after(button);
+    }
     delete code.dataset.copy;
   }
 }
 
 showLocalTimes(document);
 addCopyButtons(document);
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt));
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden) event.preventDefault();

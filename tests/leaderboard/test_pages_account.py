@@ -1,0 +1,121 @@
+"""Sign-up, log-in, password reset in our own look; profile and API tokens."""
+
+import re
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from leaderboard.models import ApiToken, User
+from tests.leaderboard.factories import PASSWORD, Cast, make_user
+
+
+def said(answer: Any) -> str:
+    return " ".join(answer.content.decode().replace("&#x27;", "'").split())
+
+
+def test_sign_up_signs_in(db: None, client: Client) -> None:
+    data = {
+        "email": "new@example.org",
+        "username": "newcomer",
+        "password1": "Steep-slopes-7",
+        "password2": "Steep-slopes-7",
+    }
+    answer = client.post(reverse("account_signup"), data, follow=True)
+    assert answer.context["user"].username == "newcomer"
+    assert User.objects.get().email == "new@example.org"
+
+
+def test_a_refused_sign_up_says_why_and_keeps_what_was_typed(cast: Cast, client: Client) -> None:
+    data = {"email": "no address", "username": "owner", "password1": "12345678", "password2": "12345678"}
+    page = said(client.post(reverse("account_signup"), data))
+    for sentence in (
+        "Enter a valid email address.",
+        "A user with that username already exists.",
+        "too common",
+    ):
+        assert sentence in page
+    assert 'value="no address"' in page
+
+
+def test_password_reset_by_a_code_in_a_mail(cast: Cast, client: Client) -> None:
+    client.post(reverse("account_reset_password"), {"email": cast.owner.email})
+    assert "code" in mail.outbox[0].body
+    assert mail.outbox[0].to == [cast.owner.email]
+
+
+@pytest.mark.parametrize("name", ["account_login", "account_signup", "account_reset_password"])
+def test_the_entrance_wears_our_look(db: None, client: Client, name: str) -> None:
+    page = said(client.get(reverse(name)))
+    assert "leaderboard/site.css" in page
+    assert 'class="narrow card"' in page
+
+
+@pytest.mark.parametrize("name", ["account_email", "account_change_password", "account_logout", "mfa_index"])
+def test_the_account_pages_wear_our_look(cast: Cast, client: Client, name: str) -> None:
+    client.post(reverse("account_login"), {"login": "owner", "password": PASSWORD})
+    page = said(client.get(reverse(name)))
+    assert "leaderboard/site.css" in page
+    assert 'aria-label="Account"' in page
+
+
+def test_the_profile_is_changed(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    answer = client.post(reverse("pages:account"), {"affiliation": "Institute", "country": "at"}, follow=True)
+    assert "Your profile is saved." in said(answer)
+    cast.owner.refresh_from_db()
+    assert (cast.owner.affiliation, cast.owner.country) == ("Institute", "AT")
+    refused = client.post(reverse("pages:account"), {"affiliation": "Elsewhere", "country": "1!"})
+    assert refused.status_code == 400
+    assert "Two capital letters" in said(refused)
+    assert "Elsewhere" in said(refused)
+    cast.owner.refresh_from_db()
+    assert cast.owner.affiliation == "Institute"
+
+
+def test_a_token_is_shown_once_and_works_until_it_is_revoked(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    answer = client.post(reverse("pages:create-token"), {"name": "cluster"})
+    found = re.search(r"l4s_\w{20,}", said(answer))
+    assert found
+    token = found[0]
+    assert token not in said(client.get(reverse("pages:account")))
+    assert "cluster" in said(client.get(reverse("pages:account")))
+
+    script = Client(headers={"Authorization": f"Bearer {token}"})
+    assert script.get("/api/v1/teams/mine/").status_code == 200
+    client.post(reverse("pages:revoke-token"), {"digest": ApiToken.objects.get().digest})
+    assert not ApiToken.objects.exists()
+    assert script.get("/api/v1/teams/mine/").status_code == 401
+
+
+def test_a_token_without_a_name_is_refused(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    for name in ("", "   ", "x" * 61):
+        answer = client.post(reverse("pages:create-token"), {"name": name})
+        assert answer.status_code == 400
+    assert "Please name the token" in said(client.post(reverse("pages:create-token"), {"name": ""}))
+    assert not ApiToken.objects.exists()
+
+
+def test_too_many_tokens_are_refused(cast: Cast, client: Client) -> None:
+    for number in range(20):
+        ApiToken.objects.create(cast.owner, name=f"token {number}")
+    client.force_login(cast.owner)
+    answer = client.post(reverse("pages:create-token"), {"name": "one more"})
+    assert answer.status_code == 409
+    assert "Revoke one first." in said(answer)
+
+
+def test_nobody_revokes_the_token_of_another(cast: Cast, client: Client) -> None:
+    row, _ = ApiToken.objects.create(cast.owner, name="mine")
+    client.force_login(make_user())
+    client.post(reverse("pages:revoke-token"), {"digest": row.digest})
+    assert ApiToken.objects.filter(pk=row.pk).exists()
+
+
+def test_account_pages_ask_a_visitor_to_sign_in(db: None, client: Client) -> None:
+    for name in ("account", "create-token", "revoke-token"):
+        assert client.post(reverse(f"pages:{name}"))["Location"].startswith("/accounts/login/")

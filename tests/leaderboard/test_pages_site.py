@@ -1,0 +1,118 @@
+"""Guide, status, error pages, and what every page sends."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client, RequestFactory
+from django.urls import reverse
+from django.utils import timezone
+
+from leaderboard.models import Competition, Evaluation
+from leaderboard.pages import competitions
+from tests.leaderboard.factories import Cast, make_submission, take
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+def said(answer: Any) -> str:
+    return " ".join(answer.content.decode().replace("&#x27;", "'").split())
+
+
+def test_the_guide_names_this_server_and_its_phases(cast: Cast, client: Client, settings: Any) -> None:
+    settings.SITE_URL = "https://leaderboard.example.org"
+    page = said(client.get(reverse("pages:guide")))
+    assert "https://leaderboard.example.org/api/v1/submissions/" in page
+    assert f"-F phase={cast.phase.pk} " in page
+    assert "python -m evaluation check masks.zip --patches 3 --size 16x16" in page
+
+
+def test_the_guide_is_there_before_any_competition(db: None, client: Client) -> None:
+    assert "--patches 245" in said(client.get(reverse("pages:guide")))
+
+
+def test_the_status_page_counts_what_waits(cast: Cast, client: Client) -> None:
+    assert "Nothing waits" in said(client.get(reverse("pages:status")))
+    old = timezone.now() - timedelta(minutes=30)
+    make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED, received_at=old)
+    take(make_submission(cast.other_team, cast.phase, state=Evaluation.State.QUEUED))
+    answer = client.get(reverse("pages:status"))
+    assert (answer.context["waiting"], answer.context["scoring"], answer.context["overdue"]) == (1, 1, 0)
+    assert "about 30 min" in said(answer)
+    assert "wait longer than usual" in said(answer)
+    fragment = said(client.get(reverse("pages:status"), headers={"HX-Request": "true"}))
+    assert fragment.startswith('<section id="status"')
+
+
+def test_a_silent_worker_is_said(cast: Cast, client: Client) -> None:
+    held = take(make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED))
+    Evaluation.objects.filter(pk=held.evaluation.pk).update(lease_until=timezone.now() - timedelta(minutes=5))
+    assert "A worker has gone silent" in said(client.get(reverse("pages:status")))
+
+
+def test_an_unknown_address_is_404_in_our_look(db: None, client: Client) -> None:
+    answer = client.get("/nothing/")
+    assert answer.status_code == 404
+    assert "There is nothing here" in said(answer)
+    assert "leaderboard/site.css" in said(answer)
+
+
+def test_an_old_form_is_explained(cast: Cast) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.owner)
+    answer = client.post(reverse("pages:account"), {"affiliation": "X"})
+    assert answer.status_code == 403
+    assert "This form has grown too old" in said(answer)
+
+
+def test_an_internal_error_tells_an_incident_and_nothing_of_the_cause(
+    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("the secret cause")
+
+    monkeypatch.setattr(competitions, "competition_home", fail)
+    client.raise_request_exception = False
+    answer = client.get("/")
+    assert answer.status_code == 500
+    page = said(answer)
+    assert "secret cause" not in page
+    incident = re.search(r"<code>(\w{12})</code>", page)
+    assert incident
+    assert incident[1] in caplog.text
+
+
+def test_the_error_page_needs_no_database(rf: RequestFactory, django_assert_num_queries: Any) -> None:
+    from leaderboard.pages.errors import internal_error
+
+    assert internal_error(rf.get("/")).status_code == 500
+
+
+def test_no_page_holds_inline_script_or_style() -> None:
+    """The content policy would block them."""
+    for path in TEMPLATES.rglob("*.html"):
+        if "admin" in path.parts:
+            continue
+        text = path.read_text()
+        assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\ssrc=)", text), path
+
+
+def test_pages_send_the_content_policy_and_stay_private(cast: Cast, client: Client) -> None:
+    answer = client.get("/")
+    assert "default-src 'self'" in answer["Content-Security-Policy"]
+    assert "unsafe-inline" not in answer["Content-Security-Policy"]
+    client.force_login(cast.owner)
+    for name in ("submit", "submissions", "team"):
+        assert (
+            "private" in client.get(reverse(f"pages:{name}", args=[cast.competition.slug]))["Cache-Control"]
+        )
+
+
+def test_every_page_of_a_competition_is_named_in_its_title(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    for name in ("competition", "submit", "submissions", "team"):
+        page = said(client.get(reverse(f"pages:{name}", args=[cast.competition.slug])))
+        assert re.search(rf"<title>[^<]*{Competition.objects.get().name}[^<]*</title>", page), name
+        assert page.count("<h1") == 1, name
