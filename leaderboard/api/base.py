@@ -23,7 +23,7 @@ class ViewSet(GenericViewSet):
 
     def query(self, serializer_class: Any) -> dict[str, Any]:
         """The validated query string."""
-        serializer = serializer_class(data=self.request.query_params)
+        serializer = serializer_class(data=self.request.query_params.dict())
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data
 

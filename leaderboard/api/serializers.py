@@ -368,6 +368,7 @@ class SubmissionList(serializers.ListSerializer):
 
 class SubmissionSerializer(serializers.ModelSerializer):
     team: Any = serializers.SlugRelatedField("name", read_only=True)
+    link = serializers.CharField(read_only=True, help_text="To a paper or code; may be empty.")
     state = serializers.ChoiceField(
         choices=Evaluation.State.choices, read_only=True, help_text="The last three are final."
     )

@@ -1,0 +1,76 @@
+"""The API answers as its schema says, whatever it is sent: requests made up by schemathesis from the schema itself.
+
+Left out: that schema-valid requests are accepted. A made-up phase does not exist, a made-up archive is none.
+"""
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from schemathesis.specs.openapi.checks import negative_data_rejection
+
+from leaderboard.actions.accounts import create_token
+from leaderboard.models import Phase
+from leaderboard.wsgi import application
+from tests.leaderboard.factories import Cast, make_submission
+
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+
+
+def read_schema(examples: int, *, limits: bool) -> schemathesis.BaseSchema:
+    """``examples``: drawn for each operation; ``limits``: also those at the limits of each parameter."""
+    config = {
+        "generation": {"max-examples": examples, "deterministic": True},
+        "phases": {"coverage": {"enabled": limits}},
+        "checks": {"positive_data_acceptance": {"enabled": False}},
+    }
+    return schemathesis.openapi.from_wsgi(
+        "/api/v1/schema/?format=json",
+        application,
+        config=schemathesis.Config.from_dict(config),
+        headers={"Host": "localhost"},
+    )
+
+
+anything = read_schema(8, limits=True)
+aimed = read_schema(16, limits=False).include(path_regex="{id}|submissions/$")
+
+
+@pytest.fixture
+def one_connection():
+    """Requests leave the test's own connection open, in whose transaction the test runs."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def token(cast: Cast, settings, one_connection: None) -> str:
+    settings.API_RATES = dict.fromkeys(settings.API_RATES, 10**6)
+    Phase.objects.filter(pk=cast.phase.pk).update(allows_withdrawal=True, counts="selected")
+    make_submission(cast.team, cast.phase)
+    return create_token(cast.owner, "contract")[1]
+
+
+@anything.parametrize()
+@hypothesis_settings(suppress_health_check=list(HealthCheck), deadline=None)
+def test_every_operation_answers_as_the_schema_says(case, token: str) -> None:
+    case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+
+
+@aimed.parametrize()
+@hypothesis_settings(suppress_health_check=list(HealthCheck), deadline=None)
+def test_the_same_on_rows_that_exist(case, cast: Cast, token: str) -> None:
+    if "id" in case.path_parameters:
+        phases = case.operation.path.startswith("/api/v1/phases/")
+        case.path_parameters["id"] = cast.phase.pk if phases else cast.team.submissions.first().pk
+    if isinstance(case.body, dict) and "phase" in case.body:
+        case.body["phase"] = cast.phase.pk
+    case.call_and_validate(
+        headers={"Authorization": f"Bearer {token}"},
+        excluded_checks=[negative_data_rejection],
+    )
