@@ -111,7 +111,7 @@ def read_directory(data: memoryview, most_entries: int) -> Directory:
     names, central, extras = _walk(bytes(data[start : start + size]), entries)
     stored, full, offset = (central[field].astype(np.int64) for field in ("stored", "size", "offset"))
     for i in np.flatnonzero((stored == _ASK64) | (full == _ASK64) | (offset == _ASK64)).tolist():
-        full[i], stored[i], offset[i] = _sizes64(extras[i], full[i], stored[i], offset[i], names[i])
+        full[i], stored[i], offset[i] = _sizes64(extras.get(i, b""), full[i], stored[i], offset[i], names[i])
     faults = _central_faults(central)
     begin = _check_local(data, start, names, central, stored, full, offset, faults)
     columns = (begin, begin + stored, central["method"], central["crc"], full)
@@ -266,7 +266,7 @@ def _check_local(
     agree &= (local["crc"] == central["crc"]) | (later & (local["crc"] == 0))
     for field, value in (("stored", stored), ("size", full)):
         agree &= (local[field] == value) | (local[field] == _ASK64) | (later & (local[field] == 0))
-    for length in np.unique(central["name"][agree]).tolist():
+    for length in set(central["name"][agree].tolist()) - {0}:
         which = np.flatnonzero(agree & (central["name"] == length))
         here = _gather(data, at[which] + _LOCAL.itemsize, np.dtype((np.void, length)))
         agree[which] &= here == np.frombuffer(b"".join([names[i] for i in which.tolist()]), here.dtype)
