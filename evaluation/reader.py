@@ -34,7 +34,7 @@ from evaluation.spec import MaskSpec
 
 _START = """
 import os, sys
-os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+os.environ.update(HDF5_PLUGIN_PRELOAD="::", OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 sys.path[:] = sys.argv[4:]
 from importlib import import_module
 import_module(sys.argv[3]).main()
