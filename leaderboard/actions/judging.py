@@ -31,11 +31,15 @@ def need_reason(reason: str) -> str:
 def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: str = "") -> LabelSet:
     """Store hidden masks (bit-packed, see ``evaluation.labels``) as the phase's next version and put it in force.
 
-    Every submission that still stands is evaluated anew against it, behind all fresh ones.
+    Every submission that still stands is evaluated anew against it, behind all fresh ones. Masks of a version that
+    an import brought without them are put back in their place.
     """
     check_organiser(user, phase)
     with transaction.atomic():
         phase = Phase.objects.select_for_update(of=("self",)).select_related("competition").get(pk=phase.pk)
+        digest = sha256(masks, spec)
+        if lost := phase.label_sets.filter(sha256=digest, masks=b"").first():
+            return restore_masks(user, phase, lost, masks)
         last = phase.label_sets.order_by("-version").first()
         label_set = LabelSet.objects.create(
             phase=phase,
@@ -44,7 +48,7 @@ def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: s
             height=spec.height,
             width=spec.width,
             positive_pixels=label_files.positive_pixels(masks),
-            sha256=sha256(masks, spec),
+            sha256=digest,
             salt=secrets.token_hex(32),
             masks=label_files.compress(masks),
             note=note,
@@ -53,6 +57,14 @@ def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: s
             "labels loaded", user, phase, f"version {label_set.version}", note, {"sha256": label_set.sha256}
         )
         put_labels_in_force(phase, label_set)
+    return label_set
+
+
+def restore_masks(user: Any, phase: Phase, label_set: LabelSet, masks: ndarray) -> LabelSet:
+    """Put masks back that an import came without; nothing is scored anew. Inside the caller's transaction."""
+    label_set.masks = label_files.compress(masks)
+    label_set.save(update_fields=["masks"])
+    log_act("masks restored", user, phase, f"version {label_set.version}", "", {"sha256": label_set.sha256})
     return label_set
 
 

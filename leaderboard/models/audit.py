@@ -46,6 +46,19 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
             entry.save(force_insert=True)
         return entry
 
+    def adopt(self, entry: "AuditEntry") -> None:
+        """Add an entry of another server's log behind the last of this one, inside the import's transaction.
+
+        It keeps its date and words; the digests that it had in its first chain are kept in its details.
+        """
+        hold_lock("audit")
+        last = self.model.objects.order_by("-id").first()
+        original = {"previous": entry.previous, "digest": entry.digest}
+        entry.details = {**entry.details, "original": original}
+        entry.previous = last.digest if last else ""
+        entry.digest = entry.compute_digest()
+        entry.save(force_insert=True)
+
     def first_broken(self) -> "AuditEntry | None":
         """The first entry whose digest or link to the one before does not hold, or None."""
         previous = ""

@@ -1,0 +1,242 @@
+"""Bring a competition back from an export: all of it in one transaction, or nothing of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.core.files import File
+from django.core.files.storage import storages
+from django.db import models, transaction
+
+from evaluation import labels
+from evaluation.problems import InvalidArchive
+from evaluation.spec import MaskSpec
+from evaluation.tasks import ring
+from leaderboard.models import AuditEntry, Competition, LabelSet, Prediction, Submission, User
+
+from .package import ExportInvalid, OpenedPackage
+from .tables import TABLES, USER_COLUMNS, Row, Table, decode
+
+BATCH = 200
+
+
+class CompetitionExists(Exception):
+    """The server has a competition of this slug already."""
+
+
+@dataclass
+class Imported:
+    """What came back: the competition, accounts that were made (inactive) and found, label sets without masks."""
+
+    competition: Competition
+    contents_sha256: str
+    made: list[User] = field(default_factory=list)
+    found: list[User] = field(default_factory=list)
+    without_masks: int = 0
+
+
+@dataclass
+class Rows:
+    """Which row of this server each number of the export became."""
+
+    of: dict[type[models.Model], dict[int, Any]] = field(default_factory=dict)
+
+    def add(self, model: type[models.Model], number: int, pk: Any) -> None:
+        self.of.setdefault(model, {})[number] = pk
+
+    def find(self, model: Any, number: int | None) -> Any:
+        if number is None:
+            return None
+        try:
+            return self.of[model][number]
+        except KeyError as error:
+            raise ExportInvalid(
+                f"The export names {model._meta.verbose_name} {number}, which it does not hold."
+            ) from error
+
+
+def import_competition(
+    path: Path, *, slug: str = "", tell: Callable[[str], None] = lambda _: None
+) -> Imported:
+    """Read the export at ``path`` into this server, as ``slug`` where one is given.
+
+    Every checksum is checked first; archives go to the storage before the transaction opens and are removed again if
+    it fails. Raises ExportInvalid, CompetitionExists and OSError.
+    """
+    with OpenedPackage(path) as package:
+        slug = slug or package.manifest["competition"]
+        if Competition.objects.filter(slug=slug).exists():
+            raise CompetitionExists(
+                f"There is a competition {slug} on this server already. Give another slug with --slug."
+            )
+        tell(f"checksums of {len(package.manifest['files'])} files hold")
+        stored = store_archives(package, slug)
+        tell(f"{len(stored)} archives stored")
+        try:
+            with transaction.atomic():
+                imported = create_everything(package, slug, stored)
+                transaction.on_commit(ring, robust=True)
+        except BaseException:
+            for name in stored.values():
+                storages["uploads"].delete(name)
+            raise
+    return imported
+
+
+def store_archives(package: OpenedPackage, slug: str) -> dict[int, str]:
+    """Put each submission's archive into the storage of uploads; returns its name there by the submission's number."""
+    stored: dict[int, str] = {}
+    for line in package.lines("data/submissions.jsonl"):
+        if line["archive"] is None:
+            continue
+        with package.open(line["archive"]) as file:
+            name = f"imported/{slug}/{line['number']}-{line['sha256']}.zip"
+            stored[line["number"]] = storages["uploads"].save(name, File(file))
+    return stored
+
+
+def create_everything(package: OpenedPackage, slug: str, stored: dict[int, str]) -> Imported:
+    """All rows, in the order of the tables, then the references to tables further down."""
+    rows = Rows()
+    made, found = create_users(package, rows)
+    competition = create_competition(package, slug, rows)
+    imported = Imported(competition, package.manifest["contents_sha256"], made, found)
+    for table in TABLES:
+        if table.model is AuditEntry:
+            adopt_audit(package, table, competition, rows)
+        else:
+            imported.without_masks += create_rows(package, table, rows, stored)
+    for table in TABLES:
+        if table.later:
+            set_later(package, table, rows)
+    AuditEntry.objects.append(
+        "competition imported", subject=slug, details={"contents_sha256": imported.contents_sha256}
+    )
+    return imported
+
+
+def create_users(package: OpenedPackage, rows: Rows) -> tuple[list[User], list[User]]:
+    """Accounts by their e-mail address; who has none here gets one that is inactive and has no password."""
+    made, found = [], []
+    for line in package.lines("data/users.jsonl"):
+        user = find_user(line)
+        if user:
+            found.append(user)
+        else:
+            values = {
+                column.name: decode(column, line[column.name])
+                for column in User._meta.concrete_fields
+                if column.name in USER_COLUMNS
+            }
+            user = User(**values | {"username": free_username(line["username"])}, is_active=False)
+            user.set_unusable_password()
+            user.save(force_insert=True)
+            made.append(user)
+        rows.add(User, line["number"], user.pk)
+    return made, found
+
+
+def find_user(line: Row) -> User | None:
+    """By address; by name only where neither has an address. A name alone proves nothing."""
+    if line["email"]:
+        return User.objects.filter(email__iexact=line["email"]).first()
+    return User.objects.filter(username=line["username"], email="").first()
+
+
+def free_username(wanted: str) -> str:
+    name, number = wanted, 1
+    while User.objects.filter(username=name).exists():
+        number += 1
+        name = f"{wanted[:140]}-{number}"
+    return name
+
+
+def create_competition(package: OpenedPackage, slug: str, rows: Rows) -> Competition:
+    line = next(package.lines("data/competition.jsonl"))
+    organisers = [rows.find(User, number) for number in line.pop("organisers")]
+    values = {}
+    for column in Competition._meta.concrete_fields:
+        if not column.primary_key and column.name in line:
+            values[column.name] = decode(column, line[column.name])
+    competition = Competition.objects.create(**values | {"slug": slug})
+    competition.organisers.set(organisers)
+    rows.add(Competition, 1, competition.pk)
+    return competition
+
+
+def create_rows(package: OpenedPackage, table: Table, rows: Rows, stored: dict[int, str]) -> int:
+    """The rows of one table, in batches; returns how many label sets came without their masks."""
+    without_masks = 0
+    batch: list[tuple[int, models.Model]] = []
+
+    def flush() -> None:
+        made = table.model._default_manager.bulk_create([row for _, row in batch])
+        for (number, _), row in zip(batch, made, strict=True):
+            rows.add(table.model, number, row.pk)
+        batch.clear()
+
+    for line in package.lines(table.file):
+        row = table.model(**values_of(table, line, rows))
+        if isinstance(row, Submission):
+            row.archive.name = stored.get(line["number"], "")
+        elif isinstance(row, Prediction):
+            row.masks = package.read(f"predictions/{line['submission']}.bin")
+        elif isinstance(row, LabelSet):
+            row.masks = masks_of(package, line["number"], row)
+            without_masks += not row.masks
+        batch.append((line["number"], row))
+        if len(batch) >= BATCH:
+            flush()
+    flush()
+    return without_masks
+
+
+def values_of(table: Table, line: Row, rows: Rows) -> Row:
+    """The columns of one line as keyword arguments for the model."""
+    values: Row = {}
+    for column in table.columns():
+        if column.name in table.later or isinstance(column, models.FileField) or column.name not in line:
+            continue
+        value = line[column.name]
+        if column.remote_field:
+            values[column.attname] = rows.find(column.related_model, value)
+        else:
+            values[column.name] = decode(column, value)
+    return values
+
+
+def masks_of(package: OpenedPackage, number: int, label_set: LabelSet) -> bytes:
+    """The hidden masks as they are stored, checked against the label set; empty where the export has none."""
+    if not package.has(f"labels/{number}.zip"):
+        return b""
+    spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
+    try:
+        masks, _ = labels.load(package.read(f"labels/{number}.zip"), spec)
+    except InvalidArchive as invalid:
+        raise ExportInvalid(f"labels/{number}.zip cannot be read: {invalid}") from invalid
+    if labels.sha256(masks, spec) != label_set.sha256:
+        raise ExportInvalid(f"labels/{number}.zip does not hold the masks of its label set.")
+    return labels.compress(masks)
+
+
+def set_later(package: OpenedPackage, table: Table, rows: Rows) -> None:
+    """References that could not be set when the row was made, e.g. a phase's labels in force."""
+    columns = [table.model._meta.get_field(name) for name in table.later]
+    changed = []
+    for line in package.lines(f"data/{table.name}.later.jsonl"):
+        row = table.model(pk=rows.find(table.model, line["number"]))
+        for column in columns:
+            setattr(row, f"{column.name}_id", rows.find(column.related_model, line[column.name]))
+        changed.append(row)
+    table.model._default_manager.bulk_update(changed, list(table.later), batch_size=BATCH)
+
+
+def adopt_audit(package: OpenedPackage, table: Table, competition: Competition, rows: Rows) -> None:
+    """The entries of the other server's log, behind the last of this one; each keeps its date and first digests."""
+    for line in package.lines(table.file):
+        values = values_of(table, line, rows)
+        entry = AuditEntry(**values)
+        if entry.compute_digest() != entry.digest:
+            raise ExportInvalid(f"Entry {line['number']} of the audit log does not match its digest.")
+        AuditEntry.objects.adopt(entry)
