@@ -1,0 +1,237 @@
+"""The faults of the chaos run. Each injects itself into a running stage and returns how many times it struck."""
+
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+import redis
+
+from benchmarks.stage import LEASE_SECONDS, Stage, killed
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    inject: Callable[[Stage], int]
+    backends: tuple[str, ...] = ("sqlite", "postgres")
+    short: bool = False
+
+
+def kill_pool_processes(stage: Stage) -> int:
+    return _strike_while_scoring(stage, 4, lambda: stage.workers()[1][:1])
+
+
+def kill_worker(stage: Stage) -> int:
+    return _strike_while_scoring(stage, 2, lambda: stage.workers()[0])
+
+
+def kill_readers(stage: Stage) -> int:
+    return _strike_while_scoring(stage, 6, stage.readers)
+
+
+def _strike_while_scoring(stage: Stage, times: int, victims: Callable[[], list[psutil.Process]]) -> int:
+    """Upload, and strike so many times, each while something is being scored."""
+    struck = 0
+    for _ in range(times):
+        waiting = stage.post(2)
+        if _caught_scoring(stage, waiting):
+            struck += killed(victims())
+    return struck
+
+
+def _caught_scoring(stage: Stage, submissions: list[int]) -> bool:
+    """Wait until one of them is being scored; False when all were over before anybody looked."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        states = [stage.state(submission) for submission in submissions]
+        if "scoring" in states:
+            return True
+        if "queued" not in states:
+            return False
+    return False
+
+
+def kill_beat(stage: Stage) -> int:
+    stage.post(2)
+    struck = killed(stage.processes("celery", "beat"))
+    stage.post(2)
+    return struck
+
+
+def kill_web_during_uploads(stage: Stage) -> int:
+    struck = 0
+    for _ in range(4):
+        stage.post(1)
+        struck += killed(stage.processes("--web-on"))
+        stage.post(2)
+    return struck
+
+
+def freeze_a_worker_past_its_lease(stage: Stage) -> int:
+    for _ in range(10):
+        if _caught_scoring(stage, stage.post(1)):
+            mains, pool = stage.workers()
+            for process in mains + pool:
+                process.send_signal(signal.SIGSTOP)
+            time.sleep(LEASE_SECONDS + 2.5)
+            for process in mains + pool:
+                process.send_signal(signal.SIGCONT)
+            stage.post(2)
+            return len(mains + pool)
+    return 0
+
+
+def empty_the_broker(stage: Stage) -> int:
+    stage.post(6)
+    if stage.backend == "postgres":
+        redis.Redis.from_url(os.environ["REDIS_URL"]).flushall()
+    else:
+        for message in (stage.folder / "broker" / "messages").iterdir():
+            message.unlink(missing_ok=True)
+    return 1
+
+
+def redis_down_during_uploads(stage: Stage) -> int:
+    """The median upload time in the table is that of the uploads made while Redis was down."""
+    revive = _kill_redis()
+    stage.post(6)
+    while_down = list(stage.uploads)
+    time.sleep(2)
+    revive()
+    stage.post(2)
+    stage.uploads[:] = while_down
+    return 1
+
+
+def cut_every_database_connection(stage: Stage) -> int:
+    struck = 0
+    for _ in range(3):
+        _caught_scoring(stage, stage.post(2))
+        with psycopg.connect(_maintenance_url(), autocommit=True) as link:
+            others = "pid <> pg_backend_pid() AND datname IS NOT NULL"
+            cut = link.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+            struck += cut.rowcount
+    return struck
+
+
+def disk_full_during_uploads(stage: Stage) -> int:
+    """The folder in which uploads arrive lies on a file system of 64 kB for a while."""
+    incoming = str(stage.folder / "incoming")
+    stage.post(2)
+    struck = 0
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", incoming], check=True)
+    try:
+        for _ in range(3):
+            answer = stage.upload(0, secrets.token_hex(8))
+            assert answer is not None, "a full disk must be answered, not end the connection"
+            assert answer.status_code >= 500, f"a full disk was answered with {answer.status_code}"
+            assert str(stage.folder) not in answer.text, "the answer names a path of the server"
+            struck += 1
+    finally:
+        subprocess.run(["umount", "-l", incoming], check=True)
+    stage.post(3)
+    return struck
+
+
+def restart_the_machine(stage: Stage) -> int:
+    _caught_scoring(stage, stage.post(6))
+    revivals = [_kill_postgresql(), _kill_redis()] if stage.backend == "postgres" else []
+    stage.kill_everything()
+    for revive in revivals:
+        revive()
+    stage.start()
+    return 1
+
+
+def poison(stage: Stage) -> int:
+    """Whoever scores this one dies, each time: after three tries it ends as failed."""
+    [submission] = stage.post(1)
+    struck = 0
+    end = time.monotonic() + 60
+    while stage.state(submission) in ("queued", "scoring") and time.monotonic() < end:
+        if _caught_scoring(stage, [submission]):
+            struck += bool(killed(stage.workers()[1]))
+            time.sleep(0.5)
+    return struck
+
+
+def _maintenance_url() -> str:
+    return os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres"
+
+
+def _kill_postgresql() -> Callable[[], None]:
+    """Kill the private PostgreSQL with -9; returns what starts it again on the same data."""
+    with psycopg.connect(_maintenance_url()) as link:
+        data, port = link.execute(
+            "SELECT current_setting('data_directory'), current_setting('port')"
+        ).fetchone()
+    with open(f"{data}/postmaster.pid") as file:
+        server = psutil.Process(int(file.readline()))
+    program, user = server.exe(), server.username()
+    family = [server, *server.children(recursive=True)]
+    killed(family)
+    psutil.wait_procs(family, timeout=10)
+    command = [program, "-D", data, "-p", port, "-k", "", "-h", "127.0.0.1", "-c", "fsync=off"]
+    return lambda: _start(command, data, user if os.geteuid() == 0 else None, _postgresql_answers)
+
+
+def _kill_redis() -> Callable[[], None]:
+    """Kill the private Redis with -9; returns what starts it again, empty."""
+    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    server = psutil.Process(client.info("server")["process_id"])
+    program, folder = server.exe(), server.cwd()
+    port = str(client.info("server")["tcp_port"])
+    killed([server])
+    psutil.wait_procs([server], timeout=10)
+    command = [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    return lambda: _start(command, folder, None, client.ping)
+
+
+def _postgresql_answers() -> None:
+    psycopg.connect(_maintenance_url(), connect_timeout=2).close()
+
+
+REVIVED: list[subprocess.Popen[bytes]] = []
+
+
+def _start(command: list[str], folder: str, user: str | None, answers: Callable[[], object]) -> None:
+    with open(f"{folder}/revived.log", "ab") as log:
+        REVIVED.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, user=user))
+    end = time.monotonic() + 30
+    while True:
+        try:
+            answers()
+            return
+        except (psycopg.OperationalError, redis.ConnectionError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+def end_revived() -> None:
+    """End the services that were started again."""
+    for process in REVIVED:
+        process.kill()
+        process.wait()
+
+
+FAULTS = (
+    Fault("kill -9 a pool process", kill_pool_processes, short=True),
+    Fault("kill -9 the worker", kill_worker),
+    Fault("kill -9 beat", kill_beat),
+    Fault("kill -9 the readers", kill_readers, short=True),
+    Fault("kill -9 the web server during uploads", kill_web_during_uploads),
+    Fault("freeze a worker past its lease", freeze_a_worker_past_its_lease),
+    Fault("empty the broker", empty_the_broker, short=True),
+    Fault("Redis down during uploads", redis_down_during_uploads, ("postgres",), short=True),
+    Fault("cut every database connection", cut_every_database_connection, ("postgres",), short=True),
+    Fault("disk full during uploads", disk_full_during_uploads),
+    Fault("restart of the whole machine", restart_the_machine),
+    Fault("poison: three workers die of it", poison),
+)

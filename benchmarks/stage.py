@@ -1,0 +1,282 @@
+"""A stage for the chaos run: a real server in a folder of its own, a client that retries, and a look at the rows."""
+
+import io
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import httpx
+import numpy as np
+import psutil
+
+from tests import services
+
+ROOT = Path(__file__).resolve().parent.parent
+PATCHES, SIZE, TEAMS = 1500, 128, 4
+LEASE_SECONDS = 4
+SETTLE_SECONDS = 120
+
+
+def slow_archive(masks: np.ndarray) -> bytes:
+    """The masks as gzip-compressed HDF5 in many chunks, the form that takes longest to read."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, mask in enumerate(masks, start=1):
+            file = io.BytesIO()
+            with h5py.File(file, "w") as hdf5:
+                hdf5.create_dataset("mask", data=mask, chunks=(32, 32), compression="gzip")
+            archive.writestr(f"mask_{number}.h5", file.getvalue())
+    return content.getvalue()
+
+
+@dataclass
+class Stage:
+    """What the faults act on. `backend` is sqlite or postgres; the server is `manage.py serve`."""
+
+    backend: str
+    folder: Path
+    port: int
+    server: subprocess.Popen[bytes] | None = None
+    tokens: list[str] = field(default_factory=list)
+    phase: int = 0
+    archive: bytes = b""
+    accepted: dict[int, str] = field(default_factory=dict)  # submission: its idempotency key
+    uploads: list[float] = field(default_factory=list)  # seconds that each accepted upload took
+
+    # The server
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.server = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.wait_until(self.answers, "the server answers", 60)
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def stop(self) -> None:
+        if self.server and self.server.poll() is None:
+            self.server.send_signal(signal.SIGTERM)
+            self.server.wait(60)
+
+    def kill_everything(self) -> None:
+        """As at a power cut: the supervisor goes with -9, and everything under it has to follow by itself."""
+        assert self.server
+        family = self.processes()
+        self.server.kill()
+        self.server.wait()
+        _, alive = psutil.wait_procs(family, timeout=15)
+        assert not alive, f"these outlived the supervisor: {alive}"
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """The server's processes whose command line holds all the words."""
+        assert self.server
+        try:
+            family = psutil.Process(self.server.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [process for process in family if all(word in _line(process) for word in words)]
+
+    def workers(self) -> tuple[list[psutil.Process], list[psutil.Process]]:
+        """Celery's main processes, and the pool processes under them."""
+        everyone = self.processes("celery", " worker")
+        pids = {process.pid for process in everyone}
+        mains = [process for process in everyone if _parent(process) not in pids]
+        return mains, [process for process in everyone if process not in mains]
+
+    def readers(self) -> list[psutil.Process]:
+        """The isolated readers and their forks: what runs below a pool process."""
+        _, pool = self.workers()
+        return [reader for child in pool for reader in _children(child)]
+
+    # The client
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def post(self, number: int = 1) -> list[int]:
+        """Upload so many archives, in turn over the teams; returns the new submissions."""
+        return [self.post_one(len(self.accepted) % TEAMS) for _ in range(number)]
+
+    def post_one(self, team: int) -> int:
+        """Upload as a careful script does: with the same Idempotency-Key until the server has said yes."""
+        key = secrets.token_hex(8)
+        end = time.monotonic() + 60
+        while True:
+            began = time.monotonic()
+            answer = self.upload(team, key)
+            if answer is not None and answer.status_code in (200, 202):
+                submission = int(answer.json()["id"])
+                self.accepted[submission] = key
+                self.uploads.append(time.monotonic() - began)
+                return submission
+            if time.monotonic() > end:
+                raise RuntimeError(f"the upload was never accepted: {answer and answer.text[:500]}")
+            time.sleep(0.2)
+
+    def upload(self, team: int, key: str) -> httpx.Response | None:
+        """One try; None when the connection failed."""
+        try:
+            return httpx.post(
+                f"{self.url}/api/v1/submissions/",
+                headers={"Authorization": f"Bearer {self.tokens[team]}", "Idempotency-Key": key},
+                data={"phase": self.phase, "method": "chaos"},
+                files={"archive": ("masks.zip", self.archive, "application/zip")},
+                timeout=20,
+            )
+        except httpx.HTTPError:
+            return None
+
+    # The rows
+
+    def query(self, question: Callable[[], Any]) -> Any:
+        """Ask the database, on a new connection where the last one was cut."""
+        from django.db import DatabaseError, InterfaceError, connection
+
+        end = time.monotonic() + 30
+        while True:
+            try:
+                return question()
+            except (DatabaseError, InterfaceError):
+                if time.monotonic() > end:
+                    raise
+                connection.close()
+                time.sleep(0.2)
+
+    def state(self, submission: int) -> str:
+        from leaderboard.models import Submission
+
+        return self.query(lambda: Submission.objects.with_evaluation().get(pk=submission).state)
+
+    def settle(self) -> float:
+        """Wait until nothing is queued or being scored; returns the seconds it took."""
+        from leaderboard.models import Evaluation
+
+        began = time.monotonic()
+        unfinished = Evaluation.objects.unfinished
+        self.wait_until(
+            lambda: not self.query(lambda: unfinished().exists()), "everything is final", SETTLE_SECONDS
+        )
+        return time.monotonic() - began
+
+    def wait_until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > end:
+                tail = (self.folder / "server.log").read_text(errors="replace")[-3000:]
+                raise RuntimeError(
+                    f"after {seconds:g} s it does not hold that {what}. The server's log:\n{tail}"
+                )
+            time.sleep(0.02)
+
+
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def killed(processes: list[psutil.Process]) -> int:
+    """Kill -9; returns how many there still were."""
+    count = 0
+    for process in processes:
+        try:
+            process.kill()
+            count += 1
+        except psutil.NoSuchProcess:
+            pass
+    return count
+
+
+@contextmanager
+def stage(backend: str, folder: Path) -> Iterator[Stage]:
+    """A running server with four teams and one phase; everything is stopped at the end."""
+    with ExitStack() as stack:
+        port = services.free_port()
+        for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "DEBUG"):
+            os.environ.pop(name, None)
+        os.environ.update(
+            DATA_DIR=str(folder),
+            PORT=str(port),
+            SITE_URL=f"http://127.0.0.1:{port}",
+            SECRET_KEY=secrets.token_hex(32),
+            LOG_JSON="no",
+            WORKER_CONCURRENCY="2",
+            EVALUATION_LEASE_SECONDS=str(LEASE_SECONDS),
+            EVALUATION_SWEEP_SECONDS="1",
+            DJANGO_SETTINGS_MODULE="leaderboard.settings",
+        )
+        if backend == "postgres":
+            os.environ["DATABASE_URL"] = stack.enter_context(services.postgresql())
+            os.environ["REDIS_URL"] = stack.enter_context(services.redis_server()) + "/0"
+        made = Stage(backend, folder, port)
+        _set_up(made)
+        stack.callback(made.stop)
+        made.start()
+        yield made
+
+
+def _set_up(made: Stage) -> None:
+    """The database, a phase whose labels equal the archive, and a token for each team."""
+    import django
+
+    django.setup()
+    import psycopg
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.utils import timezone
+
+    from evaluation.counts import pack
+    from evaluation.spec import MaskSpec
+    from leaderboard.actions import judging, teams
+    from leaderboard.models import ApiToken, Competition, Phase, User
+
+    if settings.DATABASE_URL:
+        server, _, name = settings.DATABASE_URL.rpartition("/")
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+    call_command("migrate", verbosity=0)
+    masks = (np.random.default_rng(1).random((PATCHES, SIZE, SIZE)) < 0.02).astype(np.uint8)
+    made.archive = slow_archive(masks)
+    competition = Competition.objects.create(slug="chaos", name="Chaos")
+    phase = Phase.objects.create(competition=competition, slug="only", name="Only", opens_at=timezone.now())
+    judging.load_labels(None, phase, pack(masks), MaskSpec(PATCHES, SIZE, SIZE))
+    made.phase = phase.pk
+    for number in range(TEAMS):
+        user = User.objects.create(username=f"chaos{number}")
+        teams.create_team(user, competition, f"Team {number}")
+        made.tokens.append(ApiToken.objects.create(user=user, name="chaos")[1])
