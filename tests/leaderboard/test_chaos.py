@@ -1,0 +1,20 @@
+"""The short form of the chaos run, on the back end of this test run. The whole: `make chaos`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.worker
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("transactional_db")  # so that it runs on both back ends
+def test_nothing_is_lost_doubled_or_charged(request: pytest.FixtureRequest) -> None:
+    backend = request.config.getoption("backend")
+    command = [sys.executable, "-m", "benchmarks.chaos", "--short", "--backend", backend]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "| kill -9 a pool process |" in done.stdout
