@@ -167,6 +167,11 @@ class Stage:
 
         return self.query(lambda: Submission.objects.with_evaluation().get(pk=submission).state)
 
+    def tries(self, submission: int) -> int:
+        from leaderboard.models import Submission
+
+        return self.query(lambda: Submission.objects.with_evaluation().get(pk=submission).evaluation.tries)
+
     def settle(self) -> float:
         """Wait until nothing is queued or being scored; returns the seconds it took."""
         from leaderboard.models import Evaluation
@@ -256,7 +261,6 @@ def _set_up(made: Stage) -> None:
 
     django.setup()
     import psycopg
-    from django.conf import settings
     from django.core.management import call_command
     from django.utils import timezone
 
@@ -265,8 +269,8 @@ def _set_up(made: Stage) -> None:
     from leaderboard.actions import judging, teams
     from leaderboard.models import ApiToken, Competition, Phase, User
 
-    if settings.DATABASE_URL:
-        server, _, name = settings.DATABASE_URL.rpartition("/")
+    if made.backend == "postgres":
+        server, _, name = os.environ["DATABASE_URL"].rpartition("/")
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
     call_command("migrate", verbosity=0)

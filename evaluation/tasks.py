@@ -78,6 +78,9 @@ def evaluate(held: queue.Claim) -> str:
         try:
             prediction = read_masks(held.evaluation)
         except InvalidArchive as refusal:
+            if held.tries == 1 and refusal.problems[0].code == "unreadable":
+                # Perhaps the reader was killed from outside; an archive at fault will be so again.
+                return "queued again" if queue.release(held) else "lost"
             return "invalid" if queue.record_invalid(held, refusal.problems) else "lost"
         except Exception:
             return give_up_or_retry(held)

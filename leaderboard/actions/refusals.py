@@ -82,3 +82,9 @@ class QuotaUsedUp(Refusal):
     def __init__(self, message: str, next_at: datetime | None) -> None:
         super().__init__(message, next_at=next_at)
         self.next_at = next_at
+
+
+class StorageUnavailable(Refusal):
+    """The server cannot keep the file: a full disk, a storage service that is down."""
+
+    code, status = "storage_unavailable", 503

@@ -5,6 +5,7 @@ import unicodedata
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files import File
@@ -27,7 +28,10 @@ from .refusals import (
     NotWithdrawable,
     PhaseNotOpen,
     QuotaUsedUp,
+    StorageUnavailable,
 )
+
+log = structlog.get_logger(__name__)
 
 INVALID_PER_DAY = 100  # archives that cannot be scored are free; so many of them a day are a script gone wild
 
@@ -91,7 +95,7 @@ def accept(submission: Submission, archive: File) -> None:
     received_at, reference = submission.received_at, submission.reference
     check_may_submit(team, phase, received_at, reference=reference)
     check_texts(submission)
-    submission.archive.save("archive.zip", archive, save=False)
+    keep_file(submission, archive)
     try:
         with transaction.atomic():
             Team.objects.select_for_update().get(pk=team.pk)
@@ -107,6 +111,18 @@ def accept(submission: Submission, archive: File) -> None:
     except Exception:
         submission.archive.delete(save=False)
         raise
+
+
+def keep_file(submission: Submission, archive: File) -> None:
+    """Store the archive under a name of our own. Raises StorageUnavailable where it cannot be kept."""
+    try:
+        submission.archive.save("archive.zip", archive, save=False)
+    except OSError as error:
+        log.exception("an archive could not be stored")
+        raise StorageUnavailable(
+            "The server cannot store files at the moment. Nothing was taken from your quota; please try again in some "
+            "minutes. The organisers see this in the log."
+        ) from error
 
 
 def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:
