@@ -23,12 +23,8 @@ class Fault:
     short: bool = False
 
 
-def kill_pool_processes(stage: Stage) -> int:
-    return _strike_while_scoring(stage, 4, lambda: stage.workers()[1][:1])
-
-
-def kill_worker(stage: Stage) -> int:
-    return _strike_while_scoring(stage, 2, lambda: stage.workers()[0])
+def kill_workers(stage: Stage) -> int:
+    return _strike_while_scoring(stage, 4, stage.workers)
 
 
 def kill_readers(stage: Stage) -> int:
@@ -76,14 +72,14 @@ def kill_web_during_uploads(stage: Stage) -> int:
 def freeze_a_worker_past_its_lease(stage: Stage) -> int:
     for _ in range(10):
         if _caught_scoring(stage, stage.post(1)):
-            mains, pool = stage.workers()
-            for process in mains + pool:
-                process.send_signal(signal.SIGSTOP)
+            worker = stage.scoring_worker()
+            if worker is None:
+                continue
+            worker.send_signal(signal.SIGSTOP)
             time.sleep(LEASE_SECONDS + 2.5)
-            for process in mains + pool:
-                process.send_signal(signal.SIGCONT)
+            worker.send_signal(signal.SIGCONT)
             stage.post(2)
-            return len(mains + pool)
+            return 1
     return 0
 
 
@@ -161,7 +157,7 @@ def poison(stage: Stage) -> int:
     end = time.monotonic() + 60
     while stage.state(submission) in ("queued", "scoring") and time.monotonic() < end:
         if stage.state(submission) == "scoring" and stage.tries(submission) > struck:
-            struck += bool(killed(stage.workers()[1]))
+            struck += bool(killed(stage.workers()))
         time.sleep(0.02)
     return struck
 
@@ -227,8 +223,7 @@ def end_revived() -> None:
 
 
 FAULTS = (
-    Fault("kill -9 a pool process", kill_pool_processes, short=True),
-    Fault("kill -9 the worker", kill_worker),
+    Fault("kill -9 every worker", kill_workers, short=True),
     Fault("kill -9 beat", kill_beat),
     Fault("kill -9 the readers", kill_readers, short=True),
     Fault("kill -9 the web server during uploads", kill_web_during_uploads),

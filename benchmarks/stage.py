@@ -58,7 +58,7 @@ class Stage:
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self.server = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
+                [sys.executable, "manage.py", "serve", "--with-parent", str(os.getpid())],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -95,17 +95,21 @@ class Stage:
             return []
         return [process for process in family if all(word in _line(process) for word in words)]
 
-    def workers(self) -> tuple[list[psutil.Process], list[psutil.Process]]:
-        """Celery's main processes, and the pool processes under them."""
-        everyone = self.processes("celery", " worker")
-        pids = {process.pid for process in everyone}
-        mains = [process for process in everyone if _parent(process) not in pids]
-        return mains, [process for process in everyone if process not in mains]
+    def workers(self) -> list[psutil.Process]:
+        """The Celery workers: each scores one submission at a time in its own process."""
+        return self.processes("celery", " worker")
+
+    def scoring_worker(self) -> psutil.Process | None:
+        """The worker that scores at this moment, as the row names it (host:pid)."""
+        from leaderboard.models import Evaluation
+
+        held = self.query(lambda: Evaluation.objects.scoring().first())
+        pid = int(held.worker.rpartition(":")[2]) if held else 0
+        return next((worker for worker in self.workers() if worker.pid == pid), None)
 
     def readers(self) -> list[psutil.Process]:
-        """The isolated readers and their forks: what runs below a pool process."""
-        _, pool = self.workers()
-        return [reader for child in pool for reader in _children(child)]
+        """The isolated readers and their forks: what runs below a worker."""
+        return [reader for worker in self.workers() for reader in _children(worker)]
 
     # The client
 
@@ -199,13 +203,6 @@ def _line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-def _parent(process: psutil.Process) -> int:
-    try:
-        return process.ppid()
-    except psutil.Error:
-        return 0
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

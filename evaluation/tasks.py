@@ -6,6 +6,7 @@ They know neither the archive's format nor the metric, and a message carries not
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 from celery import shared_task
-from celery.signals import worker_process_shutdown
+from celery.signals import worker_shutdown
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 reader = Reader()
 
 
-@worker_process_shutdown.connect
+@worker_shutdown.connect
 def _close_reader(**_: Any) -> None:
     reader.close()
 
@@ -157,12 +158,18 @@ def tell_organisers(evaluation: Evaluation) -> None:
 
 @contextmanager
 def heartbeat(held: queue.Claim) -> Iterator[None]:
-    """Prolong the lease from a thread while the work goes on."""
+    """Prolong the lease from a thread while the work goes on; end a process that does not come to an end."""
     done = threading.Event()
+    deadline = time.monotonic() + settings.EVALUATION_TIME_LIMIT_SECONDS
 
     def beat() -> None:
         try:
             while not done.wait(settings.EVALUATION_HEARTBEAT_SECONDS):
+                if time.monotonic() > deadline:
+                    log.critical(
+                        "an evaluation does not end: this worker is given up", evaluation=held.evaluation.pk
+                    )
+                    os._exit(1)
                 try:
                     if not queue.prolong(held):
                         return

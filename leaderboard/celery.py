@@ -33,9 +33,3 @@ def keep_logging(**_: Any) -> None:
 def follow_supervisor(**_: Any) -> None:
     """Worker and beat end with the `manage.py serve` that started them."""
     processes.end_with_supervisor()
-
-
-@signals.worker_process_init.connect
-def follow_worker(**_: Any) -> None:
-    """A pool process ends when its worker does, even one killed with -9."""
-    processes.end_with_parent(os.getppid())

@@ -62,7 +62,7 @@ def process_environment(**more: str) -> dict[str, str]:
 
 def start_worker(log: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start a real Celery worker on the test's database; returns when it listens."""
-    command = [sys.executable, "-m", "celery", "-q", "-A", "leaderboard", "worker", "-c", "1"]
+    command = [sys.executable, "-m", "celery", "-q", "-A", "leaderboard", "worker", "-P", "solo"]
     with log.open("ab") as file:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle", "--without-heartbeat"],

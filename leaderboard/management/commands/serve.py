@@ -24,7 +24,7 @@ WORKER = [
     *CELERY,
     "worker",
     "--pool",
-    "prefork",
+    "solo",  # no pool: its processes share a lock, and one that is killed while it holds it stops them all
     "--without-gossip",
     "--without-mingle",
     "--without-heartbeat",
@@ -68,7 +68,10 @@ class Command(BaseCommand):
             ]
             programs = [
                 Program("web", web, pass_fds=[listener.fileno()]),
-                Program("worker", WORKER),
+                *(
+                    Program(f"worker {number}", [*WORKER, "--hostname", f"worker{number}@%h"])
+                    for number in range(1, settings.WORKER_CONCURRENCY + 1)
+                ),
                 Program("beat", [*CELERY, "beat"]),
             ]
             self.stdout.write(f"The leaderboard is at {settings.SITE_URL}/ (Ctrl-C stops it).")
