@@ -34,7 +34,7 @@ def slow_archive(masks: np.ndarray) -> bytes:
         for number, mask in enumerate(masks, start=1):
             file = io.BytesIO()
             with h5py.File(file, "w") as hdf5:
-                hdf5.create_dataset("mask", data=mask, chunks=(32, 32), compression="gzip")
+                hdf5.create_dataset("mask", data=mask, chunks=(16, 16), compression="gzip")
             archive.writestr(f"mask_{number}.h5", file.getvalue())
     return content.getvalue()
 
