@@ -35,7 +35,6 @@ from baseline.provenance import provenance
 from baseline.scores import Score, score
 from baseline.world import World
 
-
 Chosen = TypeVar("Chosen", bound=Options)
 
 

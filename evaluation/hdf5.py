@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from threading import get_ident
 from typing import Any
 
 import h5py
@@ -228,7 +229,8 @@ def mask_file(mask: npt.ArrayLike, **options: Any) -> bytes:
     pixels = np.asarray(mask)
     if pixels.ndim != 2 or not ((pixels == 0) | (pixels == 1)).all():
         raise ValueError(f"A mask has two axes and values 0 and 1; this one has the shape {pixels.shape}.")
-    with h5py.File("mask.h5", "w", driver="core", backing_store=False) as file:
+    name = f"mask {get_ident()}"  # HDF5 refuses a name that another thread has open, in memory too
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
         file.create_dataset(NAME.decode(), data=pixels.astype(np.uint8), **options)
         file.flush()
         content: bytes = file.id.get_file_image()
