@@ -170,12 +170,10 @@ def check_may_submit(team: Team, phase: Phase, now: datetime, *, reference: bool
 
 def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
     if usage.exhausted == "total":
-        return QuotaUsedUp(
-            f"Your team has used all {usage.total_limit} submissions of {phase.name}.", next_at=None
-        )
+        return QuotaUsedUp(f"Your team has used {_every(usage.total_limit)} of {phase.name}.", next_at=None)
     if usage.exhausted == "day":
         return QuotaUsedUp(
-            f"Your team has used all {usage.day_limit} submissions of today (UTC) in {phase.name}. "
+            f"Your team has used {_every(usage.day_limit)} of today (UTC) in {phase.name}. "
             f"The next one is accepted from {usage.day_ends_at:%d %B %Y, %H:%M} UTC.",
             next_at=usage.day_ends_at,
         )
@@ -185,6 +183,10 @@ def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
         f"{usage.board_limit} may stand at a time. {mend}",
         next_at=None,
     )
+
+
+def _every(limit: int | None) -> str:
+    return "its only submission" if limit == 1 else f"all {limit} submissions"
 
 
 def withdraw(user: Any, submission: Submission) -> None:

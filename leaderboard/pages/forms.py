@@ -96,7 +96,7 @@ class InvitationForm(forms.Form):
 
 class CountryField(forms.CharField):
     def to_python(self, value: Any) -> Any:
-        return super().to_python(value).upper()
+        return (super().to_python(value) or "").upper()
 
 
 class ProfileForm(forms.ModelForm):
