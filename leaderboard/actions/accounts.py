@@ -1,4 +1,4 @@
-"""What people do with their own account: API tokens."""
+"""What people do with their own account: API tokens, and its end."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from knox.settings import knox_settings
 
-from leaderboard.models import ApiToken, User
+from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Membership, Team, User
 
 from .refusals import Conflict, InvalidInput
 
@@ -39,3 +39,48 @@ def create_token(user: Any, name: str, days: int | None = None) -> tuple[ApiToke
 def revoke_token(user: Any, digest: str) -> None:
     """Delete one of the person's own tokens; from then on it opens nothing."""
     user.auth_token_set.filter(digest=digest).delete()
+
+
+def delete_account(user: Any, password: str) -> None:
+    """Delete the account and everything that only describes the person.
+
+    Results stay: they belong to the team, and a board must not change because somebody leaves; they no longer say
+    who uploaded them. A team left without an owner gets its longest member as owner; one without members and
+    submissions goes too. What an organiser did stays in the log, under the name of then.
+
+    Raises InvalidInput for a wrong password, Conflict for whoever is the last to run something.
+    """
+    if not user.check_password(password):
+        sentence = "This is not your password."
+        raise InvalidInput(sentence, fields={"password": [sentence]})
+    with transaction.atomic():
+        check_not_the_last(User.objects.select_for_update().get(pk=user.pk))
+        for membership in user.memberships.order_by("team_id"):
+            leave_for_good(membership)
+        if user.email:
+            Invitation.objects.filter(email__iexact=user.email).update(email="")
+        AuditEntry.objects.append("account deleted", subject=f"account {user.pk}")
+        User.objects.get(pk=user.pk).delete()
+
+
+def check_not_the_last(user: User) -> None:
+    """Somebody must be left to run the server and every competition."""
+    if user.is_superuser and not User.objects.filter(is_superuser=True).exclude(pk=user.pk).exists():
+        raise Conflict("You are the only administrator of this server. Make somebody else one first.")
+    theirs = Competition.objects.filter(organisers=user)
+    shared = Competition.objects.filter(organisers__in=User.objects.exclude(pk=user.pk))
+    alone = list(theirs.exclude(pk__in=shared.values("pk")))
+    if alone:
+        names = ", ".join(competition.name for competition in alone)
+        raise Conflict(f"You are the only organiser of {names}. Make somebody else an organiser first.")
+
+
+def leave_for_good(membership: Membership) -> None:
+    """Leave a team whatever its roster says, and leave it in order. Inside the caller's transaction."""
+    team = Team.objects.select_for_update().get(pk=membership.team_id)
+    membership.delete()
+    left = team.memberships.order_by("joined_at", "pk")
+    if not left.exists() and not team.submissions.exists():
+        team.delete()
+    elif not left.filter(role=Membership.Role.OWNER).exists():
+        left.filter(pk__in=left.values("pk")[:1]).update(role=Membership.Role.OWNER)

@@ -19,6 +19,7 @@ ENTRANCES = {
     "attempts": "attempt-list",
     "teams": "team-mine",
     "tokens": "token-list",
+    "account": "account-list",
     "schema": "schema",
     "docs": "docs",
 }

@@ -530,3 +530,10 @@ class NewTokenSerializer(serializers.ModelSerializer):
         model = ApiToken
         fields = ["name", "days"]
         extra_kwargs = {"name": {"required": True}}
+
+
+# The account
+
+
+class PasswordSerializer(serializers.Serializer):
+    password = serializers.CharField(trim_whitespace=False, max_length=4096)

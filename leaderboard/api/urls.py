@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from .account import AccountViewSet
 from .competitions import CompetitionViewSet, PhaseViewSet
 from .root import DocsView, RootView, SchemaView, UnknownView
 from .submissions import AttemptViewSet, SubmissionViewSet
@@ -16,6 +17,7 @@ router.register("teams", TeamViewSet, "team")
 router.register("submissions", SubmissionViewSet, "submission")
 router.register("attempts", AttemptViewSet, "attempt")
 router.register("tokens", TokenViewSet, "token")
+router.register("account", AccountViewSet, "account")
 
 app_name = "api"
 urlpatterns = [

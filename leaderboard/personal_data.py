@@ -1,0 +1,61 @@
+"""Everything that the server keeps about one person, as plain data."""
+
+from datetime import datetime
+from typing import Any
+
+from allauth.account.models import EmailAddress
+
+from leaderboard.models import AuditEntry, Invitation, Submission
+from leaderboard.models.visibility import Viewpoint
+
+
+def personal_data(user: Any, now: datetime) -> dict[str, Any]:
+    """For JSON: the account, what hangs on it, and what the person did. Scores only as the person may see them."""
+    viewpoint = Viewpoint(user, now)
+    submissions = Submission.objects.with_evaluation().filter(submitted_by=user)
+    return {
+        "account": _fields(
+            user,
+            *("username", "first_name", "last_name", "email", "affiliation", "country"),
+            *("date_joined", "last_login", "is_staff", "is_superuser"),
+        ),
+        "email_addresses": list(
+            EmailAddress.objects.filter(user=user).values("email", "verified", "primary")
+        ),
+        "api_tokens": list(user.auth_token_set.values("name", "token_key", "created", "expiry")),
+        "organises": list(user.organised_competitions.values_list("slug", flat=True)),
+        "teams": [
+            {
+                "competition": membership.competition.slug,
+                "team": membership.team.name,
+                **_fields(membership, "role", "joined_at"),
+            }
+            for membership in user.memberships.select_related("competition", "team")
+        ],
+        "invitations_sent": list(
+            Invitation.objects.filter(created_by=user).values("team__name", "email", "created_at")
+        ),
+        "invitations_accepted": list(
+            Invitation.objects.filter(accepted_by=user).values("team__name", "email", "accepted_at")
+        ),
+        "submissions": [_submission(each, viewpoint) for each in submissions],
+        "acts_in_the_log": list(
+            AuditEntry.objects.filter(actor=user).values("at", "act", "subject", "reason")
+        ),
+    }
+
+
+def _fields(row: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}
+
+
+def _submission(submission: Submission, viewpoint: Viewpoint) -> dict[str, Any]:
+    scores = viewpoint.scores(submission)
+    metrics = {"precision": scores.precision, "recall": scores.recall, "f1": scores.f1}
+    return {
+        "phase": str(submission.phase),
+        "team": submission.team.name,
+        **_fields(submission, "id", "method", "description", "link", "original_name", "size", "sha256"),
+        **_fields(submission, "received_at", "withdrawn_at", "state"),
+        **{name: ratio and ratio.value for name, ratio in metrics.items()},
+    }
