@@ -50,16 +50,17 @@ def scale_up(images: Tensor, size: int) -> Tensor:
 
 
 class MixUp:
-    """Each patch mixed with the next of the batch by one λ ~ Beta(a, a) per step (Zhang et al., 2018).
+    """Each patch mixed with the next of the batch by one λ ~ Beta(a, a) per step (Zhang et al., 2018); not mixed where a is 0.
 
     The loss is that against a patch's own labels times λ plus that against its partner's times 1 − λ.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, dice: Dice, a: float):
-        self.share = dice.beta(a, a)
-        self.images = self.share * images + (1 - self.share) * images.roll(1, dims=0)
+        self.share = dice.beta(a, a) if a else 1.0
+        self.images = images if self.share == 1 else images.lerp(images.roll(1, dims=0), 1 - self.share)
         self.labels = labels
         self.partners = labels.roll(1, dims=0)
 
     def loss(self, loss: Loss, logits: Tensor) -> Tensor:
-        return self.share * loss(logits, self.labels) + (1 - self.share) * loss(logits, self.partners)
+        own = loss(logits, self.labels)
+        return own if self.share == 1 else self.share * own + (1 - self.share) * loss(logits, self.partners)

@@ -4,6 +4,8 @@ Both libraries are imported only when a method needs one of their networks.
 """
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,14 +70,33 @@ def network(
     after half a minute; HF_HUB_OFFLINE=1 makes it answer at once.
     """
     constructor = getattr(segmentation_models(), architecture)
-    arguments = dict(encoder_name=encoder, in_channels=bands, classes=classes, **options)
-    if not pretrained:
-        return constructor(encoder_weights=None, **arguments)
+    weights = (True if encoder.startswith("tu-") else "imagenet") if pretrained else None
+    with _explained(encoder, pretrained):
+        return constructor(
+            encoder_name=encoder, encoder_weights=weights, in_channels=bands, classes=classes, **options
+        )
+
+
+def features(encoder: str, bands: int = 14, pretrained: bool = False, **options: Any) -> nn.Module:
+    """A network of timm that returns its feature maps, finest first. Raises as `network` does."""
+    segmentation_models()
+    import timm
+
+    with _explained(encoder, pretrained):
+        return timm.create_model(
+            encoder, pretrained=pretrained, features_only=True, in_chans=bands, **options
+        )
+
+
+@contextmanager
+def _explained(encoder: str, pretrained: bool) -> Iterator[None]:
     try:
-        return constructor(encoder_weights=True if encoder.startswith("tu-") else "imagenet", **arguments)
+        yield
     except (
         Exception
     ) as error:  # the hub, the disk or the encoder: many libraries, many exceptions, one meaning
+        if not pretrained:
+            raise
         raise PretrainedWeightsMissing(
             f"No pretrained weights for {encoder} ({type(error).__name__}: {error}). Connect to the network once so that they "
             "are stored, or train without --pretrained."

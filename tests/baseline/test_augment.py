@@ -62,6 +62,9 @@ def test_mix_up_mixes_images_and_losses_alike(batch):
     expected = mixed.share * losses.cross_entropy(logits, labels)
     expected += (1 - mixed.share) * losses.cross_entropy(logits, labels.roll(1, 0))
     torch.testing.assert_close(mixed.loss(losses.cross_entropy, logits), expected)
+    alone = augment.MixUp(images, labels, Dice(5, 0, 64), a=0)
+    assert alone.images is images
+    assert torch.equal(alone.loss(losses.cross_entropy, logits), losses.cross_entropy(logits, labels))
 
 
 def test_processes_draw_the_same_for_a_patch():

@@ -1,0 +1,205 @@
+"""Tanmlh, third place (section VI of the outcome paper): self-training with Monte Carlo dropout, mix-up and a dense CRF.
+
+A teacher is trained on the labels (equation 6: cross-entropy + Jaccard) and then fixed. It labels the unlabelled patches; ten runs
+with dropout 0.3 after the first convolution give each pixel's uncertainty, their variance, and of each class the least uncertain
+pixels are kept: 90 % of the background, 70 % of the landslides. A student is trained on both sets (equations 5 and 7), with mix-up
+within each (equations 8 and 9). A dense conditional random field sharpens the prediction.
+
+Left open by the paper, and chosen here:
+- The network: DeepLabV3+ on ResNet-50, or with --network hrnet HRNet-W18. The team's table marks no ensemble, so there is none.
+- Which set is unlabelled (the text says validation, equations 7 and 9 say test): --target, the test split by default.
+- The pseudo-label is the class of the teacher's prediction without dropout; the share of each class is taken over all patches.
+- The student starts from new weights, and sees labelled and unlabelled patches in one forward pass, half of the batch each.
+- Beta(0.4, 0.4) for mix-up; flips and quarter turns as the unnamed augmentation of Fig. 11; AdamW, cosine rate, 60 epochs each.
+- The field's kernels (crf.py), guided by the normalised red, green and blue bands.
+- A mixed Jaccard loss with ignored pixels: each of the two label sets ignores its own.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from baseline import losses, options, pseudo
+from baseline.augment import MixUp, flips_and_turns
+from baseline.crf import DenseCRF
+from baseline.dice import Dice
+from baseline.loop import Objective
+from baseline.networks import encoders
+from baseline.networks.hrnet import HRNet
+from baseline.options import option
+from baseline.pool import Pool
+from baseline.predictor import Predictor
+from baseline.run import Run
+from baseline.study import Study
+
+RED_GREEN_BLUE = (3, 2, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(options.Options):
+    steps: int = option(
+        14_000, "optimiser steps of the teacher and of the student each; 237 are an epoch at batch 16"
+    )
+    batch: int = option(
+        16, "labelled patches per step, all processes together; the student takes as many unlabelled ones"
+    )
+    optimiser: str = option("adamw", "rule of the update", ("adam", "adamw", "sgd"))
+    learning_rate: float = option(5e-4, "highest learning rate of the schedule")
+    weight_decay: float = option(1e-2, "L2 penalty (adam, sgd) or decoupled decay (adamw)")
+    schedule: str = option("cosine", "learning rate over the steps", ("constant", "cosine", "restarts"))
+    warmup: int = option(200, "steps of linear warm-up")
+    network: str = option("deeplabv3plus", "of teacher and student", ("deeplabv3plus", "hrnet"))
+    encoder: str = option("", "of segmentation-models-pytorch or timm; empty: resnet50, or hrnet_w18")
+    self_training: bool = option(True, "train a student on pseudo-labels after the teacher")
+    dropout: float = option(0.3, "rate after the first convolution in the Monte Carlo runs")
+    runs: int = option(10, "Monte Carlo runs per patch")
+    keep_background: float = option(0.9, "share of the background pseudo-labels kept")
+    keep_landslide: float = option(0.7, "share of the landslide pseudo-labels kept")
+    mix_up: float = option(0.4, "both parameters of the beta distribution; 0 = no mix-up")
+    crf: bool = option(True, "sharpen the prediction by a dense conditional random field")
+
+
+PRESETS = {
+    "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "encoder": "resnet18", "runs": 3},
+    "small": {"steps": 600, "batch": 8, "warmup": 40, "encoder": "resnet18"},
+}
+
+STUDIES = {
+    "parts": Study(
+        "section VI, part by part",
+        {
+            "teacher": {"self_training": False, "mix_up": 0.0, "crf": False},
+            "teacher, mix-up": {"self_training": False, "crf": False},
+            "student": {"mix_up": 0.0, "crf": False},
+            "student, mix-up": {"crf": False},
+            "student, mix-up, CRF": {},
+        },
+    ),
+    "networks": Study(
+        "section VI, the two backbones of Table II",
+        {
+            "DeepLabV3+": {"network": "deeplabv3plus", "encoder": ""},
+            "HRNet": {"network": "hrnet", "encoder": ""},
+        },
+    ),
+}
+
+
+class Sharpened(Predictor):
+    """A network whose probabilities a dense conditional random field takes to the edges of the image."""
+
+    def __init__(self, network: nn.Module, field: DenseCRF | None):
+        super().__init__(network)
+        self.field = field
+
+    def forward(self, images: Tensor) -> Tensor:
+        probabilities = super().forward(images)
+        return self.field(probabilities, images[:, list(RED_GREEN_BLUE)]) if self.field else probabilities
+
+
+def build(options: Options) -> Predictor:
+    return Sharpened(_network(options), DenseCRF() if options.crf else None)
+
+
+def _network(options: Options) -> nn.Module:
+    if options.network == "hrnet":
+        network: nn.Module = HRNet(options.encoder or "hrnet_w18", pretrained=options.pretrained)
+    else:
+        network = encoders.network(
+            "DeepLabV3Plus", options.encoder or "resnet50", pretrained=options.pretrained
+        )
+    return with_monte_carlo_dropout(network, options.dropout)
+
+
+def train(run: Run[Options], predictor: Predictor) -> None:
+    options = run.options
+    teacher = predictor.networks[0]
+    run.fit("teacher", Mixed(teacher, [run.labelled], options.mix_up))
+    if not options.self_training:
+        return
+    labels = pseudo_labels(run, teacher)
+    run.seed("student")
+    predictor.networks[0] = student = _network(options)
+    run.fit("student", Mixed(student, [run.labelled, run.target.labelled(labels)], options.mix_up))
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Equations 6 and 7."""
+    return losses.cross_entropy(logits, labels) + losses.soft_jaccard(logits, labels)
+
+
+class Mixed(Objective):
+    """Equations 5, 8 and 9: for each pool, the loss of patches mixed within it; the sum over the pools."""
+
+    def __init__(self, network: nn.Module, pools: list[Pool], beta: float):
+        super().__init__()
+        self.network = network
+        self.pools = pools
+        self.beta = beta
+
+    def forward(self, dice: Dice) -> dict[str, Tensor]:
+        batches = [flips_and_turns(*pool.batch(dice), dice) for pool in self.pools]
+        mixed = [MixUp(images, labels, dice, self.beta) for images, labels in batches]
+        logits = self.network(torch.cat([m.images for m in mixed])).chunk(len(mixed))
+        named = zip(self.pools, mixed, logits, strict=True)
+        return {pool.name: m.loss(segmentation_loss, x) for pool, m, x in named}
+
+
+def pseudo_labels(run: Run[Options], teacher: nn.Module) -> Tensor:
+    """The teacher's labels of the target's least uncertain pixels, 255 for the others: uint8 (N, H, W)."""
+    options = run.options
+    plain = Predictor(teacher)
+    probabilities = run.predicted(plain, run.target)
+    run.seed("dropout")
+    with monte_carlo(teacher):
+        uncertainty = variance(run.predicted(plain, run.target) for _ in range(options.runs))
+    return pseudo.least_uncertain(probabilities, uncertainty, options.keep_background, options.keep_landslide)
+
+
+class MonteCarloDropout(nn.Module):
+    """Dropout that acts when it is switched on, and not because of training."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+        self.on = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.rate, training=True) if self.on else x
+
+
+def with_monte_carlo_dropout(network: nn.Module, rate: float) -> nn.Module:
+    """The network, its first convolution followed by a switch of dropout."""
+    name = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    parent, _, attribute = name.rpartition(".")
+    holder = network.get_submodule(parent)
+    setattr(holder, attribute, nn.Sequential(getattr(holder, attribute), MonteCarloDropout(rate)))
+    return network
+
+
+@contextmanager
+def monte_carlo(network: nn.Module) -> Iterator[None]:
+    """Dropout is on inside."""
+    switches = [module for module in network.modules() if isinstance(module, MonteCarloDropout)]
+    for switch in switches:
+        switch.on = True
+    try:
+        yield
+    finally:
+        for switch in switches:
+            switch.on = False
+
+
+def variance(samples: Iterable[Tensor]) -> Tensor:
+    """The variance over equally shaped samples, of which two are in memory at a time (Welford's update)."""
+    mean, squares, count = torch.zeros(()), torch.zeros(()), 0
+    for sample in samples:
+        count += 1
+        difference = sample - mean.to(sample.device)
+        mean = mean.to(sample.device) + difference / count
+        squares = squares.to(sample.device) + difference * (sample - mean)
+    return squares / count
