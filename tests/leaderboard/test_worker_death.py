@@ -31,12 +31,12 @@ def test_submitted_before_any_worker_ran(cast, tmp_path):
         stop_worker(process)
 
 
-def test_killing_the_worker_takes_its_pool_and_readers_along(cast, tmp_path):
+def test_killing_the_worker_takes_its_reader_along(cast, tmp_path):
     process = start_worker(tmp_path / "log")
     try:
-        finished(submit(cast))  # so that the pool process has started its reader
+        finished(submit(cast))  # so that it has started its reader
         family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 2, "a pool process and its reader"
+        assert family, "the reader"
         process.kill()
         _, alive = psutil.wait_procs(family, timeout=10)
         assert not alive, [p.cmdline() for p in alive]
