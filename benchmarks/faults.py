@@ -190,8 +190,8 @@ def _kill_redis() -> Callable[[], None]:
     port = str(client.info("server")["tcp_port"])
     killed([server])
     psutil.wait_procs([server], timeout=10)
-    command = [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-    return lambda: _start(command, folder, None, client.ping)
+    command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    return lambda: _start(command, folder, None, client.ping, program)
 
 
 def _postgresql_answers() -> None:
@@ -201,9 +201,19 @@ def _postgresql_answers() -> None:
 REVIVED: list[subprocess.Popen[bytes]] = []
 
 
-def _start(command: list[str], folder: str, user: str | None, answers: Callable[[], object]) -> None:
+def _start(
+    command: list[str],
+    folder: str,
+    user: str | None,
+    answers: Callable[[], object],
+    program: str | None = None,
+) -> None:
+    """Start a service again and wait until it answers. `program`: its file, where its first word is not the path
+    (Debian's redis-server is a link to a program of several names)."""
     with open(f"{folder}/revived.log", "ab") as log:
-        REVIVED.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, user=user))
+        REVIVED.append(
+            subprocess.Popen(command, executable=program, cwd=folder, stdout=log, stderr=log, user=user)
+        )
     end = time.monotonic() + 30
     while True:
         try:
