@@ -13,7 +13,7 @@ SERVER := .venv/server-$(call sum,requirements.txt)
 TOOLS := .venv/tools-$(call sum,requirements.txt requirements-dev.txt)
 BASELINE := .venv/baseline-$(call sum,requirements.txt requirements-dev.txt baseline/requirements.txt)
 
-.PHONY: help demo test lint audit browser test-sqlite test-postgres lock
+.PHONY: help demo chaos test lint audit browser test-sqlite test-postgres lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -48,6 +48,10 @@ test-sqlite: $(BASELINE)  ## all tests, on SQLite
 
 test-postgres: $(BASELINE)  ## the tests that use a database again, on a real PostgreSQL with a real Redis
 	$(PYTEST) --backend=postgres
+
+chaos: $(TOOLS)  ## kill, freeze, fill and cut everything, on SQLite and on PostgreSQL with Redis; count what was lost
+	$(RUN) -m benchmarks.chaos --backend sqlite
+	$(RUN) -m benchmarks.chaos --backend postgres
 
 lock: $(TOOLS)  ## renew the lock files from requirements.in and requirements-dev.in
 	$(COMPILE) --upgrade requirements.in -o requirements.txt
