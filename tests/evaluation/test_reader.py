@@ -1,0 +1,377 @@
+"""The reader process: what a child may not do, what its end costs, and that nothing stays behind."""
+
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from evaluation import archive, reader
+from evaluation.counts import pack
+from evaluation.problems import InvalidArchive
+from evaluation.reader import Reader
+from tests.evaluation import corpus
+from tests.evaluation.zips import build
+
+SPEC = corpus.SPEC
+GOOD = build(corpus.entries())
+PACKED = pack(corpus.MASKS)
+CHUNKED = next(case.data for case in corpus.valid() if "gzip" in case.name)
+ROOT = Path(__file__).resolve().parents[2]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this guard")
+
+
+@pytest.fixture(scope="module")
+def good_reader():
+    with Reader() as made:
+        yield made
+
+
+@pytest.fixture
+def misbehaving(monkeypatch):
+    monkeypatch.setattr(reader, "_MODULES", ("tests.evaluation.misbehaving_reader",))
+    with Reader(wall_s=20, cpu_s=15) as made:
+        yield made
+
+
+def told(made, act, argument=""):
+    """What a child says that was told to do this."""
+    data = build(corpus.entries(f"{act} {argument}".encode()))
+    with pytest.raises(InvalidArchive) as caught:
+        made.read(data, SPEC)
+    (problem,) = caught.value.problems
+    return problem
+
+
+def alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_reads_bytes_paths_and_open_files(good_reader, tmp_path):
+    path = tmp_path / "masks.zip"
+    path.write_bytes(GOOD)
+    with path.open("rb") as file, path.open("r+b") as writable:
+        file.seek(99)
+        for source in (GOOD, path, str(path), file, writable, io.BytesIO(GOOD)):
+            packed = good_reader.read(source, SPEC)
+            assert (packed == PACKED).all()
+            assert not packed.flags.writeable
+    assert good_reader.usage.cpu_s > 0
+    assert good_reader.usage.peak_bytes > 1 << 20
+
+
+def test_official_archives_do_not_start_the_reader_with_libhdf5():
+    with Reader() as made:
+        made.read(GOOD, SPEC)
+        assert len(made.pids) == 1
+        maps = Path(f"/proc/{made.pids[0]}/maps")
+        if os.geteuid() == 0 and maps.exists():
+            assert "libhdf5" not in maps.read_text()
+        assert (made.read(CHUNKED, SPEC) == PACKED).all()
+        assert len(made.pids) == 2
+
+
+def test_other_sizes_and_numbers_take_turns(good_reader):
+    for shape in ((1, 8, 8), (5, 256, 256), (3, 128, 128), (2, 64, 32)):
+        masks = np.random.default_rng(0).integers(0, 2, shape)
+        made = io.BytesIO()
+        archive.write(made, masks)
+        assert (good_reader.read(made.getvalue(), archive.MaskSpec(*shape)) == pack(masks)).all()
+
+
+def test_a_missing_file_is_no_problem_of_an_archive(good_reader, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        good_reader.read(tmp_path / "nothing.zip", SPEC)
+    (tmp_path / "empty.zip").touch()
+    with pytest.raises(InvalidArchive) as caught:
+        good_reader.read(tmp_path / "empty.zip", SPEC)
+    assert [p.code for p in caught.value.problems] == ["empty_file"]
+
+
+@pytest.mark.parametrize("act", ["crash", "exit", "kill"])
+def test_a_crash_costs_one_archive_a_clear_problem(misbehaving, act):
+    if act == "kill":
+        pytest.importorskip("resource")
+        assert told(misbehaving, act).message == "refused: PermissionError"
+        return
+    problem = told(misbehaving, act, "3")
+    assert (problem.code, problem.file) == ("unreadable", "mask_2.h5")
+    assert (misbehaving.read(GOOD, SPEC) == PACKED).all()
+
+
+def test_a_hang_ends_at_the_wall_clock(monkeypatch):
+    monkeypatch.setattr(reader, "_MODULES", ("tests.evaluation.misbehaving_reader",))
+    with Reader(wall_s=1) as made:
+        made.start()
+        (pid,) = made.pids
+        started = time.monotonic()
+        assert told(made, "spin").code == "unreadable"
+        assert time.monotonic() - started < 5
+        assert (made.read(GOOD, SPEC) == PACKED).all()
+        assert made.pids == [pid]
+
+
+def test_cpu_time_is_bounded(monkeypatch):
+    monkeypatch.setattr(reader, "_MODULES", ("tests.evaluation.misbehaving_reader",))
+    with Reader(cpu_s=1, wall_s=30) as made:
+        assert told(made, "spin").code == "unreadable"
+        assert made.usage.cpu_s < 3
+
+
+@LINUX
+def test_memory_is_bounded(misbehaving):
+    misbehaving.memory_bytes = 64 << 20
+    assert told(misbehaving, "grow").message == "refused: MemoryError"
+    assert misbehaving.usage.peak_bytes < 160 << 20
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("act", "argument"),
+    [
+        ("open", "/etc/passwd"),
+        ("open", "/proc/self/environ"),
+        ("write", "/tmp/written-by-a-reader"),
+        ("list", "/"),
+        ("unlink", "/tmp/nothing"),
+        ("socket", ""),
+        ("fork", ""),
+        ("execute", ""),
+        ("limit", ""),
+        ("say", ""),
+        ("setuid", ""),
+        ("sleep", "0.01"),
+        ("executable", ""),
+    ],
+)
+def test_a_child_may_do_nothing_but_read(misbehaving, act, argument):
+    if not reader_confines_calls() and act in ("unlink", "sleep", "executable"):
+        pytest.skip("no system-call filter on this architecture")
+    assert told(misbehaving, act, argument).message.startswith("refused: ")
+
+
+def reader_confines_calls():
+    from evaluation.guards import SystemCallFilter
+
+    return SystemCallFilter.possible()
+
+
+def test_nothing_of_the_worker_reaches_a_child(misbehaving, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "s3cret")
+    assert "s3cret" not in told(misbehaving, "environment").message
+    (pid,) = misbehaving.pids
+    environment = Path(f"/proc/{pid}/environ")
+    if os.geteuid() == 0 and environment.exists():
+        assert environment.read_bytes() == b""
+        opened = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        assert len([name for name in opened if name.startswith("socket:")]) == 1
+        assert all(name == "/dev/null" or name.startswith(("socket:", "pipe:")) for name in opened)
+
+
+def test_nothing_of_one_archive_reaches_the_next(misbehaving):
+    for text in ("one", "two"):
+        assert told(misbehaving, "remember", text).message == str([text])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_root_becomes_nobody(misbehaving):
+    assert misbehaving.guards == []
+    misbehaving.start()
+    assert misbehaving.guards[0]["user"] == 65534
+    (pid,) = misbehaving.pids
+    assert set(psutil.Process(pid).uids()) == {65534}
+    assert psutil.Process(pid).num_threads() == 1
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can make the program unreadable for the reader's user"
+)
+def test_root_may_keep_the_program_where_nobody_else_can_read(tmp_path):
+    """All that a reader needs is open before it becomes nobody."""
+    home = tmp_path / "home"
+    shutil.copytree(ROOT / "evaluation", home / "evaluation")
+    (home / "good.zip").write_bytes(GOOD)
+    (home / "chunked.zip").write_bytes(CHUNKED)
+    home.chmod(0o700)
+    program = """
+        from evaluation.reader import Reader
+        from evaluation.spec import MaskSpec
+        import evaluation
+        with Reader() as reader:
+            for name in ("good.zip", "chunked.zip"):
+                print(evaluation.__file__, reader.read(name, MaskSpec(3)).sum())
+            try:
+                reader.read("good.zip", MaskSpec(4))
+            except Exception as error:
+                print(error)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=home, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert lines[0] == lines[1] == f"{home}/evaluation/__init__.py {PACKED.sum()}"
+    assert "mask_4.h5" in lines[2]
+
+
+def test_a_normal_user_reads_too(tmp_path):
+    """The whole of it as user 1000 without any capability; as root by way of a user namespace."""
+    become = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+    if become and subprocess.run([*become, "true"], capture_output=True).returncode:
+        pytest.skip("this kernel gives no user namespaces")
+    (tmp_path / "good.zip").write_bytes(GOOD)
+    program = """
+        from evaluation.reader import Reader
+        from evaluation.spec import MaskSpec
+        with Reader() as reader:
+            print(reader.read("good.zip", MaskSpec(3)).sum(), *[held["user"] for held in reader.guards])
+    """
+    run = subprocess.run(
+        [*become, sys.executable, "-c", textwrap.dedent(program)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    total, user = run.stdout.split()
+    assert int(total) == PACKED.sum()
+    assert int(user) == (1000 if become else os.geteuid())
+
+
+def test_survives_the_loss_of_its_process(good_reader):
+    good_reader.start()
+    for _ in range(2):
+        for pid in good_reader.pids:
+            os.kill(pid, signal.SIGKILL)
+        assert (good_reader.read(GOOD, SPEC) == PACKED).all()
+        assert (good_reader.read(CHUNKED, SPEC) == PACKED).all()
+
+
+def test_close_leaves_nothing_and_read_starts_again():
+    made = Reader()
+    made.start()
+    pids = made.pids
+    made.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert (made.read(GOOD, SPEC) == PACKED).all()
+    made.close()
+
+
+@LINUX
+def test_a_killed_worker_leaves_no_process_behind(tmp_path):
+    """kill -9 of the worker while a child is busy ends reader process and child."""
+    (tmp_path / "spin.zip").write_bytes(build(corpus.entries(b"spin ")))
+    program = """
+        from evaluation import reader
+        from evaluation.spec import MaskSpec
+        reader._MODULES = ("tests.evaluation.misbehaving_reader",)
+        made = reader.Reader(wall_s=60, cpu_s=60)
+        made.start()
+        print(*made.pids, flush=True)
+        made.read("spin.zip", MaskSpec(3))
+    """
+    worker = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with worker:
+        pid = int(worker.stdout.readline())
+        assert wait_until(lambda: psutil.Process(pid).children())
+        (child,) = psutil.Process(pid).children()
+        worker.kill()
+    assert wait_until(lambda: not alive(pid) and not alive(child.pid))
+
+
+def _read_in_a_fork(made, results):
+    results.put((made.read(GOOD, SPEC) == PACKED).all() and made.pids)
+
+
+def test_works_in_a_forked_daemonic_worker(good_reader):
+    """As in Celery's prefork pool: a handle that the parent has used, in a child that may not have children."""
+    good_reader.read(GOOD, SPEC)
+    fork = multiprocessing.get_context("fork")
+    results = fork.Queue()
+    worker = fork.Process(target=_read_in_a_fork, args=(good_reader, results), daemon=True)
+    worker.start()
+    pids = results.get(timeout=60)
+    worker.join(10)
+    assert pids
+    assert not set(pids) & set(good_reader.pids)
+    assert wait_until(lambda: not any(map(alive, pids)))
+    assert (good_reader.read(GOOD, SPEC) == PACKED).all()
+
+
+def test_threads_share_a_reader(good_reader):
+    wrong = []
+
+    def work(data, expected):
+        for _ in range(5):
+            if not (good_reader.read(data, SPEC) == expected).all():
+                wrong.append(data)
+
+    other = np.roll(corpus.MASKS, 1, axis=0)
+    made = io.BytesIO()
+    archive.write(made, other)
+    jobs = [(GOOD, PACKED), (made.getvalue(), pack(other)), (CHUNKED, PACKED)]
+    threads = [threading.Thread(target=work, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_memory_of_the_worker_stays_flat(good_reader):
+    good_reader.read(GOOD, SPEC)
+    process = psutil.Process()
+    base, opened = process.memory_info().rss, process.num_fds()
+    for _ in range(150):
+        good_reader.read(GOOD, SPEC)
+    assert process.memory_info().rss - base < 4 << 20
+    assert process.num_fds() == opened
+
+
+def test_a_program_that_does_not_start_says_why(monkeypatch):
+    monkeypatch.setattr(reader, "_MODULES", ("evaluation.no_such_module",))
+    with Reader() as made, pytest.raises(reader.ReaderNotStarted, match="no_such_module"):
+        made.read(GOOD, SPEC)
+    assert made.pids == []
+
+
+def test_a_hijacked_child_cannot_say_anything_it_likes():
+    for text in (
+        b"",
+        b"{}",
+        b"[]",
+        b'[{"code": "no_such", "file": "", "message": "x"}]',
+        b"\xff",
+        b"[1]",
+        b"null",
+    ):
+        assert [p.code for p in reader._problems(text)] == ["unreadable"]
+    long = b'[{"code": "not_hdf5", "file": "", "message": "%s"}]' % (b"x" * 5000)
+    assert [p.code for p in reader._problems(long)] == ["unreadable"]
