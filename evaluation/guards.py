@@ -118,22 +118,22 @@ def drop_privileges(user: int) -> None:
         os.setuid(user)
 
 
-def confine_reader(user: int) -> None:
-    """What the reader process gives up once it has everything open that it needs."""
+def confine_reader(user: int, parent: int) -> None:
+    """What the reader process gives up once it has everything open that it needs. Ends it without its parent."""
     limit("RLIMIT_CORE", 0)
     limit("RLIMIT_FSIZE", 0)
     drop_privileges(user)
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
     _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0))
-    _die_with_parent()  # last: a change of user clears it
+    _die_with(parent)  # last: a change of user clears it
 
 
-def confine_child(cpu_s: float, memory: int, system_calls: SystemCallFilter | None) -> None:
-    """What a child gives up for good, after archive and answer are mapped and all files closed.
+def confine_child(parent: int, cpu_s: float, memory: int, system_calls: SystemCallFilter | None) -> None:
+    """What a child of `parent` gives up for good, after archive and answer are mapped and all files closed.
 
     `memory` is its address space in bytes, 0 for no limit.
     """
-    _die_with_parent()
+    _die_with(parent)
     limit("RLIMIT_NOFILE", 0)
     limit("RLIMIT_NPROC", 0)
     limit("RLIMIT_CPU", max(1, round(cpu_s)))
@@ -143,8 +143,11 @@ def confine_child(cpu_s: float, memory: int, system_calls: SystemCallFilter | No
         system_calls.set()
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process when the parent ends; at once if it has ended already."""
     _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def held(system_calls: SystemCallFilter | None, memory: int) -> dict[str, object]:

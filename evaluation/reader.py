@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import mmap
@@ -169,8 +170,7 @@ class Reader:
                 self._own()
                 self.usage = Usage(0.0, 0)
                 for module in _MODULES:
-                    answer = self._cleared(spec)
-                    status = self._ask(module, spec, size, [archive_fd, answer.fd])
+                    answer, status = self._ask(module, spec, size, archive_fd)
                     if not (status == 0 and answer.unexplained()):
                         break
                 return answer.masks(status)
@@ -197,25 +197,27 @@ class Reader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _ask(self, module: str, spec: MaskSpec, size: int, fds: list[int]) -> int:
-        """The wait status of the child that read, or -1 if it could not be had."""
+    def _ask(self, module: str, spec: MaskSpec, size: int, archive_fd: int) -> tuple[SharedAnswer, int]:
+        """The answer of the child that read and its wait status, or -1 if that could not be had."""
         official = official_layout(spec)
         lengths = (len(official.head), len(official.tail), size, self.memory_bytes)
         request = protocol.Request(spec.patches, spec.height, spec.width, *lengths, self.cpu_s, self.wall_s)
         message = protocol.REQUEST.pack(*request) + official.head + official.tail
-        for _ in range(2):  # an idle reader process may have been lost for reasons of its own
-            handle = self._handle(module)
+        for last_try in (False, True):  # an idle reader process may have been lost for reasons of its own
+            handle, answer = self._handle(module), self._cleared(spec)
             try:
-                status, usage = handle.ask(message, fds, self.wall_s)
-            except TimeoutError:
+                status, usage = handle.ask(message, [archive_fd, answer.fd], self.wall_s)
+            except (TimeoutError, Lost) as error:
                 self._handles.pop(module).close()
-                return -1
-            except Lost:
-                self._handles.pop(module).close()
-                continue
-            self.usage = Usage(self.usage.cpu_s + usage.cpu_s, max(self.usage.peak_bytes, usage.peak_bytes))
-            return status
-        return -1
+                self._answer = None  # a child that is just being killed may still write to it
+                if last_try or isinstance(error, TimeoutError):
+                    break
+            else:
+                self.usage = Usage(
+                    self.usage.cpu_s + usage.cpu_s, max(self.usage.peak_bytes, usage.peak_bytes)
+                )
+                return answer, status
+        return answer, -1
 
     def _own(self) -> None:
         """Leave what was carried here through a fork to the process that it belongs to."""
@@ -261,7 +263,11 @@ def _descriptor(file: BinaryIO | str | PathLike[str] | bytes) -> int:
     if isinstance(file, bytes):
         return _shared_memory(len(file), file)
     if isinstance(file, str | PathLike):
-        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        raise OSError(errno.EINVAL, "This is no file", str(file))
     try:
         fd = file.fileno()
         plain = (

@@ -53,21 +53,21 @@ class ReaderProcess:
     """Answers requests over `connection` until the worker closes its end."""
 
     def __init__(self, connection: socket.socket, user: int, explain: Explain | None = None) -> None:
-        self.connection, self.explain, self.child = connection, explain, 0
+        self.connection, self.explain = connection, explain
+        self.pid, self.child = os.getpid(), 0
         signal.signal(signal.SIGALRM, self._wall_clock)
         worker = os.getppid()
         _warm_up(connection, explain)
         self.address_space = guards.address_space()
         self.system_calls = guards.SystemCallFilter() if guards.SystemCallFilter.possible() else None
-        guards.confine_reader(user)
-        self.orphaned = os.getppid() != worker
+        guards.confine_reader(user, worker)
         gc.collect()
         gc.freeze()  # what exists is shared with every child; looking for garbage in it would copy it
         gc.disable()
 
     def serve(self) -> None:
         send_part(self.connection, json.dumps(guards.held(self.system_calls, self.address_space)).encode())
-        while not self.orphaned:
+        while True:
             message, fds, _, _ = socket.recv_fds(self.connection, REQUEST.size, 2)
             if len(message) != REQUEST.size or len(fds) != 2:
                 return
@@ -109,7 +109,7 @@ class ReaderProcess:
         result = mmap.mmap(result_fd, result_bytes(spec.patches, spec.row_bytes))
         os.closerange(0, 256)
         memory = self.address_space + len(data) + len(result) + request.memory_bytes
-        guards.confine_child(request.cpu_s, memory if self.address_space else 0, self.system_calls)
+        guards.confine_child(self.pid, request.cpu_s, memory if self.address_space else 0, self.system_calls)
         out = np.frombuffer(result, np.uint8, offset=MASKS_AT).reshape(spec.packed_shape)
 
         progress = partial(setitem, memoryview(result)[:8].cast("I"), 1)  # UNFINISHED, index

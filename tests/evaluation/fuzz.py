@@ -144,7 +144,7 @@ def run_batch(seed: int, first: int, number: int, results: io.BufferedRandom) ->
 def confined(batch: list[bytes], fd: int) -> None:
     """In the child: read each mutant both ways; one word each goes to `fd`."""
     space = guards.address_space()
-    guards.confine_child(60, space + (512 << 20) if space else 0, None)
+    guards.confine_child(os.getppid(), 60, space + (512 << 20) if space else 0, None)
     words = []
     for data in batch:
         fast, plain = outcome(data, True), outcome(data, False)

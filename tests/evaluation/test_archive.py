@@ -1,0 +1,212 @@
+"""What is said of an archive, and that what is accepted is what h5py and scikit-learn see."""
+
+import io
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix
+
+from evaluation import archive
+from evaluation.archive import MaskSpec
+from evaluation.counts import count, pack, unpack
+from evaluation.problems import InvalidArchive
+from tests.evaluation import corpus, fuzz
+from tests.evaluation.zips import Entry, build
+
+SPEC = corpus.SPEC
+
+
+def problems(data, spec=SPEC):
+    with pytest.raises(InvalidArchive) as caught:
+        archive.read(data, spec)
+    return caught.value.problems
+
+
+def zipped(files, spec=SPEC):
+    return build([Entry(spec.name(i).encode(), content) for i, content in enumerate(files)])
+
+
+# --- agreement with h5py and scikit-learn ----------------------------------------------------------------------
+
+layouts = st.fixed_dictionaries(
+    {},
+    optional={
+        "chunks": st.tuples(st.integers(3, 16), st.integers(3, 24)),
+        "compression": st.just("gzip"),
+        "shuffle": st.booleans(),
+        "dtype": st.sampled_from(["u1", "i2", ">u4", "i8", "?"]),
+        "file": st.sampled_from([{"libver": "latest"}, {"libver": "v110"}, {}]),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(layouts, min_size=1, max_size=4), st.integers(0, 2**32 - 1), st.sampled_from([0, 8]))
+def test_counts_agree_with_h5py_and_scikit_learn(options, seed, method):
+    """Masks of any readable layout, each read by h5py from disk's bytes, all counted by scikit-learn."""
+    rng = np.random.default_rng(seed)
+    spec = MaskSpec(len(options), 16, 24)
+    files = []
+    for option in options:
+        option = dict(option)
+        if option.get("shuffle") and "chunks" not in option and "compression" not in option:
+            option["shuffle"] = False
+        mask = (rng.random((16, 24)) < rng.random()).astype(option.pop("dtype", "u1"))
+        files.append(corpus.dataset(mask, **option))
+    data = build([Entry(spec.name(i).encode(), content, method=method) for i, content in enumerate(files)])
+    prediction = archive.read(data, spec)
+    seen = np.stack([h5py.File(io.BytesIO(content))["mask"][:] for content in files]).astype(np.uint8)
+    assert (unpack(prediction, spec) == seen).all()
+    assert (archive.read(data, spec, learn=False) == prediction).all()
+    truth = rng.integers(0, 2, seen.shape, np.uint8)
+    _, fp, fn, tp = confusion_matrix(truth.ravel(), seen.ravel(), labels=[0, 1]).ravel().tolist()
+    assert count(prediction, pack(truth)).total == (tp, fp, fn)
+
+
+def test_mutants_crash_nothing_and_are_read_alike_by_both_paths():
+    tally, found = fuzz.fuzz(seed=2022, number=2000)
+    assert found == []
+    assert tally["accepted"] > 200
+    assert tally["refused"] > 1000
+
+
+def test_what_is_written_is_read():
+    masks = np.random.default_rng(0).random((20, 64, 64)) < 0.1
+    made = io.BytesIO()
+    assert archive.write(made, masks) == 20
+    assert (archive.read(made.getvalue(), MaskSpec(20, 64, 64)) == pack(masks)).all()
+    with zipfile.ZipFile(made) as opened:
+        assert opened.namelist() == [f"mask_{i}.h5" for i in range(1, 21)]
+        with h5py.File(io.BytesIO(opened.read("mask_7.h5"))) as file:
+            assert list(file) == ["mask"]
+            assert file["mask"].dtype == np.uint8
+            assert file["mask"].chunks is None
+            assert (file["mask"][:] == masks[6]).all()
+
+
+def test_the_official_file_is_what_h5py_leaves_on_disk(tmp_path):
+    with h5py.File(tmp_path / "mask.h5", "w") as file:
+        file.create_dataset("mask", data=corpus.MASKS[1])
+    assert archive.mask_file(corpus.MASKS[1]) == (tmp_path / "mask.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "bad", [np.full((8, 8), 2), np.zeros((1, 8, 8)), np.full((8, 8), np.nan), np.zeros(64)]
+)
+def test_no_other_values_are_written(bad):
+    with pytest.raises(ValueError, match="two axes and values 0 and 1"):
+        archive.write(io.BytesIO(), [bad])
+
+
+@pytest.mark.parametrize("size", [(0, 8, 8), (1, 0, 8), (1, 3, 3), (-1, 8, 8)])
+def test_impossible_specs(size):
+    with pytest.raises(ValueError, match=r"not possible|cannot be packed"):
+        MaskSpec(*size)
+
+
+# --- the sentences ---------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_named_with_its_mend_and_what_is_in_it_is_checked_too():
+    entries = corpus.entries(b"no HDF5")
+    for entry in entries:
+        entry.name = b"my predictions/" + entry.name
+    folder, content = problems(build(entries))
+    assert folder.code == "folder_in_archive"
+    assert folder.file == "my predictions/"
+    assert "cd predictions && zip ../submission.zip mask_*.h5" in folder.message
+    assert (content.code, content.file) == ("not_hdf5", "my predictions/mask_2.h5")
+
+
+def test_few_missing_files_are_named_each():
+    found = problems(build([corpus.entries()[0]]))
+    assert [(p.code, p.file) for p in found] == [("missing_file", "mask_2.h5"), ("missing_file", "mask_3.h5")]
+
+
+def test_many_missing_or_surplus_files_are_summed_up():
+    (missing,) = problems(build(corpus.entries()), MaskSpec(245))
+    assert missing.file == "mask_4.h5"
+    assert "3 of 245 masks; 242 are missing (mask_4.h5, mask_5.h5, mask_6.h5, ...)" in missing.message
+    more = [*corpus.entries(), *(Entry(b"mask_%d.h5" % i, b"") for i in range(4, 801))]
+    (surplus,) = problems(build(more))
+    assert (
+        "holds 797 files that are no masks of this phase (mask_4.h5, mask_5.h5, mask_6.h5, ...)"
+        in surplus.message
+    )
+    assert "is the archive meant for another phase?" in surplus.message
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("mask_0.h5", "start at 1"),
+        ("mask_01.h5", "no leading zeros"),
+        ("mask_4.h5", "has 3 patches"),
+        ("notes.txt", "Leave it out"),
+    ],
+)
+def test_surplus_files_get_a_hint(name, hint):
+    (problem,) = problems(build([*corpus.entries(), Entry(name.encode(), b"x")]))
+    assert (problem.code, problem.file) == ("unexpected_file", name)
+    assert hint in problem.message
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (corpus.dataset(name="img"), ["no dataset named mask, but img", 'create_dataset("mask", data=mask)']),
+        (corpus.dataset(np.zeros((128, 128, 1), "u1")), ["shape is 128x128x1", "expected 128x128"]),
+        (corpus.dataset(np.zeros((128, 128))), ["floating-point", "(probability > 0.5)"]),
+        (
+            corpus.dataset(np.eye(128, dtype="u1") * 255),
+            ["128 pixels hold", "the first 255", "divide by 255"],
+        ),
+        (corpus.dataset(np.eye(128, dtype="i8") * -7), ["the first -7", "write 0 and 1 only"]),
+    ],
+)
+def test_a_message_says_what_was_found_what_was_expected_and_the_mend(content, parts):
+    (problem,) = problems(
+        zipped([corpus.mask_file(corpus.MASKS[0]), content, corpus.mask_file(corpus.MASKS[2])])
+    )
+    assert problem.file == "mask_2.h5"
+    for part in parts:
+        assert part in problem.message
+
+
+def test_every_problem_at_once_capped_with_the_number_left_out():
+    spec = MaskSpec(60)
+    float_file, text = corpus.dataset(np.zeros((128, 128))), b"text"
+    files = [float_file] * 50 + [text] + [corpus.dataset(np.zeros((2, 2), "u1"))] * 9
+    found = problems(build([*corpus_entries(files, spec), Entry(b"x.txt")]), spec)
+    assert len(found) == 25
+    assert found[-1].code == "more_problems"
+    assert found[-1].message == "37 more problems are not shown: wrong_shape 8, wrong_type 29."
+    assert {p.code for p in found[:-1]} == {"wrong_type", "not_hdf5", "wrong_shape", "unexpected_file"}
+
+
+def corpus_entries(files, spec):
+    return [Entry(spec.name(i).encode(), content) for i, content in enumerate(files)]
+
+
+def test_copies_of_a_bad_file_are_all_named():
+    """Equal files are read once, but each has its own problem; also where the first is damaged in the ZIP."""
+    bad = corpus.dataset(np.full((128, 128), 3, "u1"))
+    found = problems(zipped([bad, corpus.mask_file(corpus.MASKS[1]), bad]))
+    assert [(p.code, p.file) for p in found] == [("wrong_values", "mask_1.h5"), ("wrong_values", "mask_3.h5")]
+    zero = corpus.mask_file(corpus.MASKS[2])
+    entries = corpus_entries([zero] * 3, SPEC)
+    entries[0].crc = 1
+    found = problems(build(entries))
+    assert [(p.code, p.file) for p in found] == [("file_damaged", "mask_1.h5")]
+
+
+def test_a_stranger_s_names_are_plain_text():
+    (problem,) = problems(build([*corpus.entries(), Entry("<b>\u202e{{x}}%s\x1b[31m\u00e9".encode(), b"")]))
+    assert problem.code in ("unsafe_name", "unexpected_file")
+    assert problem.file.isascii()
+    assert problem.file.isprintable()
+    assert not set(problem.file) & set("<>&\"'{}%")

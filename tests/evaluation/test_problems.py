@@ -1,0 +1,71 @@
+"""The table of codes: closed, documented, and the only source of problems."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import evaluation
+from evaluation import problems
+from evaluation.problems import CODES, MOST, InvalidArchive, Problem
+
+ROOM = Path(evaluation.__file__).parent
+
+
+def test_the_documented_table_is_the_code_s():
+    text = (ROOM / "README.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \| (.+?) \|$", text, re.MULTILINE)
+    assert dict(rows) == CODES
+    assert [code for code, _ in rows] == list(CODES)
+
+
+def test_every_code_is_used_and_no_other():
+    source = "".join(path.read_text() for path in ROOM.glob("*.py") if path.name != "problems.py")
+    helpers = (ROOM / "problems.py").read_text()
+    table = helpers[helpers.index("CODES = {") : helpers.index("@dataclass")]
+    for code in CODES:
+        assert f'"{code}"' in source or f'"{code}"' in helpers.replace(table, ""), code
+
+
+def test_a_problem_outside_the_table_is_a_mistake():
+    with pytest.raises(ValueError, match="not in the table"):
+        Problem("no_such_code", "", "")
+
+
+def test_as_dict_and_str():
+    problem = Problem("not_hdf5", "mask_1.h5", "Text.")
+    assert problem.as_dict() == {"code": "not_hdf5", "file": "mask_1.h5", "message": "Text."}
+    assert str(problem) == "mask_1.h5: Text."
+    assert str(Problem("empty_file", "", "Text.")) == "Text."
+
+
+@pytest.mark.parametrize("number", [1, MOST, MOST + 1, 800])
+def test_the_list_is_capped_and_counts_the_rest(number):
+    listed = InvalidArchive(Problem("not_hdf5", f"mask_{i}.h5", "Text.") for i in range(number)).problems
+    assert len(listed) == min(number, MOST)
+    if number > MOST:
+        left = number - MOST + 1
+        assert listed[-1].message.startswith(f"{left} more problems are not shown: not_hdf5 {left}.")
+
+
+def test_sentences_for_the_server():
+    for made in (
+        problems.too_large(100, 50),
+        problems.empty_file(),
+        problems.unreadable("mask_1.h5"),
+        problems.evaluation_crashed(),
+        problems.internal_error(),
+    ):
+        assert made.code in CODES
+        assert made.message.endswith(".")
+
+
+def test_importing_the_package_is_light():
+    import subprocess
+    import sys
+
+    program = "import sys, evaluation; print(evaluation.SCORER_VERSION, *[m for m in ('numpy', 'h5py') if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOM.parent, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [evaluation.SCORER_VERSION]
