@@ -28,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiles", type=int, default=40, help="tiles made in memory")
     options = parser.parse_args()
-    make_tile(0, "train", 0, 0)
+    make_tile(0, "train", 0, 0)  # tables and memory
 
     def draw() -> None:
         for tile in range(options.tiles):
@@ -37,11 +37,12 @@ def main() -> int:
     drawn = options.tiles * CELLS / cpu_seconds(draw)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        count = sum(synth.PRESETS["small"].values())
-        written = count / cpu_seconds(lambda: synth.generate(root, "small", seed=1, processes=1))
+        splits = ("validation", "test")
+        count = sum(synth.PRESETS["demo"][split] for split in splits)
+        written = count / cpu_seconds(lambda: synth.generate(root, "demo", 1, splits=splits, processes=1))
         size = sum(path.stat().st_size for path in root.rglob("*.h5")) / count
-        first = synth.PRESETS["small"]["train"] / cpu_seconds(lambda: load(root, "train"))
-        again = synth.PRESETS["small"]["train"] / cpu_seconds(lambda: load(root, "train"))
+        first = synth.PRESETS["demo"]["validation"] / cpu_seconds(lambda: load(root, "validation"))
+        again = synth.PRESETS["demo"]["validation"] / cpu_seconds(lambda: load(root, "validation"))
     print(f"drawn in memory          {drawn:7.1f} patches per CPU second")
     print(f"drawn and written        {written:7.1f} patches per CPU second (bound: {BOUND:.0f})")
     print(f"size on disk             {size / 1e3:7.1f} kB a patch")

@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from baseline.data import FOLDERS, SPLITS
 
 from .files import write_image, write_mask
@@ -121,10 +123,11 @@ def _run(jobs: list[Job], processes: int, progress: Callable[[int, int], None] |
     done = 0
     processes = min(processes, len(jobs))
     if processes <= 1:
+        _keep_memory()
         results: Iterable[int] = map(_write_tile, jobs)
     else:
         # spawned, since a forked copy of a server's process may hang
-        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _keep_memory)
         results = pool.map(_write_tile, jobs, chunksize=1)
     for written in results:
         done += written
@@ -132,6 +135,14 @@ def _run(jobs: list[Job], processes: int, progress: Callable[[int, int], None] |
             progress(done, total)
     if processes > 1:
         pool.shutdown()
+
+
+def _keep_memory() -> None:
+    """Have the C library keep freed memory: glibc's limit for giving it back grows with what was freed once.
+
+    A tile's arrays come and go; to fetch them from the system each time costs an eighth of the whole work.
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 def _write_tile(job: Job) -> int:

@@ -86,8 +86,8 @@ def main() -> None:
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    draw_patches(pyplot, folder / "patches.png")
-    draw_tile(pyplot, folder / "tile.png")
+    draw_patches(pyplot, folder / "patches.jpg")
+    draw_tile(pyplot, folder / "tile.jpg")
     draw_bands(pyplot, folder / "bands.png")
 
 

@@ -45,11 +45,12 @@ def make_scars(rng: np.random.Generator, site: Site, ground: Terrain) -> Scars:
     tone = rng.uniform(0.85, 1.15, n).astype(np.float32)
     soil = rng.uniform(0, 0.5, n).astype(np.float32)
     missed = rng.random(n, dtype=np.float32) < 0.03
-    slip = rng.integers(-1, 2, 2)  # masks and images are registered within a pixel
+    slip = (0, 0, 0, 0, -1, 1)[rng.integers(6)]  # masks and images are registered within a pixel
+    axis = int(rng.integers(2))
     bare = fresh[cluster]
     inside = cluster > 0
     bare = np.where(inside, bare * (1 + np.float32(0.12) * ragged), _edge(bare))
-    label = np.roll(_annotate(site, inside & ~(old | missed)[cluster], ragged), slip, (0, 1))
+    label = np.roll(_annotate(site, inside & ~(old | missed)[cluster], ragged), slip, axis)
     return Scars(np.clip(bare, 0, 1), soil[cluster], np.where(inside, tone[cluster], 1), label)
 
 
