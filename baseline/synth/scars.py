@@ -69,7 +69,7 @@ def _draw(rng, site: Site, ground: Terrain, heads: np.ndarray) -> np.ndarray:
     """Number of the cluster in each pixel (0 = none), int32 (TILE, TILE). All tracks walk at once."""
     flow = rng.random(CANDIDATES) < site.flows
     width = site.size * np.exp(0.35 * rng.standard_normal(CANDIDATES))
-    length = np.where(flow, 36, 9) * np.exp(0.5 * rng.standard_normal(CANDIDATES))
+    length = np.where(flow, 40, 9) * np.exp(0.5 * rng.standard_normal(CANDIDATES))
     tracks = np.where(flow, rng.integers(1, MAX_TRACKS + 1, CANDIDATES), rng.integers(1, 3, CANDIDATES))
     owner = np.repeat(np.arange(CANDIDATES), tracks)
     thin = np.where(flow, 0.35, 0.9)[owner]

@@ -14,6 +14,7 @@ import pytest
 from baseline import synth
 from baseline.__main__ import main
 from baseline.synth.files import write_image
+from baseline.synth.generate import places
 from baseline.synth.sites import SITES
 from baseline.synth.tiles import CELLS, cell, make_tile
 
@@ -192,3 +193,17 @@ def test_equal_on_a_machine_without_wide_instructions():
         for environment in (dict(os.environ), plain)
     }
     assert len(results) == 1
+
+
+def test_no_site_is_in_two_splits():
+    names = [site.name for sites in SITES.values() for site in sites]
+    assert len(set(names)) == len(names) == 9
+
+
+def test_sites_share_a_split_and_no_ground_is_used_twice():
+    here = places(3, "test", 100)
+    assert [place.number for place in here] == list(range(1, 101))
+    assert len({place[1:] for place in here}) == 100
+    counts = np.bincount([place.site for place in here])
+    assert counts.max() - counts.min() <= 1
+    assert here != sorted(here, key=lambda place: place[1:])
