@@ -77,10 +77,14 @@ class CopyReview:
 
 
 def same_masks(submissions: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
-    """Groups of teams that handed in the same masks, from (team, SHA-256 of the packed masks) pairs."""
+    """Groups of teams that handed in the same masks, from (team, SHA-256 of the packed masks) pairs.
+
+    An empty SHA-256 is that of masks which are not kept: equal to nothing.
+    """
     teams_of: dict[str, set[str]] = {}
     for team, digest in submissions:
-        teams_of.setdefault(digest, set()).add(team)
+        if digest:
+            teams_of.setdefault(digest, set()).add(team)
     return sorted({tuple(sorted(teams)) for teams in teams_of.values() if len(teams) > 1})
 
 

@@ -80,7 +80,7 @@ def build(
 
     table: one row for each ranked team. phase: its id, part of the seed. received: when each team's counted
     submission came, for the order inside a tie. baseline: one row, the organiser's baseline on the same patches.
-    earlier: the previous phase's counts, with a row of the baseline's name if one is given.
+    earlier: the previous phase's counts; changes are relative to the baseline if it has a row of its name there.
     """
     table, places = _in_board_order(table, received or {})
     if masks and (without := [team for team in table.teams if team not in masks.by_team]):
@@ -287,6 +287,8 @@ def _selection(
 
 
 def _shake_up(earlier: CountTable, table: CountTable, baseline: CountTable | None) -> Section:
+    if baseline is not None and baseline.teams[0] not in earlier.teams:
+        baseline = None
     later = table if baseline is None else table.joined(baseline)
     name = None if baseline is None else baseline.teams[0]
     changes, tau = shake_up(earlier, later, name)

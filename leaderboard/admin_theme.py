@@ -20,6 +20,7 @@ MENU = [
             _page("Submissions", "upload_file", "submission_changelist"),
             _page("Evaluations", "rule", "evaluation_changelist"),
             _page("Attempts", "receipt_long", "attempt_changelist"),
+            _page("Reports", "analytics", "phasereport_changelist"),
         ],
     },
     {

@@ -20,6 +20,7 @@ warnings.filterwarnings(
 app = Celery("leaderboard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["evaluation"])
+app.autodiscover_tasks(["leaderboard"], related_name="reports")
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 

@@ -330,7 +330,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "evaluation.tasks.sweep",
         "schedule": EVALUATION_SWEEP_SECONDS,
         "options": {"expires": 2 * EVALUATION_SWEEP_SECONDS},
-    }
+    },
+    "reports": {
+        "task": "leaderboard.reports.work",
+        "schedule": 60.0,  # only for reports whose bell nobody heard, or that stood back
+        "options": {"expires": 60.0},
+    },
 }
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL

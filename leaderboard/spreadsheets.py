@@ -10,6 +10,8 @@ FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
 
 def safe_cell(value: Any) -> str:
     """The value as text; one that a spreadsheet program would run as a formula gets an apostrophe in front."""
+    if isinstance(value, float):
+        return str(value)  # a negative number is no formula
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(FORMULA_BEGINNINGS) else text
 

@@ -108,7 +108,7 @@ class PhaseAdmin(OrganiserAdmin):
     list_select_related = ("competition", "labels")
     search_fields = ("name", "slug", "competition__name")
     readonly_fields = ("labels_in_force",)
-    actions_detail = ("ranking_of", "load_labels")
+    actions_detail = ("ranking_of", "build_report", "load_labels")
     fieldsets = (
         (
             None,
@@ -181,6 +181,11 @@ class PhaseAdmin(OrganiserAdmin):
     @action(description="Ranking", icon="leaderboard")
     def ranking_of(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:leaderboard_phase_ranking", args=[object_id]))
+
+    @action(description="Build the report", icon="analytics")
+    def build_report(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        address = reverse("admin:leaderboard_phasereport_add")
+        return HttpResponseRedirect(f"{address}?phase={object_id}")
 
     @action(description="Load labels", icon="upload")
     def load_labels(self, request: HttpRequest, object_id: int) -> HttpResponse:

@@ -8,6 +8,7 @@ from .accounts import ApiToken, User
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase
+from .reports import PhaseReport
 from .submissions import Attempt, Evaluation, Prediction, QuotaUsage, Submission
 from .teams import Invitation, Membership, Team
 
@@ -22,6 +23,7 @@ __all__ = [
     "Membership",
     "Page",
     "Phase",
+    "PhaseReport",
     "Prediction",
     "PublishedEntry",
     "QuotaUsage",

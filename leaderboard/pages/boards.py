@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from leaderboard.boards import Board, board_of, row_of
-from leaderboard.models import Phase, Team
+from leaderboard.models import Phase, PhaseReport, Team
 from leaderboard.models.visibility import View, view_of
 
 from .frame import find_competition, my_team, phases_of, render_in
@@ -58,6 +58,8 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         if polled:
             response = render(request, "board/rows.html", {"competition": competition, **context})
         else:
+            reports = PhaseReport.objects.for_viewer(phase, request.user, now)
+            context["report"] = reports.defer("content").first()
             response = render_in(request, competition, "board/board.html", context)
     if polled:
         response["ETag"] = etag

@@ -49,6 +49,12 @@ def span(seconds: float) -> str:
 
 
 @register.filter
+def percent(share: float) -> str:
+    """A share of 0 to 1 as "12.3 %"."""
+    return f"{100 * share:.1f} %"
+
+
+@register.filter
 def phase_state(phase: Phase, now: datetime) -> str:
     """One word for a phase at a moment: open, upcoming or ended."""
     if phase.has_closed(now):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evaluation.problems import too_large
-from leaderboard.models import ApiToken, AuditEntry, Evaluation, Page, PublishedEntry
+from leaderboard.models import ApiToken, AuditEntry, Evaluation, Page, PhaseReport, PublishedEntry
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
 
 MODELS = [model for model in admin.site._registry if model._meta.app_label == "leaderboard"]
@@ -34,6 +34,7 @@ def full(cast: Cast) -> Cast:
     PublishedEntry.objects.create(phase=cast.phase, name="Kingdrone", f1="80.41", source="the paper")
     AuditEntry.objects.append("made", competition=cast.competition, subject="a test")
     ApiToken.objects.create(user=cast.owner, name="laptop")
+    PhaseReport.objects.create(phase=cast.phase)
     return cast
 
 

@@ -13,7 +13,9 @@ def test_no_cell_begins_a_formula(text: str) -> None:
     assert safe_cell(text) == "'" + text
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, ""), (0, "0"), ("a=b", "a=b"), ("", ""), (0.5, "0.5")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, ""), (0, "0"), ("a=b", "a=b"), ("", ""), (0.5, "0.5"), (-0.5, "-0.5")]
+)
 def test_other_cells_stay_as_they_are(value: object, text: str) -> None:
     assert safe_cell(value) == text
 

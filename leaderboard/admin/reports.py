@@ -1,0 +1,93 @@
+"""Reports of phases: their state, a link to read them, publish and take back."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from leaderboard.actions import reports
+from leaderboard.models import PhaseReport
+
+from .base import OrganiserAdmin, ScopedRelatedFilter, Who
+from .reasons import ask_for_reason
+
+STATES = {"published": "success", "built": "info", "failed": "danger", "waiting": "default"}
+
+
+@admin.register(PhaseReport)
+class PhaseReportAdmin(OrganiserAdmin):
+    changes = deletes = Who.NOBODY
+    list_display = ("__str__", "state_label", "requested_at", "built_at", "published_at", "page")
+    list_filter = (("phase", ScopedRelatedFilter),)
+    list_select_related = ("phase__competition",)
+    fields = (
+        "phase", "state_label", "page", "requested_by", "requested_at", "built_at", "published_at", "snapshot", "error",
+    )  # fmt: skip
+    actions_detail = ("publish", "withdraw")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj else ("phase",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: PhaseReport, form: Any, change: bool) -> None:
+        """Ask for a report; where one is waited for already, that one is shown."""
+        row = reports.request_report(request.user, obj.phase)
+        obj.pk, obj._state.adding = row.pk, False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("phase__competition").defer("content")
+
+    @display(description="state", label=STATES)
+    def state_label(self, report: PhaseReport) -> str:
+        return report.state
+
+    @display(description="page", empty_value="not built yet")
+    def page(self, report: PhaseReport) -> str | None:
+        if report.built_at is None:
+            return None
+        address = reverse("pages:report", args=[report.phase.competition.slug, report.phase.slug])
+        return format_html(
+            '<a class="underline" href="{}">Read the newest report of {}</a>', address, report.phase
+        )
+
+    @action(description="Publish", icon="public")
+    def publish(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        explanation = (
+            "Everyone reads this report, once the phase has ended. Sections marked “organisers only” and metrics "
+            "that the phase hides are left out."
+        )
+        return self._ask(request, object_id, "Publish", explanation, reports.publish_report)
+
+    @action(description="Take back", icon="public_off")
+    def withdraw(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        explanation = "Only organisers read it then. The public log keeps that it was public."
+        return self._ask(request, object_id, "Take back", explanation, reports.withdraw_report)
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        pk: int,
+        button: str,
+        explanation: str,
+        act: Callable[[Any, PhaseReport, str], None],
+    ) -> HttpResponse:
+        report = get_object_or_404(self.get_queryset(request), pk=pk)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"{button}: {report}",
+            explanation=explanation,
+            button=button,
+            rows=[report],
+            act=lambda reason: act(request.user, report, reason),
+            done=lambda _: f"{report} is {report.state}.",
+            back=reverse("admin:leaderboard_phasereport_change", args=[pk]),
+        )

@@ -1,0 +1,36 @@
+"""Build the report of a phase here and now, without a worker."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from leaderboard import reports
+from leaderboard.actions.refusals import Refusal
+from leaderboard.actions.reports import publish_report
+from leaderboard.management.rows import find_phase
+from leaderboard.models import PhaseReport
+
+
+class Command(BaseCommand):
+    help = (
+        "Build the report of a phase: intervals, rank ranges, tests, agreement. Organisers see it at once, everyone "
+        "when it is published after the end. PHASE is competition/phase (their slugs) or the phase's number."
+    )
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("phase", metavar="PHASE", help="e.g. landslide4sense-2022/test")
+        parser.add_argument("--publish", action="store_true", help="show it to everyone")
+
+    def handle(self, *, phase: str, publish: bool, **_: Any) -> None:
+        row = PhaseReport.objects.create(
+            phase=find_phase(phase), started_at=timezone.now(), tries=reports.TRIES
+        )
+        if reports.fill(row) != "built":
+            raise CommandError(row.error)
+        if publish:
+            try:
+                publish_report(None, row)
+            except Refusal as refusal:
+                raise CommandError(refusal.message) from refusal
+        self.stdout.write(self.style.SUCCESS(f"{row.phase}: report {row.pk} is {row.state}."))

@@ -1,0 +1,72 @@
+"""The report of a phase: a row that is asked for, built by a worker, and published by an organiser."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from .competitions import LabelSet, Phase
+
+TRIES = 3
+
+
+class PhaseReportQuerySet(models.QuerySet["PhaseReport"]):
+    def built(self) -> "PhaseReportQuerySet":
+        return self.exclude(built_at=None)
+
+    def waiting(self, now: datetime) -> "PhaseReportQuerySet":
+        """Asked for, not built, and held by nobody: not begun, or begun by a worker that is dead by now."""
+        dead = now - timedelta(seconds=settings.EVALUATION_TIME_LIMIT_SECONDS)
+        begun = models.Q(started_at=None) | models.Q(started_at__lt=dead)
+        return self.filter(begun, built_at=None, error="", tries__lt=TRIES).order_by("requested_at", "pk")
+
+    def for_viewer(self, phase: Phase, viewer: Any, now: datetime) -> "PhaseReportQuerySet":
+        """The reports that the viewer may read, the one to show first.
+
+        Organisers read all that are built, the newest first; others those published, and not before the end.
+        """
+        reports = self.filter(phase=phase).built().select_related("label_set").defer("label_set__masks")
+        if phase.competition.is_organised_by(viewer):
+            return reports.order_by("-pk")
+        if not phase.has_closed(now):
+            return reports.none()
+        return reports.exclude(published_at=None).order_by("-published_at", "-pk")
+
+
+class PhaseReport(models.Model):
+    """The statistics of a phase at one moment (``evaluation.report``), as data. Never edited: a new one is built."""
+
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="reports")
+    label_set = models.ForeignKey(LabelSet, models.PROTECT, null=True, editable=False, related_name="+")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    requested_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, editable=False)
+    tries = models.PositiveSmallIntegerField(default=0, editable=False)
+    built_at = models.DateTimeField(null=True, editable=False)
+    error = models.CharField(max_length=300, blank=True, editable=False)
+    snapshot = models.CharField("SHA-256 of the counts", max_length=64, blank=True, editable=False)
+    content = models.JSONField(default=dict, editable=False)
+    published_at = models.DateTimeField(null=True, editable=False)
+
+    objects = PhaseReportQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"report {self.pk} of {self.phase}"
+
+    @property
+    def state(self) -> str:
+        """One word: published, built, failed, being built or waiting."""
+        if self.published_at:
+            return "published"
+        if self.built_at:
+            return "built"
+        if self.error:
+            return "failed"
+        return "being built" if self.started_at else "waiting"

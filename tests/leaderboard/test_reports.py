@@ -1,0 +1,236 @@
+"""The report of a phase: what it is made from, who reads which part of it, and when."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from evaluation import labels, queue
+from evaluation.counts import count, pack, sha256
+from leaderboard import reports
+from leaderboard.actions.refusals import Conflict, NotAllowed
+from leaderboard.actions.reports import publish_report, request_report, withdraw_report
+from leaderboard.models import AuditEntry, Evaluation, Phase, PhaseReport, Submission, Team
+from tests.leaderboard.factories import (
+    TINY,
+    Cast,
+    make_labels,
+    make_masks,
+    make_phase,
+    make_submission,
+    make_team,
+    make_user,
+    take,
+)
+
+ALL = ("report", "report-json", "report-board", "report-pairs")
+
+
+def predict(team: Team, phase: Phase, flipped: float, seed: int, **fields: Any) -> Submission:
+    """A submission scored for real: the labels with a share of their pixels flipped."""
+    truth = make_masks(seed=7 if phase.slug == "test" else 0)
+    noise = np.random.default_rng(seed).random(truth.shape) < flipped
+    prediction = pack(np.where(noise, 1 - truth, truth))
+    submission = make_submission(team, phase, state=Evaluation.State.QUEUED, **fields)
+    assert queue.record_score(
+        take(submission),
+        count(prediction, pack(truth)),
+        labels.compress(prediction),
+        sha256(prediction, TINY),
+    )
+    return Submission.objects.with_evaluation().get(pk=submission.pk)
+
+
+def end(phase: Phase) -> None:
+    phase.closes_at = timezone.now() - timedelta(hours=1)
+    phase.save()
+
+
+def pages(client: Client, phase: Phase, names: tuple[str, ...] = ALL) -> dict[str, Any]:
+    return {
+        name: client.get(reverse(f"pages:{name}", args=[phase.competition.slug, phase.slug]))
+        for name in names
+    }
+
+
+@pytest.fixture
+def season(cast: Cast) -> Phase:
+    """A validation and a test phase with three teams and a baseline in both; returns the test phase."""
+    test = make_phase(cast.competition, "test", labels=False, opens_at=timezone.now() - timedelta(days=3))
+    make_labels(test, make_masks(seed=7))
+    third = make_team(cast.competition, "Third")
+    organisers = make_team(cast.competition, "Organisers", owner=cast.organiser, is_organisers=True)
+    for phase in (cast.phase, test):
+        for seed, (team, flipped) in enumerate(
+            ((cast.team, 0.01), (cast.other_team, 0.03), (third, 0.05), (cast.team, 0.04))
+        ):
+            predict(team, phase, flipped, seed)
+        predict(organisers, phase, 0.08, 9, reference=True, method="U-Net baseline")
+    return test
+
+
+def test_a_report_tells_of_the_board_and_of_what_stands_behind_it(cast: Cast, season: Phase) -> None:
+    content = reports.build(season, replicates=100)
+    json.dumps(content, allow_nan=False)
+    assert [(row["rank"], row["team"], row["submissions"]) for row in content["board"]] == [
+        (1, "Alpine", 2),
+        (2, "Rivals", 1),
+        (3, "Third", 1),
+    ]
+    best = season.submissions.get(pk=min(season.submissions.values_list("pk", flat=True))).evaluation
+    assert (content["board"][0]["tp"], content["board"][0]["fp"]) == (best.tp, best.fp)
+    assert content["data"]["label_pixels"] == season.labels.positive_pixels
+    assert content["shake_up"]["baseline"] == "U-Net baseline (reference)"
+    assert [change["team"] for change in content["shake_up"]["teams"]] == ["Alpine", "Rivals", "Third"]
+    assert content["masks"]["votes"][0]["top"] == 3
+    assert content["provenance"]["labels_commitment"] == season.labels.commitment
+    assert len(content["history"]["by_team"]) == 3
+
+
+def test_what_is_withdrawn_stands_on_no_curve_but_is_reviewed(cast: Cast, season: Phase) -> None:
+    worst = season.submissions.filter(team=cast.team).order_by("evaluation__rank_key").first()
+    Submission.objects.filter(pk=worst.pk).update(withdrawn_at=timezone.now())
+    content = reports.build(season, replicates=100)
+    assert content["board"][0]["submissions"] == 2
+    assert sum(number for _, number in content["history"]["per_day"]) == 3
+
+
+def test_without_the_masks_of_one_team_nothing_is_said_of_masks(cast: Cast, season: Phase) -> None:
+    season.submissions.filter(team=cast.other_team).get().prediction.delete()
+    content = reports.build(season, replicates=100)
+    assert content["masks"] is None
+    assert content["copies"]["same_masks"] == []
+
+
+def test_one_team_without_an_earlier_phase_or_a_baseline(cast: Cast, client: Client) -> None:
+    predict(cast.team, cast.phase, 0.02, 1)
+    call_command("build_report", f"{cast.competition.slug}/{cast.phase.slug}")
+    client.force_login(cast.organiser)
+    answers = pages(client, cast.phase)
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert "Alpine" in answers["report"].content.decode()
+
+
+def test_only_organisers_read_it_before_it_is_published(cast: Cast, season: Phase, client: Client) -> None:
+    row = request_report(cast.organiser, season)
+    assert reports.work() == "built"
+    row.refresh_from_db()
+    with pytest.raises(Conflict, match="has not ended"):
+        publish_report(cast.organiser, row)
+    with pytest.raises(NotAllowed):
+        publish_report(cast.owner, row)
+    end(season)
+    for user, status in ((None, 404), (cast.owner, 404), (cast.organiser, 200)):
+        client.logout()
+        if user:
+            client.force_login(user)
+        assert {answer.status_code for answer in pages(client, season).values()} == {status}, user
+    publish_report(cast.organiser, row, "final")
+    client.logout()
+    assert {answer.status_code for answer in pages(client, season).values()} == {200}
+    assert AuditEntry.objects.for_public().get().act == "report published"
+    board = client.get(reverse("pages:board", args=[cast.competition.slug, season.slug])).content.decode()
+    assert reverse("pages:report", args=[cast.competition.slug, season.slug]) in board
+    season.closes_at = timezone.now() + timedelta(days=1)  # extended: the report would tell too early
+    season.save()
+    assert {answer.status_code for answer in pages(client, season).values()} == {404}
+    end(season)
+    withdraw_report(cast.organiser, row, "a mistake")
+    assert {answer.status_code for answer in pages(client, season).values()} == {404}
+
+
+def test_the_public_report_holds_nothing_that_the_phase_hides(
+    cast: Cast, season: Phase, client: Client
+) -> None:
+    season.visible_metrics = Phase.Metrics.F1
+    end(season)
+    call_command("build_report", str(season.pk), "--publish")
+    answers = pages(client, season)
+    content = answers["report-json"].json()
+    assert "copies" not in content
+    assert "probing" not in content
+    assert content["shake_up"] is None  # validation still runs: its scores are not for everyone yet
+    for row in content["board"]:
+        assert not {"precision", "recall", "precision_text", "recall_text", "mcc", "tp", "fp", "fn"} & set(
+            row
+        )
+    page = answers["report"].content.decode()
+    for word in ("Precision", "Recall", "To review"):
+        assert word not in page
+    lines = list(csv.DictReader(io.StringIO(answers["report-board"].content.decode())))
+    assert [line["team"] for line in lines] == ["Alpine", "Rivals", "Third"]
+    assert "precision" not in lines[0]
+    assert len(list(csv.reader(io.StringIO(answers["report-pairs"].content.decode())))) == 1 + 3
+    end(cast.phase)
+    assert pages(client, season, ("report-json",))["report-json"].json()["shake_up"]["teams"]
+    client.force_login(cast.organiser)
+    page = pages(client, season, ("report",))["report"].content.decode()
+    for words in ("Precision", "To review", "not a confidence statement", "Label noise is in no interval"):
+        assert words in page
+
+
+def test_a_report_stands_back_while_fresh_submissions_wait(cast: Cast, season: Phase) -> None:
+    row = request_report(cast.organiser, season)
+    assert request_report(cast.organiser, season).pk == row.pk
+    waiting = make_submission(cast.team, season, state=Evaluation.State.QUEUED)
+    assert reports.work() == "submissions first"
+    waiting.evaluation.delete()
+    assert reports.work() == "built"
+    assert reports.work() == "nothing waits"
+    with pytest.raises(NotAllowed):
+        request_report(cast.owner, season)
+
+
+def test_a_report_that_cannot_be_built_says_so(
+    cast: Cast, season: Phase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = make_phase(cast.competition, "future")
+    with pytest.raises(CommandError, match="No team is ranked"):
+        call_command("build_report", "future")
+    request_report(cast.organiser, empty)
+    assert reports.work() == "failed"
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a fault")
+
+    row = request_report(cast.organiser, season)
+    monkeypatch.setattr(reports, "build", broken)
+    assert [reports.work() for _ in range(4)] == ["waiting", "waiting", "failed", "nothing waits"]
+    row.refresh_from_db()
+    assert "RuntimeError" in row.error
+
+
+def test_a_dead_worker_s_report_is_built_by_another(cast: Cast, season: Phase) -> None:
+    row = request_report(cast.organiser, season)
+    PhaseReport.objects.filter(pk=row.pk).update(started_at=timezone.now(), tries=1)
+    assert reports.work() == "nothing waits"
+    PhaseReport.objects.filter(pk=row.pk).update(started_at=timezone.now() - timedelta(days=1))
+    assert reports.work() == "built"
+
+
+def test_organisers_ask_and_publish_in_the_admin(cast: Cast, season: Phase, client: Client) -> None:
+    client.force_login(cast.organiser)
+    add = reverse("admin:leaderboard_phasereport_add")
+    assert client.get(f"{add}?phase={season.pk}").status_code == 200
+    assert client.post(add, {"phase": season.pk}).status_code == 302
+    row = PhaseReport.objects.get()
+    assert reports.work() == "built"
+    end(season)
+    publish = reverse("admin:leaderboard_phasereport_publish", args=[row.pk])
+    client.get(publish)
+    row.refresh_from_db()
+    assert row.published_at is None
+    client.post(publish, {"confirmed": "1", "reason": "final"})
+    row.refresh_from_db()
+    assert row.published_at is not None
+    elsewhere = make_user("elsewhere", is_staff=True)
+    client.force_login(elsewhere)
+    assert client.get(reverse("admin:leaderboard_phasereport_change", args=[row.pk])).status_code == 302
