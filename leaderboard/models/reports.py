@@ -1,13 +1,13 @@
 """The report of a phase: a row that is asked for, built by a worker, and published by an organiser."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
 from .competitions import LabelSet, Phase
+from .visibility import View
 
 TRIES = 3
 
@@ -22,13 +22,13 @@ class PhaseReportQuerySet(models.QuerySet["PhaseReport"]):
         begun = models.Q(started_at=None) | models.Q(started_at__lt=dead)
         return self.filter(begun, built_at=None, error="", tries__lt=TRIES).order_by("requested_at", "pk")
 
-    def for_viewer(self, phase: Phase, viewer: Any, now: datetime) -> "PhaseReportQuerySet":
-        """The reports that the viewer may read, the one to show first.
+    def for_viewer(self, phase: Phase, view: View, now: datetime) -> "PhaseReportQuerySet":
+        """The reports that someone with this view of the phase may read, the one to show first.
 
         Organisers read all that are built, the newest first; others those published, and not before the end.
         """
         reports = self.filter(phase=phase).built().select_related("label_set").defer("label_set__masks")
-        if phase.competition.is_organised_by(viewer):
+        if view.shows("counts"):
             return reports.order_by("-pk")
         if not phase.has_closed(now):
             return reports.none()

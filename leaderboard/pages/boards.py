@@ -58,7 +58,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         if polled:
             response = render(request, "board/rows.html", {"competition": competition, **context})
         else:
-            reports = PhaseReport.objects.for_viewer(phase, request.user, now)
+            reports = PhaseReport.objects.for_viewer(phase, shown.view, now)
             context["report"] = reports.defer("content").first()
             response = render_in(request, competition, "board/board.html", context)
     if polled:

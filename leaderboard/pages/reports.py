@@ -68,10 +68,13 @@ def _find(request: HttpRequest, slug: str, phase_slug: str) -> tuple[Competition
     """The report that this viewer may read; for all others there is none."""
     competition, now = find_competition(request, slug), timezone.now()
     phase = next((phase for phase in phases_of(competition) if phase.slug == phase_slug), None)
-    row = phase and PhaseReport.objects.for_viewer(phase, request.user, now).first()
-    if phase is None or row is None:
+    if phase is None:
         raise Http404
-    return competition, phase, row, view_of(phase, request.user, now)
+    view = view_of(phase, request.user, now)
+    row = PhaseReport.objects.for_viewer(phase, view, now).first()
+    if row is None:
+        raise Http404
+    return competition, phase, row, view
 
 
 def _content(competition: Competition, row: PhaseReport, view: View) -> dict[str, Any]:
