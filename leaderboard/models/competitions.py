@@ -73,7 +73,9 @@ class Competition(models.Model):
 
 
 class Page(models.Model):
-    """A text of the competition in Markdown: overview, data, rules, prizes."""
+    """A text of the competition in Markdown: overview, data, rules, prizes. The first one is its home page."""
+
+    RESERVED = ("board", "submissions", "submit", "team")  # parts of the competition's own addresses
 
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="pages")
     slug = models.SlugField()
@@ -87,6 +89,12 @@ class Page(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def clean(self) -> None:
+        if self.slug in self.RESERVED:
+            raise ValidationError(
+                {"slug": f"{self.slug} is an address of the site itself. Choose another word."}
+            )
 
 
 class PhaseQuerySet(models.QuerySet["Phase"]):

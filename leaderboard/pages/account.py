@@ -1,8 +1,9 @@
-"""My account: profile and API tokens. Password, e-mail and two-factor log-in are allauth's pages."""
+"""My account: profile, API tokens, my data, its end. Password, e-mail and two-factor log-in are allauth's pages."""
 
+from allauth.core import ratelimit
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -10,11 +11,13 @@ from django.views.decorators.http import require_POST
 
 from leaderboard.actions import accounts as actions
 from leaderboard.actions.refusals import Refusal
+from leaderboard.personal_data import personal_data
 
-from .forms import ProfileForm, TokenForm
+from .forms import PasswordForm, ProfileForm, TokenForm
+from .frame import signed_in
 
 
-@login_required
+@signed_in
 @never_cache
 def account(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=request.user)
@@ -25,7 +28,7 @@ def account(request: HttpRequest) -> HttpResponse:
     return _show(request, profile=form, status=400 if form.errors else 200)
 
 
-@login_required
+@signed_in
 @require_POST
 @never_cache
 def create_token(request: HttpRequest) -> HttpResponse:
@@ -41,12 +44,46 @@ def create_token(request: HttpRequest) -> HttpResponse:
     return _show(request, tokens=form, status=400)
 
 
-@login_required
+@signed_in
 @require_POST
 def revoke_token(request: HttpRequest) -> HttpResponse:
     actions.revoke_token(request.user, request.POST.get("digest", ""))
     messages.success(request, "The token is revoked: it opens nothing any more.")
     return redirect("pages:account")
+
+
+@signed_in
+@never_cache
+def data(request: HttpRequest) -> JsonResponse:
+    """Everything that the server keeps about the person, as a file."""
+    return JsonResponse(
+        personal_data(request.user, timezone.now()),
+        json_dumps_params={"indent": 2, "ensure_ascii": False},
+        headers={"Content-Disposition": 'attachment; filename="personal-data.json"'},
+    )
+
+
+@signed_in
+@never_cache
+def delete(request: HttpRequest) -> HttpResponse:
+    """Ask for the password, then delete the account for good."""
+    form = PasswordForm(request.POST or None)
+    status = 400 if request.method == "POST" else 200
+    if request.method == "POST":
+        refused = ratelimit.consume_or_429(request, action="reauthenticate", user=request.user)
+        if refused is not None:
+            return refused
+    if form.is_valid():
+        try:
+            actions.delete_account(request.user, form.cleaned_data["password"])
+        except Refusal as refusal:
+            form.refuse(refusal)
+            status = refusal.status
+        else:
+            logout(request)
+            messages.success(request, "Your account is deleted.")
+            return redirect("pages:home")
+    return render(request, "account_pages/delete.html", {"form": form}, status=status)
 
 
 def _show(

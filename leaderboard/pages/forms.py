@@ -113,3 +113,11 @@ class TokenForm(RefusedForm, forms.Form):
         help_text="Where you will use it: laptop, cluster, CI.",
         error_messages={"required": "Please name the token, so that you know later which one to revoke."},
     )
+
+
+class PasswordForm(RefusedForm, forms.Form):
+    password = forms.CharField(
+        label="Your password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": "Please type your password."},
+    )

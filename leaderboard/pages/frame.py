@@ -1,9 +1,12 @@
 """What every page of a competition shows around its content: the competition's name, its tabs, the viewer's team."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
@@ -14,6 +17,18 @@ from leaderboard.models import Competition, Phase, Team
 def site(request: HttpRequest) -> dict[str, Any]:
     """Context of every template."""
     return {"site_name": settings.SITE_NAME, "site_url": settings.SITE_URL}
+
+
+def signed_in(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """``login_required`` that does not put the log-in form into a page whose fragment is asked for."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.headers.get("HX-Request") == "true" and not request.user.is_authenticated:
+            return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+        return login_required(view)(request, *args, **kwargs)
+
+    return guarded
 
 
 def find_competition(request: HttpRequest, slug: str) -> Competition:

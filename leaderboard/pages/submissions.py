@@ -6,10 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.core.files import File
 from django.core.paginator import Paginator
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -22,7 +21,7 @@ from leaderboard.models.visibility import View, view_of, visible_scores
 from leaderboard.waiting import expected_waits
 
 from .forms import SubmitForm
-from .frame import find_competition, my_team, phases_of, render_in
+from .frame import find_competition, my_team, phases_of, render_in, signed_in
 
 ROWS = 50
 
@@ -37,7 +36,7 @@ def _no_team(request: HttpRequest, competition: Competition) -> HttpResponse:
 # Submit
 
 
-@login_required
+@signed_in
 @never_cache
 def submit(request: HttpRequest, slug: str) -> HttpResponse:
     """The form; a refusal comes back on it with its status, everything typed still there."""
@@ -114,7 +113,7 @@ def _preferred(choices: list[dict[str, Any]], request: HttpRequest) -> int | Non
 # My submissions
 
 
-@login_required
+@signed_in
 @never_cache
 def mine(request: HttpRequest, slug: str) -> HttpResponse:
     """My team's submissions, newest first; the fragment alone when the page asks for news."""
@@ -171,7 +170,7 @@ def _rows(request: HttpRequest, submissions: list[Submission], now: datetime) ->
 # One submission
 
 
-@login_required
+@signed_in
 @never_cache
 def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> HttpResponse:
     """One submission, for its team and the organisers; for everyone else there is none."""
@@ -199,7 +198,7 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
     return render_in(request, phase.competition, "submissions/detail.html", context, refusal=refusal)
 
 
-@login_required
+@signed_in
 @never_cache
 def archive(request: HttpRequest, pk: int) -> FileResponse:
     """The archive as it was uploaded, to save, never to show."""
@@ -214,20 +213,20 @@ def archive(request: HttpRequest, pk: int) -> FileResponse:
     )
 
 
-@login_required
+@signed_in
 @require_POST
-def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+def withdraw(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _act(request, pk, lambda submission: actions.withdraw(request.user, submission))
 
 
-@login_required
+@signed_in
 @require_POST
-def select(request: HttpRequest, pk: int) -> HttpResponse:
+def select(request: HttpRequest, pk: int) -> HttpResponseBase:
     chosen = request.POST.get("selected") == "yes"
     return _act(request, pk, lambda submission: actions.select(request.user, submission, chosen))
 
 
-def _act(request: HttpRequest, pk: int, act: Callable[[Submission], None]) -> HttpResponse:
+def _act(request: HttpRequest, pk: int, act: Callable[[Submission], None]) -> HttpResponseBase:
     """Do it and go back to the submission; a refusal is shown there."""
     try:
         act(_find(request, pk))

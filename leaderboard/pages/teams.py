@@ -5,7 +5,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -15,13 +14,13 @@ from django.views.decorators.http import require_POST
 
 from leaderboard.actions import teams as actions
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Competition, Invitation, Membership, Team
+from leaderboard.models import Competition, Membership, Team
 
 from .forms import InvitationForm, TeamForm
-from .frame import find_competition, my_team, render_in
+from .frame import find_competition, my_team, render_in, signed_in
 
 
-@login_required
+@signed_in
 @never_cache
 def team(request: HttpRequest, slug: str) -> HttpResponse:
     """My team, or the form that creates one."""
@@ -72,7 +71,7 @@ def _show(
     return render_in(request, competition, "teams/team.html", context, refusal=refusal)
 
 
-@login_required
+@signed_in
 @require_POST
 @never_cache
 def invite(request: HttpRequest, slug: str) -> HttpResponse:
@@ -88,11 +87,11 @@ def invite(request: HttpRequest, slug: str) -> HttpResponse:
         _, token = actions.invite(request.user, mine, form.cleaned_data["email"])
     except Refusal as refused:
         return _show(request, competition, mine, refusal=refused)
-    link = settings.SITE_URL + reverse("pages:join", args=[token])
+    link = f"{settings.SITE_URL}{reverse('pages:join')}?invitation={token}"
     return _show(request, competition, mine, link=link)
 
 
-@login_required
+@signed_in
 @require_POST
 def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     def act(mine: Team) -> str:
@@ -103,7 +102,7 @@ def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     return _act(request, slug, act)
 
 
-@login_required
+@signed_in
 @require_POST
 def remove_member(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Remove a member, or leave: a person may always name itself."""
@@ -116,7 +115,7 @@ def remove_member(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     return _act(request, slug, act)
 
 
-@login_required
+@signed_in
 @require_POST
 def make_owner(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     def act(mine: Team) -> str:
@@ -138,15 +137,15 @@ def _act(request: HttpRequest, slug: str, act: Callable[[Team], str]) -> HttpRes
     return redirect("pages:team", slug)
 
 
-@login_required
+@signed_in
 @never_cache
-def join(request: HttpRequest, token: str) -> HttpResponse:
-    """The invitation behind a link, with the button that accepts it."""
-    invitation: Invitation | None = None
-    context: dict[str, Any] = {"token": token}
+def join(request: HttpRequest) -> HttpResponse:
+    """The invitation behind a link, with the button that accepts it. The token follows the ?: no log keeps it."""
+    token = request.GET.get("invitation", "")
+    context: dict[str, Any] = {}
     try:
         invitation = actions.find_invitation(token)
-        context |= {"invitation": invitation, "invited_to": invitation.team}
+        context["invited_to"] = invitation.team
         if request.method == "POST":
             joined = actions.accept_invitation(request.user, token)
             messages.success(request, f"Welcome to {joined}.")

@@ -119,3 +119,38 @@ def test_nobody_revokes_the_token_of_another(cast: Cast, client: Client) -> None
 def test_account_pages_ask_a_visitor_to_sign_in(db: None, client: Client) -> None:
     for name in ("account", "create-token", "revoke-token"):
         assert client.post(reverse(f"pages:{name}"))["Location"].startswith("/accounts/login/")
+
+
+def test_my_data_comes_as_a_file(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    answer = client.get(reverse("pages:account-data"))
+    assert "attachment" in answer["Content-Disposition"]
+    assert cast.owner.email in answer.content.decode()
+    assert cast.teammate.email not in answer.content.decode()
+
+
+def test_an_account_is_deleted_with_its_password_alone(cast: Cast, client: Client) -> None:
+    client.force_login(cast.teammate)
+    url = reverse("pages:account-delete")
+    for password, sentence in (("", "Please type your password."), ("wrong", "This is not your password.")):
+        answer = client.post(url, {"password": password})
+        assert answer.status_code == 400
+        assert sentence in said(answer)
+    assert "Your account is deleted." in said(client.post(url, {"password": PASSWORD}, follow=True))
+    assert not User.objects.filter(username="teammate").exists()
+    assert client.get(reverse("pages:account")).status_code == 302
+
+
+def test_guessing_the_password_ends_soon(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    url = reverse("pages:account-delete")
+    statuses = [client.post(url, {"password": f"guess {number}"}).status_code for number in range(12)]
+    assert statuses == [400] * 10 + [429] * 2
+    assert "Too many tries" in said(client.post(url, {"password": "guess"}))
+
+
+def test_the_only_organiser_cannot_leave_the_competition_alone(cast: Cast, client: Client) -> None:
+    client.force_login(cast.organiser)
+    answer = client.post(reverse("pages:account-delete"), {"password": PASSWORD})
+    assert answer.status_code == 409
+    assert "Make somebody else an organiser first." in said(answer)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -65,6 +66,16 @@ def test_texts_are_rendered_without_what_could_act(cast: Cast, client: Client) -
     assert "javascript:" not in page
     assert 'rel="nofollow noopener noreferrer"' in page
     assert client.get(reverse("pages:text", args=[cast.competition.slug, "nothing"])).status_code == 404
+
+
+def test_a_text_cannot_take_an_address_of_the_site(cast: Cast) -> None:
+    from leaderboard.pages.urls import urlpatterns
+
+    own = {str(each.pattern).split("/")[2] for each in urlpatterns if str(each.pattern).startswith("c/")}
+    assert {word for word in own if word and "<" not in word} == set(Page.RESERVED)
+    for slug in Page.RESERVED:
+        with pytest.raises(ValidationError, match="an address of the site itself"):
+            Page(competition=cast.competition, slug=slug, title="X", body="X").full_clean()
 
 
 def test_the_board_shows_the_teams_in_order(cast: Cast, client: Client) -> None:

@@ -312,3 +312,8 @@ def test_the_list_costs_the_same_whatever_its_length(
         make_submission(cast.team, cast.phase, state=state)
     with django_assert_num_queries(12):
         client.get(list_url(cast))
+
+
+def test_a_page_left_open_after_signing_out_is_loaded_anew(cast: Cast, client: Client) -> None:
+    answer = client.get(list_url(cast), headers={"HX-Request": "true"})
+    assert (answer.status_code, answer["HX-Refresh"]) == (204, "true")

@@ -3,7 +3,9 @@
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -29,7 +31,7 @@ def make_link(cast: Cast, client: Client, **fields: str) -> str:
     """An owner makes a link; returns the path in it."""
     client.force_login(cast.owner)
     page = said(client.post(team_url(cast, "invite"), fields))
-    found = re.search(r"https?://[^/]+(/join/[^<]+/)", page)
+    found = re.search(r"https?://[^/]+(/join/[^<]+)", page)
     assert found, page
     return found[1]
 
@@ -76,8 +78,9 @@ def test_a_link_lets_one_person_join_once(cast: Cast, client: Client) -> None:
 def test_a_visitor_who_opens_a_link_comes_back_to_it_after_signing_in(cast: Cast, client: Client) -> None:
     link = make_link(cast, client)
     client.logout()
-    assert client.get(link)["Location"] == f"/accounts/login/?next={link}"
-    assert f"/accounts/signup/?next={link}" in said(client.get(link, follow=True)).replace("%2F", "/")
+    back = quote(link, safe="")
+    assert client.get(link)["Location"] == f"/accounts/login/?next={quote(link)}"
+    assert f"/accounts/signup/?next={back}" in said(client.get(link, follow=True))
 
 
 def test_who_is_in_a_team_already_cannot_join_another(cast: Cast, client: Client) -> None:
@@ -179,3 +182,13 @@ def test_nobody_reaches_into_another_team(cast: Cast, client: Client) -> None:
     assert client.post(team_url(cast, "invite")).status_code == 302
     assert cast.team.memberships.get(user=cast.teammate).role == Membership.Role.MEMBER
     assert Invitation.objects.open().count() == 1
+
+
+def test_the_secret_of_a_link_is_in_no_log(
+    cast: Cast, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = make_link(cast, client)
+    caplog.clear()
+    client.get(link)
+    assert "/join/" in caplog.text
+    assert link.partition("=")[2] not in caplog.text
