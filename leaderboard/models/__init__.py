@@ -5,11 +5,12 @@ and ``evaluation.queue``), never read a request and never send anything.
 """
 
 from .accounts import ApiToken, User
+from .attempts import Attempt, QuotaUsage
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase
 from .reports import PhaseReport
-from .submissions import Attempt, Evaluation, Prediction, QuotaUsage, Submission
+from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
 
 __all__ = [

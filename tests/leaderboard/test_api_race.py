@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from leaderboard.actions.accounts import create_token
 from leaderboard.models import Attempt, Phase, Submission
-from leaderboard.models.submissions import utc_day
+from leaderboard.models.attempts import utc_day
 from tests.leaderboard.api import Client, post
 from tests.leaderboard.factories import Cast
 

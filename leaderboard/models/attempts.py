@@ -1,0 +1,167 @@
+"""What a submission takes from its team's quotas: the ledger, and what is left."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.db import models
+
+from .competitions import Phase
+from .submissions import Submission
+from .teams import Team
+
+
+@dataclass(frozen=True)
+class QuotaUsage:
+    """What a team has used of a phase's quotas; a limit of None does not bind."""
+
+    total: int
+    total_limit: int | None
+    today: int
+    day_limit: int | None
+    on_board: int
+    board_limit: int | None
+    day_ends_at: datetime
+
+    @property
+    def exhausted(self) -> str:
+        """Which quota is used up: "total", "day", "board" or "" (none)."""
+        if self.total_limit is not None and self.total >= self.total_limit:
+            return "total"
+        if self.day_limit is not None and self.today >= self.day_limit:
+            return "day"
+        if self.board_limit is not None and self.on_board >= self.board_limit:
+            return "board"
+        return ""
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more submissions would be accepted now; None: no limit."""
+        left = [
+            limit - used
+            for used, limit in (
+                (self.total, self.total_limit),
+                (self.today, self.day_limit),
+                (self.on_board, self.board_limit),
+            )
+            if limit is not None
+        ]
+        return max(0, min(left)) if left else None
+
+
+def utc_day(now: datetime) -> datetime:
+    """The beginning of the UTC day: quotas per day are counted in UTC."""
+    return datetime.combine(now.astimezone(UTC).date(), time.min, tzinfo=UTC)
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def of(self, team: Team, phase: Phase) -> "AttemptQuerySet":
+        return self.filter(team=team, phase=phase)
+
+    def own(self, user: Any) -> "AttemptQuerySet":
+        """The ledger of the person's teams."""
+        return self.filter(team__in=Team.objects.of(user))
+
+    def given_back_on(self, now: datetime) -> "AttemptQuerySet":
+        return self.filter(state=Attempt.State.GIVEN_BACK, day=utc_day(now).date())
+
+    def usage(self, team: Team, phase: Phase, now: datetime) -> QuotaUsage:
+        """One query: what the team's attempts hold of the phase's quotas at this moment."""
+        today = utc_day(now)
+        held = self.of(team, phase).aggregate(
+            total=models.Count("total_slot"),
+            today=models.Count("day_slot", filter=models.Q(day=today.date())),
+            on_board=models.Count("board_slot"),
+        )
+        return QuotaUsage(
+            total=held["total"],
+            total_limit=phase.quota_total,
+            today=held["today"],
+            day_limit=phase.quota_per_day,
+            on_board=held["on_board"],
+            board_limit=phase.quota_on_board,
+            day_ends_at=today + timedelta(days=1),
+        )
+
+    def reserve(self, submission: Submission, now: datetime) -> "Attempt":
+        """Take the lowest free slot of every quota. The unique constraints refuse what the lock let through."""
+        mine = self.of(submission.team, submission.phase)
+        day = utc_day(now).date()
+        return self.create(
+            submission=submission,
+            team=submission.team,
+            phase=submission.phase,
+            reserved_at=now,
+            day=day,
+            total_slot=_lowest_free(mine, "total_slot"),
+            day_slot=_lowest_free(mine.filter(day=day), "day_slot"),
+            board_slot=_lowest_free(mine, "board_slot"),
+        )
+
+    def spend(self, submission_id: int, now: datetime) -> None:
+        self.filter(submission=submission_id, state=Attempt.State.RESERVED).update(
+            state=Attempt.State.SPENT, settled_at=now, reason="scored"
+        )
+
+    def give_back(self, submission_id: int, reason: str, now: datetime) -> None:
+        self.filter(submission=submission_id).exclude(state=Attempt.State.GIVEN_BACK).update(
+            state=Attempt.State.GIVEN_BACK,
+            settled_at=now,
+            reason=reason,
+            total_slot=None,
+            day_slot=None,
+            board_slot=None,
+        )
+
+    def free_board_place(self, submission_id: int) -> None:
+        """A withdrawn result leaves the board; what it took of the total and the day stays taken."""
+        self.filter(submission=submission_id).update(board_slot=None)
+
+
+def _lowest_free(attempts: AttemptQuerySet, field: str) -> int:
+    taken = set(attempts.exclude(**{field: None}).values_list(field, flat=True))
+    return next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+class Attempt(models.Model):
+    """What a submission takes from its team's quotas: the ledger.
+
+    A slot is a number that is unique within team and phase (and day); given back, it is NULL, which is never
+    equal to anything. So the database itself refuses two submissions on one place.
+    """
+
+    class State(models.TextChoices):
+        RESERVED = "reserved", "reserved"
+        SPENT = "spent", "spent"
+        GIVEN_BACK = "given_back", "given back"
+
+    submission = models.OneToOneField(Submission, models.CASCADE, related_name="attempt", primary_key=True)
+    team = models.ForeignKey(Team, models.CASCADE, related_name="attempts")
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="attempts")
+    state = models.CharField(max_length=10, choices=State, default=State.RESERVED)
+    reason = models.CharField(max_length=120, blank=True)
+    reserved_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+    day = models.DateField(help_text="UTC")
+    total_slot = models.PositiveIntegerField(null=True, blank=True)
+    day_slot = models.PositiveIntegerField(null=True, blank=True)
+    board_slot = models.PositiveIntegerField(null=True, blank=True)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-reserved_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "phase", "total_slot"], name="one_attempt_per_total_slot"
+            ),
+            models.UniqueConstraint(
+                fields=["team", "phase", "day", "day_slot"], name="one_attempt_per_day_slot"
+            ),
+            models.UniqueConstraint(
+                fields=["team", "phase", "board_slot"], name="one_attempt_per_board_slot"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} attempt of submission {self.submission_id}"
