@@ -31,7 +31,7 @@ class DenseCRF:
         guide = guide.float()
         ones = torch.ones_like(unary)
         norms = [sums.rsqrt() for sums in self._messages(ones, ones, guide)]
-        reach = [n * m for n, m in zip(norms, self._messages(*norms, guide), strict=True)]
+        reach = [n * m for n, m in zip(norms, self._messages(norms[0], norms[1], guide), strict=True)]
         q = probabilities.float()
         for _ in range(self.iterations):
             received = self._messages(q * norms[0], q * norms[1], guide)

@@ -16,8 +16,9 @@ class HRNet(nn.Module):
         self, backbone: str = "hrnet_w18", bands: int = 14, classes: int = 2, pretrained: bool = False
     ):
         super().__init__()
-        self.backbone: Any = encoders.features(backbone, bands, pretrained, feature_location="")
-        _, *branches = self.backbone.feature_info.channels()  # the stem's, at half resolution, is not used
+        made: Any = encoders.features(backbone, bands, pretrained, feature_location="")
+        self.backbone = made
+        _, *branches = made.feature_info.channels()  # the stem's, at half resolution, is not used
         joined = sum(branches)
         self.head = nn.Sequential(
             nn.Conv2d(joined, joined, 1, bias=False),

@@ -14,6 +14,7 @@ class UNet(nn.Module):
     def __init__(self, bands: int = 14, classes: int = 2, width: int = 64, bilinear: bool = False):
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width, 16 * width // (2 if bilinear else 1)]
+        self.channels = widths
         self.encoder = nn.ModuleList(
             two_convolutions(before, after) for before, after in zip([bands, *widths], widths, strict=False)
         )
@@ -27,11 +28,18 @@ class UNet(nn.Module):
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        skips = []
-        x = self.encoder[0](images)
+        return self.decode(self.encode(images))
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """The feature maps of the encoder's levels, finest first."""
+        features = [self.encoder[0](images)]
         for level in self.encoder[1:]:
-            skips.append(x)
-            x = level(self.pool(x))
+            features.append(level(self.pool(features[-1])))
+        return features
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """The logits that the decoder makes of them."""
+        *skips, x = features
         for up in self.decoder:
             x = up(x, skips.pop())
         return self.classify(x)

@@ -1,0 +1,222 @@
+"""Seek, second place (section V of the outcome paper): Swin Transformer on RGB, balanced training in two stages, self-training.
+
+Stage 1 trains encoder and decoder with weighted cross-entropy + Lovász + image-level loss (equations 1 to 3); stage 2 fixes the
+encoder and trains the decoder with cross-entropy + image-level loss (equation 4). Then the λ % most confident pixels of the target
+split join the training data (Table V; all of them in the end).
+
+Left open by the paper, and chosen here:
+- Swin's size (tiny; --encoder), optimiser (AdamW, cosine rate), 60 epochs, batch 16, flips and quarter turns, no resizing.
+- Equation 3 as printed has the term of landslide pixels alone and N_neg / N_pos "in any input image", which is undefined where an
+  image has none: weighted cross-entropy over both classes, the ratio taken over the batch and capped (--per-image takes it
+  image by image).
+- Equation 2 as printed costs nothing where an image has no landslide, so that "always" satisfies it: the binary cross-entropy
+  is the default (--one-sided is as printed). In equation 4 this loss reaches no parameter of the decoder; its own layer is trained.
+- The three losses of equation 1 count the same. Lovász is the softmax form.
+- Self-training goes on from the weights of stage 2, all of them trained, a quarter of the steps at a tenth of the rate (the paper:
+  "fine-tuning and stopping training early"), with cross-entropy + Lovász.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from baseline import losses, options, pseudo
+from baseline.augment import flips_and_turns
+from baseline.dice import Dice
+from baseline.loop import Objective
+from baseline.losses import Loss
+from baseline.networks import encoders
+from baseline.networks.unet import UNet
+from baseline.options import option
+from baseline.pool import Pool, joined
+from baseline.predictor import Predictor
+from baseline.run import Run
+from baseline.spectral import SETS, Spectral, inputs
+from baseline.study import Study
+from baseline.supervised import Supervised
+
+SINGLE_STAGE: dict[str, Loss] = {
+    "normal": losses.cross_entropy,
+    "focal": losses.focal,
+    "lovasz": losses.lovasz_softmax,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(options.Options):
+    steps: int = option(
+        14_000, "optimiser steps of stage 1 (237 are an epoch at batch 16); later stages take a quarter each"
+    )
+    batch: int = option(16, "patches per step, all processes together")
+    optimiser: str = option("adamw", "rule of the update", ("adam", "adamw", "sgd"))
+    learning_rate: float = option(5e-4, "highest learning rate of the schedule")
+    weight_decay: float = option(1e-2, "L2 penalty (adam, sgd) or decoupled decay (adamw)")
+    schedule: str = option("cosine", "learning rate over the steps", ("constant", "cosine", "restarts"))
+    warmup: int = option(200, "steps of linear warm-up")
+    bands: str = option("rgb", "what the network is given", (*SETS, "pca"))
+    network: str = option("swin", "the networks of Table III", ("swin", "deeplabv3", "unet"))
+    encoder: str = option("", "of swin or deeplabv3; empty: swin_tiny_patch4_window7_224, or resnet50")
+    training: str = option("balanced", "the rows of Table IV", ("balanced", "weighted", *SINGLE_STAGE))
+    cap: float = option(100.0, "largest weight of a landslide pixel")
+    per_image: bool = option(False, "take the weight from each image rather than from the batch")
+    one_sided: bool = option(False, "image-level loss as printed: images without a landslide count nothing")
+    confident: float = option(
+        1.0, "share λ of the target's pixels that become pseudo-labels; 0 = no self-training"
+    )
+
+
+PRESETS = {
+    "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "width": 8},
+    "small": {"steps": 600, "batch": 8, "warmup": 40, "width": 16},
+}
+
+_TABLE_3 = {
+    "RGB": "rgb",
+    "SWIR": "swir",
+    "NGB": "ngb",
+    "PCA": "pca",
+    "RGB + NIR": "rgb+nir",
+    "RGB + SWIR": "rgb+swir",
+}
+_TABLE_3 |= {"RGB + NIR + SWIR": "rgb+nir+swir", "All bands": "all"}
+_NETWORKS = {"Swin Transformer": "swin", "Deeplabv3": "deeplabv3", "U-Net": "unet"}
+
+STUDIES = {
+    "bands": Study(
+        "Table III: spectral selection",
+        {
+            f"{label}, {title}": {"bands": bands, "network": network, "training": "normal", "confident": 0.0}
+            for label, bands in _TABLE_3.items()
+            for title, network in _NETWORKS.items()
+        },
+    ),
+    "balance": Study(
+        "Table IV: balanced training",
+        {
+            f"{training}, {title}": {
+                "training": training,
+                "network": network,
+                "bands": bands,
+                "confident": 0.0,
+            }
+            for training in ("normal", "weighted", "focal", "lovasz", "balanced")
+            for title, network, bands in (("Swin Transformer", "swin", "rgb"), ("U-Net", "unet", "all"))
+        },
+    ),
+    "confidence": Study(
+        "Tables V and VI: self-training with the top λ %",
+        {"before": {"confident": 0.0}}
+        | {f"λ = {100 * share:.0f} %": {"confident": share} for share in (0.5, 0.7, 0.9, 1.0)},
+    ),
+}
+
+
+def build(options: Options) -> Predictor:
+    return Predictor(Spectral(options.bands, _network(options)))
+
+
+def _network(options: Options) -> nn.Module:
+    channels = inputs(options.bands)
+    if options.network == "unet":
+        return UNet(bands=channels, width=options.width)
+    common: dict[str, Any] = {"bands": channels, "pretrained": options.pretrained}
+    if options.network == "deeplabv3":
+        return encoders.network("DeepLabV3", options.encoder or "resnet50", **common)
+    return encoders.swin(options.encoder or "swin_tiny_patch4_window7_224", 128, **common)
+
+
+def train(run: Run[Options], predictor: Predictor) -> None:
+    options = run.options
+    spectral: Any = predictor.networks[0]
+    if options.bands == "pca":
+        spectral.fit(run.labelled)
+    later = replace(options, steps=max(1, options.steps // 4), warmup=0)
+    if options.training in SINGLE_STAGE:
+        run.fit(
+            "stage-1", Supervised(spectral, run.labelled, SINGLE_STAGE[options.training], flips_and_turns)
+        )
+    elif options.training == "weighted":
+        run.fit(
+            "stage-1", Supervised(spectral, run.labelled, partial(weighted_loss, options), flips_and_turns)
+        )
+    else:
+        with_image_level = ImageLevel(spectral)
+        first = partial(weighted_loss, options), losses.lovasz_softmax
+        run.fit("stage-1", Balanced(with_image_level, run.labelled, first, not options.one_sided))
+        second = Balanced(with_image_level, run.labelled, (losses.cross_entropy,), not options.one_sided)
+        second.fix_encoder()
+        run.fit("stage-2", second, later)
+        spectral.requires_grad_(True)
+    if options.confident:
+        labels = pseudo.most_confident(run.predicted(predictor, run.target), options.confident)
+        both = joined(run.labelled, run.target.labelled(labels))
+        tuned = replace(later, learning_rate=options.learning_rate / 10)
+        run.fit("self-training", Supervised(spectral, both, self_training_loss, flips_and_turns), tuned)
+
+
+def weighted_loss(options: Options, logits: Tensor, labels: Tensor) -> Tensor:
+    """Equation 3."""
+    weights = losses.balancing_weights(labels, options.cap, options.per_image)
+    return losses.weighted_cross_entropy(logits, labels, weights)
+
+
+def self_training_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return losses.cross_entropy(logits, labels) + losses.lovasz_softmax(logits, labels)
+
+
+class ImageLevel(nn.Module):
+    """MP of equation 2 beside the network: images -> logits, and one logit per image that says whether a landslide is in it."""
+
+    def __init__(self, spectral: Spectral):
+        super().__init__()
+        self.spectral = spectral
+        network = spectral.network
+        channels = network.channels if isinstance(network, UNet) else network.encoder.out_channels
+        self.layer = nn.Linear(channels[-1], 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        network, channels = self.spectral.network, self.spectral.mixed(images)
+        if isinstance(network, UNet):
+            features = network.encode(channels)
+            logits = network.decode(features)
+        else:
+            features = network.encoder(channels)
+            logits = network.segmentation_head(network.decoder(features))
+        return logits, self.layer(features[-1].mean(dim=(2, 3)))[:, 0]
+
+
+class Balanced(Objective):
+    """Segmentation losses and the image-level loss: equations 1 and 4."""
+
+    network: ImageLevel
+
+    def __init__(self, network: ImageLevel, pool: Pool, segmentation: tuple[Loss, ...], two_sided: bool):
+        super().__init__()
+        self.network = network
+        self.pool = pool
+        self.segmentation = segmentation
+        self.two_sided = two_sided
+        self.encoder_is_fixed = False
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.network.spectral.network.encoder
+
+    def fix_encoder(self) -> None:
+        self.encoder_is_fixed = True
+        self.encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Balanced":
+        """As of any module, but a fixed encoder stays as it is, its running statistics too."""
+        super().train(mode)
+        if self.encoder_is_fixed:
+            self.encoder.eval()
+        return self
+
+    def forward(self, dice: Dice) -> dict[str, Tensor]:
+        images, labels = flips_and_turns(*self.pool.batch(dice), dice)
+        logits, scores = self.network(images)
+        parts = {f"segmentation {i}": loss(logits, labels) for i, loss in enumerate(self.segmentation)}
+        return parts | {"image": losses.image_level(scores, labels, self.two_sided)}
