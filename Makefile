@@ -13,7 +13,7 @@ SERVER := .venv/server-$(call sum,requirements.txt)
 TOOLS := .venv/tools-$(call sum,requirements.txt requirements-dev.txt)
 BASELINE := .venv/baseline-$(call sum,requirements.txt requirements-dev.txt baseline/requirements.txt)
 
-.PHONY: help demo chaos test lint audit browser test-sqlite test-postgres lock
+.PHONY: help demo bench-scoring chaos test lint audit browser test-sqlite test-postgres lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -52,6 +52,9 @@ test-postgres: $(BASELINE)  ## the tests that use a database again, on a real Po
 chaos: $(TOOLS)  ## kill, freeze, fill and cut everything, on SQLite and on PostgreSQL with Redis; count what was lost
 	$(RUN) -m benchmarks.chaos --backend sqlite
 	$(RUN) -m benchmarks.chaos --backend postgres
+
+bench-scoring: $(TOOLS)  ## CPU time and memory from ZIP to counts: the floor in C, the ways of our peers, ours
+	$(RUN) -m benchmarks.scoring --growth
 
 lock: $(TOOLS)  ## renew the lock files from requirements.in and requirements-dev.in
 	$(COMPILE) --upgrade requirements.in -o requirements.txt

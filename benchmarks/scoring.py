@@ -1,6 +1,6 @@
 """CPU time and memory from a ZIP on disk to TP, FP and FN: the floor, the ways of our peers, and ours.
 
-    python -m benchmarks.scoring [--patches 800] [--rounds 9] [--kind plain] [--torch-python PYTHON]
+    python -m benchmarks.scoring [--kinds plain busy ...] [--growth] [--soak 10000] [--torch-python PYTHON]
 
 Each variant is a process of its own; rounds are interleaved, so that all of them see the same machine. Times
 are CPU (user and system, helper processes included), medians over the rounds, since wall time on a shared
@@ -34,6 +34,7 @@ KINDS = {
     "stored": "h5py's defaults, ZIP without compression",
     "int64": "int64 masks, deflated ZIP",
     "gzip": "gzip chunks, deflated ZIP",
+    "gzip_busy": "gzip chunks, deflated ZIP, no mask empty",
 }
 Counts = tuple[int, int, int]
 
@@ -41,31 +42,29 @@ Counts = tuple[int, int, int]
 # --- data ----------------------------------------------------------------------------------------------------
 
 
-def blobs(rng: np.random.Generator, n: int, empty: float) -> np.ndarray:
-    """Masks of 128 x 128 with a few ellipses each, about 2 % positive; a share of `empty` has none."""
-    y, x = np.mgrid[:128, :128]
-    masks = np.zeros((n, 128, 128), np.uint8)
+def blobs(rng: np.random.Generator, n: int, size: int, empty: float) -> np.ndarray:
+    """Masks of size x size with a few ellipses each, about 2 % positive; a share of `empty` has none."""
+    y, x = np.mgrid[:size, :size]
+    masks = np.zeros((n, size, size), np.uint8)
     for mask in masks:
         if rng.random() < empty:
             continue
         for _ in range(rng.integers(1, 6)):
-            cy, cx = rng.integers(0, 128, 2)
-            ry, rx = rng.uniform(2, 16, 2)
+            cy, cx = rng.integers(0, size, 2)
+            ry, rx = rng.uniform(size / 64, size / 8, 2)
             mask |= ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1
     return masks
 
 
-def make(folder: Path, patches: int, kind: str) -> None:
+def make(folder: Path, patches: int, kind: str, size: int = 128) -> None:
     """archive.zip, labels.raw and labels.npy in `folder`, and meta.json: where the pixels lie in a plain file."""
     rng = np.random.default_rng(2022)
-    truth = blobs(rng, patches, 0.0 if kind == "busy" else 0.48)
-    prediction = (
-        np.roll(truth, (2, 1), axis=(1, 2)) if kind == "busy" else np.roll(truth, (3, 2), axis=(1, 2))
-    )
+    truth = blobs(rng, patches, size, 0.0 if kind.endswith("busy") else 0.48)
+    prediction = np.roll(truth, (3, 2), axis=(1, 2))
     truth.tofile(folder / "labels.raw")
     np.save(folder / "labels.npy", truth)
     method = zipfile.ZIP_STORED if kind == "stored" else zipfile.ZIP_DEFLATED
-    options = {"compression": "gzip"} if kind == "gzip" else {}
+    options = {"compression": "gzip"} if kind.startswith("gzip") else {}
     offset = 0
     with zipfile.ZipFile(folder / "archive.zip", "w", method) as archive:
         for i, mask in enumerate(prediction, 1):
@@ -91,7 +90,8 @@ def ours(folder: Path, patches: int) -> Callable[[], Counts]:
     from evaluation.reader import Reader
     from evaluation.spec import MaskSpec
 
-    truth, spec, reader = pack(np.load(folder / "labels.npy")), MaskSpec(patches), Reader()
+    labels = np.load(folder / "labels.npy")
+    truth, spec, reader = pack(labels), MaskSpec(*labels.shape), Reader()
 
     def run() -> Counts:
         global helper_cpu, helper_peak
@@ -285,31 +285,29 @@ class Contender:
         self.process.wait()
 
 
-def contenders(folder: Path, arguments: argparse.Namespace) -> list[Contender]:
+def contenders(folder: Path, arguments: argparse.Namespace, kind: str) -> list[Contender]:
     meta = json.loads((folder / "meta.json").read_text())
     found = []
-    if arguments.kind in ("plain", "busy", "stored"):
+    if kind in ("plain", "busy", "stored"):
         program, library = compile_floor(folder)
         files = [str(folder / "archive.zip"), str(folder / "labels.raw")]
         numbers = [str(meta["patches"]), str(128 * 128), str(meta["offset"])]
         found.append(Contender(f"floor (C, {library})", [str(program), *files, *numbers]))
-    for name in arguments.variants:
+    for name in sorted(arguments.variants, key=lambda name: name != "libhdf5" or bool(found)):
         python = arguments.torch_python if name == "torchmetrics" else sys.executable
-        if python:
-            module = ["-m", "benchmarks.scoring", "--work", name, "--folder", str(folder)]
-            found.append(Contender(name, [python, *module, "--patches", str(arguments.patches)]))
+        module = ["-m", "benchmarks.scoring", "--work", name, "--folder", str(folder)]
+        found.append(Contender(name, [python, *module, "--patches", str(arguments.patches)]))
     return found
 
 
-def bench(arguments: argparse.Namespace) -> None:
+def bench(arguments: argparse.Namespace, kind: str) -> None:
+    """One table: all variants on one kind of archive."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make(folder, arguments.patches, arguments.kind)
+        make(folder, arguments.patches, kind)
         size = (folder / "archive.zip").stat().st_size
-        print(
-            f"\n{arguments.patches} masks, {KINDS[arguments.kind]}, {size:,} bytes; {arguments.rounds} rounds"
-        )
-        field = contenders(folder, arguments)
+        print(f"\n{arguments.patches} masks, {KINDS[kind]}, {size:,} bytes; {arguments.rounds} rounds\n")
+        field = contenders(folder, arguments, kind)
         for i in range(arguments.rounds + 2):  # two to warm up
             for contender in field:
                 contender.round(counts=i >= 2)
@@ -317,17 +315,73 @@ def bench(arguments: argparse.Namespace) -> None:
             contender.close()
         if len(set.union(*(c.counts for c in field))) != 1:
             raise SystemExit(f"The variants disagree: { {c.name: c.counts for c in field} }")
-        floor = statistics.median(field[0].cpu)
-        print(
-            "| variant | CPU ms | least | x first | peak MB (base) | reader's child MB |\n|---|---|---|---|---|---|"
-        )
+        first = statistics.median(field[0].cpu)
+        print(f"| variant | CPU ms | least | x {field[0].name} | peak MB (base) | child MB |")
+        print("| --- | --- | --- | --- | --- | --- |")
         for c in field:
             median = statistics.median(c.cpu)
             memory = f"{c.peak:.0f} ({c.base:.0f})" if c.peak else ""
             helper = f"{c.helper:.0f}" if c.helper else ""
             print(
-                f"| {c.name} | {median:.1f} | {min(c.cpu):.1f} | {median / floor:.1f} | {memory} | {helper} |"
+                f"| {c.name} | {median:.1f} | {min(c.cpu):.1f} | {median / first:.1f} | {memory} | {helper} |"
             )
+
+
+def growth(rounds: int) -> None:
+    """CPU time of our way over patches and pixels, and of a re-score from stored masks."""
+    from evaluation import labels
+    from evaluation.counts import count
+    from evaluation.reader import Reader
+    from evaluation.spec import MaskSpec
+
+    print(
+        "\n| masks | CPU ms | per mask µs | child MB | re-score from stored masks ms |\n| --- | --- | --- | --- | --- |"
+    )
+    for patches, size in ((245, 128), (800, 128), (8000, 128), (800, 256), (800, 512)):
+        with tempfile.TemporaryDirectory() as name, Reader() as reader:
+            make(Path(name), patches, "plain", size)
+            truth, spec = labels.load(Path(name) / "archive.zip", MaskSpec(patches, size, size))
+            times, again = [], []
+            for _ in range(rounds + 1):
+                started = time.process_time()
+                packed = reader.read(Path(name) / "archive.zip", spec)
+                count(packed, truth)
+                times.append(time.process_time() - started + reader.usage.cpu_s)
+            stored = labels.compress(packed)
+            for _ in range(rounds + 1):
+                started = time.process_time()
+                count(labels.decompress(stored, spec), truth)
+                again.append(time.process_time() - started)
+            ms, re = 1000 * statistics.median(times[1:]), 1000 * statistics.median(again[1:])
+            peak = reader.usage.peak_bytes / 2**20
+            print(
+                f"| {patches} x {size}² | {ms:.1f} | {1000 * ms / patches:.1f} | {peak:.0f} | {re:.2f} |",
+                flush=True,
+            )
+
+
+def soak(number: int) -> None:
+    """Memory of worker and reader processes over many archives of every kind in turn."""
+    import psutil
+
+    from evaluation.reader import Reader
+    from evaluation.spec import MaskSpec
+
+    archives = []
+    for kind in KINDS:
+        with tempfile.TemporaryDirectory() as name:
+            make(Path(name), 245, kind)
+            archives.append((Path(name) / "archive.zip").read_bytes())
+    worker = psutil.Process()
+    print(
+        "\n| archives of 245 masks, all kinds in turn | worker MB | reader processes MB |\n| --- | --- | --- |"
+    )
+    with Reader() as reader:
+        for i in range(number + 1):
+            reader.read(archives[i % len(archives)], MaskSpec(245))
+            if i in (9, 99, 999, number // 2, number):
+                readers = sum(psutil.Process(pid).memory_info().rss for pid in reader.pids) / 2**20
+                print(f"| {i} | {worker.memory_info().rss / 2**20:.1f} | {readers:.1f} |", flush=True)
 
 
 def main() -> None:
@@ -336,20 +390,42 @@ def main() -> None:
     )
     parser.add_argument("--patches", type=int, default=800)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--kind", choices=KINDS, default="plain")
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=["plain", "busy", "gzip", "gzip_busy"])
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument(
-        "--torch-python", help="a Python that has torch, torchmetrics and h5py; left out without it"
+        "--torch-python", default=sys.executable, help="a Python that has torchmetrics, h5py and numpy"
     )
+    parser.add_argument("--growth", action="store_true", help="also over numbers and sizes of masks")
+    parser.add_argument("--soak", type=int, default=0, metavar="N", help="also memory over so many archives")
     parser.add_argument("--work", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
         work(arguments.work, arguments.folder, arguments.patches)
         return
+    if subprocess.run([arguments.torch_python, "-c", "import torchmetrics"], capture_output=True).returncode:
+        print("torchmetrics is not installed here and left out: see --torch-python.")
+        arguments.variants = [name for name in arguments.variants if name != "torchmetrics"]
     load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
-    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.platform()}, load {load}")
-    bench(arguments)
+    print(
+        f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} cores, {platform.platform()}, load {load}"
+    )
+    for kind in arguments.kinds:
+        bench(arguments, kind)
+    if arguments.growth:
+        growth(arguments.rounds)
+    if arguments.soak:
+        soak(arguments.soak)
+
+
+def processor() -> str:
+    cpus = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in cpus.read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

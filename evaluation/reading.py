@@ -132,8 +132,12 @@ def _choose(directory: Directory, spec: MaskSpec) -> tuple[dict[int, int], list[
             )
         )
     surplus: list[bytes] = []
-    for position, name in enumerate(directory.names):
-        index = index_of.get(name[len(folder) :] if name.startswith(folder) else b"")
+    inner = (
+        [n[len(folder) :] if n.startswith(folder) else b"" for n in directory.names]
+        if folder
+        else directory.names
+    )
+    for position, (name, index) in enumerate(zip(directory.names, map(index_of.get, inner), strict=True)):
         if index is None:
             surplus += _surplus(name, folder, problems)
         elif index in chosen:
@@ -146,7 +150,7 @@ def _choose(directory: Directory, spec: MaskSpec) -> tuple[dict[int, int], list[
             )
         else:
             chosen[index] = position
-    problems += _unexpected(surplus, spec) + _missing(chosen, spec, len(surplus))
+    problems += _unexpected(surplus, spec) + _missing(chosen, spec)
     return chosen, problems
 
 
@@ -225,7 +229,7 @@ def _other_phase(names: list[bytes], spec: MaskSpec) -> str:
     return ""
 
 
-def _missing(chosen: dict[int, int], spec: MaskSpec, surplus: int) -> list[Problem]:
+def _missing(chosen: dict[int, int], spec: MaskSpec) -> list[Problem]:
     missing = [spec.name(i) for i in range(spec.patches) if i not in chosen]
     if len(missing) <= _ONE_BY_ONE:
         return [
