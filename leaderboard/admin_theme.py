@@ -6,7 +6,13 @@ from django.urls import reverse_lazy
 
 
 def _page(title: str, icon: str, name: str, *, superusers: bool = False) -> dict[str, Any]:
-    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:leaderboard_{name}")}
+    link = reverse_lazy(f"admin:leaderboard_{name}")
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": link}
+    if name.startswith("phase_"):  # rankings lie below the phases; only one of the two is where we are
+        rankings = name == "phase_rankings"
+        item["active"] = lambda request: (
+            "/phase/" in request.path and request.path.endswith("/rankings/") == rankings
+        )
     if superusers:
         item["permission"] = lambda request: request.user.is_superuser
     return item
@@ -16,6 +22,7 @@ MENU = [
     {
         "title": "Judging",
         "items": [
+            {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
             _page("Rankings", "leaderboard", "phase_rankings"),
             _page("Submissions", "upload_file", "submission_changelist"),
             _page("Evaluations", "rule", "evaluation_changelist"),
@@ -70,6 +77,7 @@ def theme(site_name: str) -> dict[str, Any]:
         "SITE_SYMBOL": "landslide",
         "SITE_URL": "/",
         "SHOW_VIEW_ON_SITE": False,
+        "DASHBOARD_CALLBACK": "leaderboard.admin.dashboard.overview",
         "COLORS": {"primary": GREEN},
         "SIDEBAR": {"show_search": False, "navigation": MENU},
     }

@@ -116,6 +116,7 @@ LANGUAGE_CODE = "en-gb"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "leaderboard.formats"
 
 # Database and cache. ATOMIC_REQUESTS must stay off: with SQLite every page would wait for a writer.
 DATABASES = {"default": env.database("DATABASE_URL", DATABASE_URL)}

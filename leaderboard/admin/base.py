@@ -185,10 +185,18 @@ class ReadOnlyInline(TabularInline):
         return False
 
 
+class FormatForm(ExportForm):
+    """Which format: CSV unless another one is chosen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("format", "0")
+
+
 class Exported(ExportMixin):
     """An admin page whose list, as filtered, can be saved as CSV or JSON."""
 
-    export_form_class = ExportForm
+    export_form_class = FormatForm
     to_encoding = "utf-8"
 
     def get_export_formats(self) -> list[Any]:

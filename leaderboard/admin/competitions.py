@@ -108,6 +108,7 @@ class PhaseAdmin(OrganiserAdmin):
     list_select_related = ("competition", "labels")
     search_fields = ("name", "slug", "competition__name")
     readonly_fields = ("labels_in_force",)
+    compressed_fields = False
     actions_detail = ("ranking_of", "build_report", "load_labels")
     fieldsets = (
         (

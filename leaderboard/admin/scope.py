@@ -15,6 +15,7 @@ from leaderboard.models import (
     Phase,
     PhaseReport,
     PublishedEntry,
+    Standing,
     Submission,
     Team,
     User,
@@ -32,6 +33,7 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Submission: "phase__competition",
     Evaluation: "submission__phase__competition",
     Attempt: "phase__competition",
+    Standing: "phase__competition",
     AuditEntry: "competition",
 }
 

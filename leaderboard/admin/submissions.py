@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import action, display
@@ -104,7 +105,7 @@ def problem_list(evaluation: Evaluation | None) -> str | None:
 class SubmissionAdmin(Exported, OrganiserAdmin):
     adds = changes = deletes = Who.NOBODY
     resource_classes = [SubmissionResource]
-    list_display = ("id", "team", "phase", "method", "state_label", "f1", "received_at", "size", "marks")
+    list_display = ("id", "team", "phase", "method", "state_label", "f1", "received_at", "file_size", "marks")
     list_display_links = ("id", "method")
     list_filter = (
         ("phase__competition", ScopedRelatedFilter),
@@ -160,6 +161,10 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
     def state_label(self, submission: Submission) -> tuple[str, str]:
         return submission.state, Evaluation.State(submission.state).label
 
+    @display(description="state")
+    def state_name(self, submission: Submission) -> str:
+        return Evaluation.State(submission.state).label
+
     @display(description="F1 in %", ordering="evaluation__rank_key", empty_value="")
     def f1(self, submission: Submission) -> str | None:
         return next(iter(percentages(submission.evaluation)), None)
@@ -195,6 +200,10 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         ]
         return ", ".join(mark for mark in found if mark) or None
 
+    @display(description="size", ordering="size")
+    def file_size(self, submission: Submission) -> str:
+        return filesizeformat(submission.size)
+
     @display(description="archive", empty_value="not kept")
     def archive_link(self, submission: Submission) -> str | None:
         if not submission.archive:
@@ -205,7 +214,9 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
     @display(description="attempt", empty_value="takes none")
     def attempt_state(self, submission: Submission) -> str | None:
         attempt = Attempt.objects.filter(submission=submission).first()
-        return f"{attempt.get_state_display()} {attempt.reason}".strip() if attempt else None
+        if attempt is None:
+            return None
+        return attempt.get_state_display() + (f" ({attempt.reason})" if attempt.reason else "")
 
     def has_judge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_view_permission(request)
@@ -316,7 +327,7 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
     search_fields = ("=id", "=submission__id", "submission__team__name", "incident", "worker")
     search_help_text = "Number, submission, team, incident or worker"
     fields = (
-        "submission", "label_version", "scorer", "state_label", "priority", "tries", "worker", "queued_at", "rung_at",
+        "submission", "label_version", "scorer", "state", "priority", "tries", "worker", "queued_at", "rung_at",
         "started_at", "lease_until", "finished_at", "tp", "fp", "fn", "f1", "problem_list", "incident",
     )  # fmt: skip
     readonly_fields = fields

@@ -113,7 +113,7 @@ class TestRanking:
         page = organiser.get(self.url(full)).content.decode()
         cells = [re.sub(r"<[^>]+>|\s", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page, re.S)]
         assert cells[:9] == ["1", "Alpine", "80.00", "80.00", "80.00", "80", "20", "20", "1"]
-        assert cells[12:21] == ["2", "Rivals", "60.00", "60.00", "60.00", "60", "40", "40", "1"]
+        assert cells[11:20] == ["2", "Rivals", "60.00", "60.00", "60.00", "60", "40", "40", "1"]
         best = full.team.submissions.filter(evaluation__state="scored").get()
         assert reverse("admin:leaderboard_submission_change", args=[best.pk]) in page
         assert "Kingdrone" in page
@@ -153,6 +153,28 @@ class TestRanking:
     def test_the_menu_leads_to_the_open_phase(self, full: Cast, organiser: Client) -> None:
         response = organiser.get(reverse("admin:leaderboard_phase_rankings"))
         assert response["Location"] == self.url(full)
+
+
+class TestOverview:
+    def test_how_the_phases_stand_and_what_failed(self, full: Cast, organiser: Client) -> None:
+        page = organiser.get(reverse("admin:index")).content.decode()
+        cells = [
+            re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", page, re.S)
+        ]
+        assert cells[:2] == [str(full.phase), "open"]
+        assert cells[2:8] == ["2", "1", "0", "2", "1", "1"]
+        assert cells[9] == "v1, 3 patches"
+        assert "0123456789ab" in page
+
+    def test_nothing_of_another_competition(self, full: Cast, client: Client) -> None:
+        client.force_login(make_user("elsewhere", is_staff=True))
+        page = client.get(reverse("admin:index")).content.decode()
+        assert "You organise no competition yet" in page
+        assert "0123456789ab" not in page
+
+    def test_asks_few_queries(self, full: Cast, organiser: Client, django_assert_max_num_queries) -> None:
+        with django_assert_max_num_queries(10):
+            organiser.get(reverse("admin:index"))
 
 
 def test_a_submission_shows_result_history_and_incident(full: Cast, organiser: Client) -> None:
