@@ -101,8 +101,8 @@ class PageAdmin(OrganiserAdmin):
 @admin.register(Phase)
 class PhaseAdmin(OrganiserAdmin):
     list_display = (
-        "name", "competition", "state", "opens_at", "closes_at", "labels_in_force", "quota", "visible_metrics",
-        "submission_count", "ranking",
+        "name", "ranking", "state", "opens_at", "closes_at", "labels_in_force", "quota", "submission_count",
+        "competition",
     )  # fmt: skip
     list_filter = (("competition", ScopedRelatedFilter), "visible_metrics")
     list_select_related = ("competition", "labels")

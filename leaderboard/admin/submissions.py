@@ -252,7 +252,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
 
     def judge(self, request: HttpRequest, chosen: QuerySet[Any], act: str, back: str = "") -> HttpResponse:
         """Ask for a reason, then re-score, disqualify or restore the chosen submissions."""
-        title, button, explanation, perform = JUDGEMENTS[act]
+        title, button, done, explanation, perform = JUDGEMENTS[act]
         chosen = Submission.objects.filter(pk__in=chosen.order_by().values("pk"))
         return ask_for_reason(
             self,
@@ -262,15 +262,16 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
             button=button,
             rows=chosen.select_related("team", "phase__competition").order_by("pk"),
             act=lambda reason: perform(request.user, chosen, reason),
-            done=lambda number: f"{button}: {number} submission{'' if number == 1 else 's'}.",
+            done=lambda number: f"{number} submission{'' if number == 1 else 's'} {done}.",
             back=back or request.get_full_path(),
         )
 
 
-JUDGEMENTS: dict[str, tuple[str, str, str, Any]] = {
+JUDGEMENTS: dict[str, tuple[str, str, str, str, Any]] = {
     "rescore": (
         "Re-score submissions",
         "Re-score",
+        "queued to be scored again",
         "Each gets a new evaluation on the labels in force, behind all fresh submissions. The old result stands until "
         "the new one is there; no attempt is taken.",
         judging.rescore,
@@ -278,12 +279,14 @@ JUDGEMENTS: dict[str, tuple[str, str, str, Any]] = {
     "disqualify": (
         "Disqualify submissions",
         "Disqualify",
+        "disqualified",
         "They leave the ranking; nothing is deleted and the attempt stays taken. The team sees the reason.",
         judging.disqualify_all,
     ),
     "restore": (
         "Restore submissions",
         "Restore",
+        "restored",
         "Takes the disqualification back: they count in the ranking again.",
         judging.restore_all,
     ),

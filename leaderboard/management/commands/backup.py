@@ -1,0 +1,129 @@
+"""Copy everything that cannot be made anew into a folder: database, uploads, secret key. The server keeps running."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.utils import timezone
+
+KEPT_FILES = ("uploads", "files", "labels")
+
+
+class Command(BaseCommand):
+    help = (
+        "Copy database, uploaded archives and secret key into FOLDER while the server runs. Run again with the same "
+        "folder it copies only new archives. docs/operations.md says how to restore. The copy holds hidden labels, "
+        "personal data and the secret key: keep it as safe as the server."
+    )
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("folder", metavar="FOLDER", type=Path)
+
+    def handle(self, *, folder: Path, **_: Any) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            # The database first: an archive is stored before its row is written and never changes, so that every row
+            # of this copy finds its archive among the files copied after it.
+            database = copy_postgresql(folder) if connection.vendor == "postgresql" else copy_sqlite(folder)
+            files = sum(copy_new_files(Path(settings.DATA_DIR) / name, folder / name) for name in KEPT_FILES)
+            key = copy_secret_key(folder)
+            about = {"made_at": timezone.now().isoformat(), "database": database.name, "secret_key": key}
+            (folder / "backup.json").write_text(json.dumps(about, indent=1) + "\n")
+        except OSError as error:
+            raise CommandError(f"{folder} cannot be written ({error}).") from error
+        self.stdout.write(self.style.SUCCESS(f"{folder}: {database.name} and {files} new files."))
+        if not key:
+            self.stdout.write(
+                "SECRET_KEY comes from the environment: keep it with the backup, by other means."
+            )
+        if settings.S3_BUCKET:
+            self.stdout.write(
+                f"The archives lie in the bucket {settings.S3_BUCKET}: back it up by its own means."
+            )
+
+
+def copy_sqlite(folder: Path) -> Path:
+    """A consistent copy through SQLite's backup interface, beside the running server."""
+    target = folder / "database.sqlite3"
+    fresh = folder / "database.sqlite3.new"
+    fresh.unlink(missing_ok=True)
+    connection.ensure_connection()
+    copy = sqlite3.connect(fresh)
+    try:
+        connection.connection.backup(copy)
+        (state,) = copy.execute("PRAGMA integrity_check").fetchone()
+    finally:
+        copy.close()
+    if state != "ok":
+        raise CommandError(f"The copy of the database is damaged: {state}.")
+    fresh.chmod(0o600)
+    return fresh.replace(target)
+
+
+def copy_postgresql(folder: Path) -> Path:
+    """A dump in PostgreSQL's custom format, made by pg_dump."""
+    if shutil.which("pg_dump") is None:
+        raise CommandError(
+            "pg_dump is not on the PATH. Install PostgreSQL's client programs of the server's version."
+        )
+    database = connection.settings_dict
+    fresh = folder / "database.pgdump.new"
+    done = subprocess.run(
+        ["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={fresh}"],
+        env={**os.environ, **postgresql_environment(database)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandError(f"pg_dump failed: {done.stderr.strip()}")
+    fresh.chmod(0o600)
+    return fresh.replace(folder / "database.pgdump")
+
+
+def postgresql_environment(database: dict[str, Any]) -> dict[str, str]:
+    """How PostgreSQL's programs find the database; the password stands in no command line."""
+    names = {
+        "PGHOST": "HOST",
+        "PGPORT": "PORT",
+        "PGUSER": "USER",
+        "PGPASSWORD": "PASSWORD",
+        "PGDATABASE": "NAME",
+    }
+    found = {variable: str(database[key]) for variable, key in names.items() if database.get(key)}
+    if mode := database.get("OPTIONS", {}).get("sslmode"):
+        found["PGSSLMODE"] = str(mode)
+    return found
+
+
+def copy_new_files(source: Path, target: Path) -> int:
+    """Copy files that the target lacks; a stored file never changes. Returns how many."""
+    copied = 0
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if not path.is_file() or (place.exists() and place.stat().st_size == path.stat().st_size):
+            continue
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = place.with_name(f"{place.name}.new")
+        shutil.copy2(path, fresh)
+        fresh.replace(place)
+        copied += 1
+    return copied
+
+
+def copy_secret_key(folder: Path) -> bool:
+    """Copy the key that the server drew for itself, if it did."""
+    key = Path(settings.DATA_DIR) / "secret_key"
+    if not key.exists():
+        return False
+    shutil.copy2(key, folder / "secret_key")
+    (folder / "secret_key").chmod(0o600)
+    return True

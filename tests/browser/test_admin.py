@@ -1,0 +1,64 @@
+"""The organisers' side in a real browser: overview, ranking, disqualify by the list, restore on the page, labels."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaderboard.models import AuditEntry
+from tests.browser.test_main_job import sign_in
+from tests.leaderboard.factories import make_archive, make_cast, make_masks, make_submission
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
+    cast = make_cast()
+    best = make_submission(cast.team, cast.phase, (80, 20, 20), method="Copied masks")
+    make_submission(cast.other_team, cast.phase, (60, 40, 40))
+    sign_in(page, cast.organiser.username)
+    page.goto("/admin/")
+    page.get_by_role("link", name=str(cast.phase)).click()
+    page.get_by_role("row", name="1 Alpine 80.00 80.00 80.00 80 20 20 1").wait_for()
+
+    page.get_by_role("link", name="all submissions").click()
+    page.get_by_role("row", name="Copied masks").get_by_role("checkbox").check()
+    page.locator("select[name=action]").select_option("disqualify")
+    page.locator("button[name=index]").click()
+    page.get_by_text(str(best)).wait_for()
+    page.get_by_label("Reason").fill("taken from another team")
+    page.get_by_role("button", name="Disqualify", exact=True).click()
+    page.get_by_text("1 submission disqualified.").wait_for()
+
+    page.goto(f"/admin/leaderboard/phase/{cast.phase.pk}/rankings/")
+    page.get_by_role("row", name="1 Rivals 60.00").wait_for()
+    assert page.get_by_role("row", name="Alpine").count() == 0
+
+    page.goto(f"/admin/leaderboard/submission/{best.pk}/change/")
+    page.get_by_text("disqualified: taken from another team").wait_for()
+    page.get_by_role("link", name="Restore").click()
+    page.get_by_label("Reason").fill("they were in one team before")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("1 submission restored.").wait_for()
+
+    file = tmp_path / "labels.zip"
+    file.write_bytes(make_archive(make_masks(seed=3)))
+    page.goto(f"/admin/leaderboard/phase/{cast.phase.pk}/load_labels/")
+    page.locator("input[name=masks]").set_input_files(file)
+    page.get_by_role("button", name="Load labels").click()
+    page.get_by_text("Version 2 is in force").wait_for()
+    acts = list(AuditEntry.objects.order_by("pk").values_list("act", flat=True))
+    assert acts == ["disqualified", "restored", "labels loaded"]
+
+
+@pytest.mark.parametrize("path", ["", "leaderboard/phase/rankings/", "leaderboard/submission/"])
+def test_a_page_of_the_admin_fits_a_phone(browser: Any, live_server: Any, path: str) -> None:
+    cast = make_cast()
+    make_submission(cast.team, cast.phase)
+    context = browser.new_context(base_url=live_server.url, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    sign_in(page, cast.organiser.username)
+    page.goto(f"/admin/{path}")
+    page.wait_for_load_state()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
