@@ -24,6 +24,7 @@ from leaderboard.models import (
     Membership,
     Page,
     Phase,
+    PhaseReport,
     Prediction,
     PublishedEntry,
     Standing,
@@ -99,6 +100,7 @@ TABLES = (
         "phase__competition",
         orders=("phase_id", "label_set_id", "kind", "-rank_key", "achieved_at", "team_id"),
     ),
+    Table("reports", PhaseReport, "phase__competition"),
     Table("audit", AuditEntry, "competition", amend=_amend_audit),
 )
 NOT_EXPORTED = {

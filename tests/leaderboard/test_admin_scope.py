@@ -21,6 +21,7 @@ from leaderboard.models import (
     Membership,
     Page,
     Phase,
+    PhaseReport,
     PublishedEntry,
     Submission,
     User,
@@ -65,6 +66,7 @@ def foreign(cast: Cast) -> Foreign:
             type(submission.evaluation): submission.evaluation,
             type(submission.attempt): submission.attempt,
             AuditEntry: AuditEntry.objects.append("Secret act", competition=competition),
+            PhaseReport: PhaseReport.objects.create(phase=phase, error="Secret error"),
             User: member,
             ApiToken: ApiToken.objects.create(user=member, name="Secret token")[0],
         }

@@ -30,6 +30,7 @@ from leaderboard.models import (
     Invitation,
     Page,
     Phase,
+    PhaseReport,
     PublishedEntry,
     Standing,
     Submission,
@@ -89,6 +90,13 @@ def rich(cast: Cast) -> Cast:
     take(submit(cast.other_team, cast.phase, state="queued"))
     bad = submit(merged, cast.phase, (99, 0, 0))
     judging.disqualify(cast.organiser, bad, "labels by hand")
+    PhaseReport.objects.create(
+        phase=cast.phase,
+        label_set=cast.phase.labels,
+        requested_by=cast.organiser,
+        built_at=now,
+        content={"p": [0.5, 1e-7]},
+    )
     make_labels(cast.phase, make_masks(seed=4))
     judging.rescore(cast.organiser, Submission.objects.filter(pk=bad.pk), "new labels")
     return cast
@@ -107,6 +115,7 @@ def submit(
 def forget(competition: Competition) -> None:
     """Make this the other server: nothing of the competition or its people is left, and numbers have moved on."""
     Phase.objects.filter(competition=competition).update(labels=None)
+    PhaseReport.objects.filter(phase__competition=competition).delete()
     Evaluation.objects.filter(submission__phase__competition=competition).delete()
     competition.delete()
     AuditEntry.objects.all().delete()
