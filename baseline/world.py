@@ -1,6 +1,7 @@
 """The processes and the device of a run: one process, or as many as torchrun started, each with its device."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,13 @@ class World:
         """Until every process is here."""
         if self.size > 1:
             distributed.barrier()
+
+
+def synchronised(module: nn.Module) -> nn.Module:
+    """The module with batch normalisation over all processes. timm's, which holds an activation too, needs timm's own."""
+    timm = sys.modules.get("timm.layers")
+    convert = timm.convert_sync_batchnorm if timm else nn.SyncBatchNorm.convert_sync_batchnorm
+    return convert(module)
 
 
 @contextmanager

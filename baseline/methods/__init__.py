@@ -12,6 +12,7 @@ from types import ModuleType
 
 METHODS = {
     "unet": "the organisers' U-Net baseline",
+    "kingdrone": "first place: ensemble at 512 pixels, separated normalisation, label refinement",
     "seek": "second place: Swin Transformer on RGB, two-stage balanced training, self-training",
     "tanmlh": "third place: self-training with Monte Carlo dropout, mix-up, dense CRF",
     "sklgp": "special prize: Multi-spectral U-Net, validation pseudo-labels",

@@ -58,6 +58,7 @@ class Options(options.Options):
     bands: str = option("rgb", "what the network is given", (*SETS, "pca"))
     network: str = option("swin", "the networks of Table III", ("swin", "deeplabv3", "unet"))
     encoder: str = option("", "of swin or deeplabv3; empty: swin_tiny_patch4_window7_224, or resnet50")
+    swin_width: int = option(0, "channels of Swin's first stage; 0 = those of its name")
     training: str = option("balanced", "the rows of Table IV", ("balanced", "weighted", *SINGLE_STAGE))
     cap: float = option(100.0, "largest weight of a landslide pixel")
     per_image: bool = option(False, "take the weight from each image rather than from the batch")
@@ -68,8 +69,8 @@ class Options(options.Options):
 
 
 PRESETS = {
-    "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "width": 8},
-    "small": {"steps": 600, "batch": 8, "warmup": 40, "width": 16},
+    "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "width": 8, "swin_width": 24},
+    "small": {"steps": 600, "batch": 8, "warmup": 40, "width": 16, "swin_width": 24},
 }
 
 _TABLE_3 = {
@@ -124,7 +125,7 @@ def _network(options: Options) -> nn.Module:
     common: dict[str, Any] = {"bands": channels, "pretrained": options.pretrained}
     if options.network == "deeplabv3":
         return encoders.network("DeepLabV3", options.encoder or "resnet50", **common)
-    return encoders.swin(options.encoder or "swin_tiny_patch4_window7_224", 128, **common)
+    return encoders.swin(options.encoder or "swin_tiny_patch4_window7_224", 128, options.swin_width, **common)
 
 
 def train(run: Run[Options], predictor: Predictor) -> None:

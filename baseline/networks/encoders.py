@@ -103,6 +103,11 @@ def _explained(encoder: str, pretrained: bool) -> Iterator[None]:
         ) from error
 
 
-def swin(encoder: str, image_size: int, **options: Any) -> nn.Module:
-    """A U-shaped network on a Swin Transformer, whose windows of 8 × 8 tokens divide every stage at 128 and 512 pixels."""
+def swin(encoder: str, image_size: int, width: int = 0, **options: Any) -> nn.Module:
+    """A U-shaped network on a Swin Transformer, whose windows of 8 × 8 tokens divide every stage at 128 and 512 pixels.
+
+    width: channels of the first stage where they are not to be those of the name, a multiple of 24.
+    """
+    if width:
+        options |= {"embed_dim": width, "num_heads": tuple(width // 24 * 2**stage for stage in range(4))}
     return network("Unet", f"tu-{encoder}", img_size=image_size, window_size=8, **options)

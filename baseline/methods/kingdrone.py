@@ -1,0 +1,228 @@
+"""Kingdrone, first place (section IV of the outcome paper): progressive label refinement and distribution adaptation.
+
+Each split is normalised by its own statistics; patches are scaled up from 128 to 512 pixels; three networks (U-decoders on Swin
+Transformer and EfficientNetV2, and SegFormer), their batch normalisation replaced by cross-sensor normalisation, are trained with
+Lovász + OHEM + soft cross-entropy. Their averaged probabilities, from 0.7 up, become the target's pseudo-labels, with which the
+networks are trained on; and so on, round by round.
+
+Left open by the paper, and chosen here:
+- Encoder sizes (Swin-T, EfficientNetV2-S, MiT-B2), AdamW, cosine rate, 30 epochs, batch 16; two rounds of 10 epochs, going on from
+  the weights of the round before at a third of the rate.
+- Bicubic scaling; logits are averaged back to 128 pixels, where the labels are, and the loss is taken there.
+- Weights of the three losses (equal), share of hard pixels (a quarter), smoothing (0.1), colour perturbation (± 0.1).
+- 0.7 is the threshold of landslides. Background has one of its own (0.1): with 0.3 the pixels that a shifted model misses would
+  come back as background. --selection prior takes as many landslide pixels as the training labels lead to expect instead.
+- Self-training can feed back its own faults: rounds end when the share of landslides among the pseudo-labels leaves
+  50-150 % of that of the training labels (--no-guard goes on).
+- Cross-sensor normalisation as its authors published it: shared weights, the target's statistics starting from the source's,
+  separate forward passes. No test-time augmentation.
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from baseline import losses, options, pseudo
+from baseline.augment import flips_and_turns, perturb_colours, scale_up
+from baseline.dice import Dice
+from baseline.loop import Objective
+from baseline.losses import Loss
+from baseline.networks import encoders
+from baseline.networks.cross_sensor import SOURCE, TARGET, adopt, domain, with_cross_sensor_norm
+from baseline.options import OptionError, option
+from baseline.pool import Pool
+from baseline.predictor import Predictor
+from baseline.run import Run
+from baseline.study import Study
+
+NETWORKS = ("swin", "efficientnet", "segformer", "resunet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(options.Options):
+    normalise: str = option(
+        "separated", "statistics that bands are normalised by", ("official", "train", "separated")
+    )
+    steps: int = option(
+        7_100, "optimiser steps of each network before the first round; 237 are an epoch at batch 16"
+    )
+    batch: int = option(
+        16, "labelled patches per step, all processes together; in the rounds as many unlabelled ones"
+    )
+    optimiser: str = option("adamw", "rule of the update", ("adam", "adamw", "sgd"))
+    learning_rate: float = option(3e-4, "highest learning rate of the schedule")
+    weight_decay: float = option(1e-2, "L2 penalty (adam, sgd) or decoupled decay (adamw)")
+    schedule: str = option("cosine", "learning rate over the steps", ("constant", "cosine", "restarts"))
+    warmup: int = option(200, "steps of linear warm-up")
+    predict_batch: int = option(16, "patches predicted at a time")
+    networks: str = option("swin,efficientnet,segformer", f"of the ensemble, of {', '.join(NETWORKS)}")
+    swin: str = option("swin_tiny_patch4_window7_224", "timm name of the Swin Transformer")
+    swin_width: int = option(0, "channels of Swin's first stage; 0 = those of its name")
+    efficientnet: str = option("tf_efficientnetv2_s", "timm name of the EfficientNetV2")
+    segformer: str = option("mit_b2", "encoder of the SegFormer")
+    resunet: str = option("resnet34", "encoder of the ResU-Net, for the ablation")
+    size: int = option(512, "pixels that a patch is scaled up to; 128 = not")
+    imbalance: bool = option(True, "Lovász + OHEM + soft cross-entropy rather than cross-entropy")
+    rounds: int = option(2, "rounds of label refinement")
+    round_steps: int = option(2_400, "optimiser steps of each network in a round")
+    landslide: float = option(0.7, "probability from which a pixel is a landslide pseudo-label")
+    background: float = option(0.1, "probability up to which a pixel is a background pseudo-label")
+    selection: str = option("threshold", "how pseudo-labels are selected", ("threshold", "prior"))
+    guard: bool = option(
+        True, "end the rounds when pseudo-labels leave 50-150 % of the training labels' landslides"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := set(self.networks.split(",")) - set(NETWORKS):
+            raise OptionError(
+                f"networks names {', '.join(sorted(unknown))}; it can name {', '.join(NETWORKS)}."
+            )
+        if self.size % 128:
+            raise OptionError(f"size is {self.size}; it must be a multiple of 128.")
+
+
+_SMALL = {
+    "swin_width": 24,
+    "efficientnet": "tf_efficientnetv2_b0",
+    "segformer": "mit_b0",
+    "resunet": "resnet18",
+    "size": 128,
+}
+PRESETS = {
+    "tiny": _SMALL
+    | {
+        "networks": "efficientnet,segformer",
+        "steps": 10,
+        "round_steps": 5,
+        "rounds": 1,
+        "batch": 4,
+        "warmup": 2,
+        "log_every": 5,
+    },
+    "small": _SMALL | {"steps": 450, "round_steps": 150, "batch": 8, "warmup": 40},
+}
+
+_LADDER = {
+    "baseline": {"normalise": "train", "imbalance": False, "size": 128, "rounds": 0},
+    "+ SN": {"normalise": "separated", "imbalance": False, "size": 128, "rounds": 0},
+    "+ SLO": {"normalise": "separated", "imbalance": True, "size": 128, "rounds": 0},
+    "+ S×": {"normalise": "separated", "imbalance": True, "rounds": 0},
+    "+ R1": {"normalise": "separated", "imbalance": True, "rounds": 1},
+    "+ R2": {"normalise": "separated", "imbalance": True, "rounds": 2},
+}
+
+STUDIES = {
+    "ablation": Study(
+        "Fig. 6: separated normalisation, losses, scale promotion, refinement rounds",
+        {
+            f"{title} {step}": {"networks": name} | changes
+            for title, name in (("ResU-Net", "resunet"), ("SegFormer", "segformer"))
+            for step, changes in _LADDER.items()
+        },
+    ),
+    "rounds": Study(
+        "Fig. 7: the ensemble, round by round", {f"R{rounds}": {"rounds": rounds} for rounds in range(4)}
+    ),
+    "selection": Study(
+        "how pseudo-labels are selected", {name: {"selection": name} for name in ("threshold", "prior")}
+    ),
+}
+
+
+class Adapted(Predictor):
+    """The ensemble, normalising by the target's statistics."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        with domain(self, TARGET):
+            return super().forward(images)
+
+
+class Promoted(nn.Module):
+    """A network that sees patches scaled up to `size`, and whose logits are averaged back to their pixels."""
+
+    def __init__(self, network: nn.Module, size: int):
+        super().__init__()
+        self.network = network
+        self.size = size
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.network(scale_up(images, self.size))
+        return functional.adaptive_avg_pool2d(logits, (images.shape[-2], images.shape[-1]))
+
+
+def build(options: Options) -> Predictor:
+    return Adapted(*(Promoted(_network(name, options), options.size) for name in options.networks.split(",")))
+
+
+def _network(name: str, options: Options) -> nn.Module:
+    if name == "swin":
+        network = encoders.swin(options.swin, options.size, options.swin_width, pretrained=options.pretrained)
+    elif name == "segformer":
+        network = encoders.network("Segformer", options.segformer, pretrained=options.pretrained)
+    else:
+        encoder = options.resunet if name == "resunet" else f"tu-{options.efficientnet}"
+        network = encoders.network("Unet", encoder, pretrained=options.pretrained)
+    return with_cross_sensor_norm(network)
+
+
+def train(run: Run[Options], predictor: Predictor) -> None:
+    options = run.options
+    names = options.networks.split(",")
+    for name, network in zip(names, predictor.networks, strict=True):
+        run.fit(f"{name}-0", Adaptation(network, run.labelled, None, options))
+        adopt(network)
+    refining = replace(options, steps=options.round_steps, learning_rate=options.learning_rate / 3, warmup=0)
+    for number in range(1, options.rounds + 1):
+        labels = pseudo_labels(run, predictor)
+        if labels is None:
+            return
+        target = run.target.labelled(labels)
+        for name, network in zip(names, predictor.networks, strict=True):
+            run.fit(f"{name}-{number}", Adaptation(network, run.labelled, target, options), refining)
+
+
+def pseudo_labels(run: Run[Options], predictor: Predictor) -> Tensor | None:
+    """The ensemble's labels of the target, 255 where it is not sure; None where the guard ends the rounds."""
+    options = run.options
+    probabilities = run.predicted(predictor, run.target)
+    prior = landslide_share(run.labelled)
+    if options.selection == "prior":
+        labels = pseudo.prior_matched(probabilities, prior)
+    else:
+        labels = pseudo.by_threshold(probabilities, options.landslide, options.background)
+    found = float((labels == 1).float().mean())
+    tqdm.write(f"pseudo-labels: {100 * found:.2f} % landslide, {100 * prior:.2f} % in training")
+    return None if options.guard and not 0.5 * prior <= found <= 1.5 * prior else labels
+
+
+def landslide_share(pool: Pool) -> float:
+    """The share of landslide pixels among a pool's labels."""
+    assert pool.labels is not None
+    return float((pool.labels == 1).float().mean())
+
+
+def imbalance_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Lovász + OHEM + soft cross-entropy (section IV-B)."""
+    hard = losses.ohem_cross_entropy(logits, labels)
+    return losses.lovasz_softmax(logits, labels) + hard + losses.soft_cross_entropy(logits, labels)
+
+
+class Adaptation(Objective):
+    """The loss of labelled patches in the source's domain, and of pseudo-labelled ones in the target's."""
+
+    def __init__(self, network: nn.Module, source: Pool, target: Pool | None, options: Options):
+        super().__init__()
+        self.network = network
+        self.pools = {SOURCE: source} | ({TARGET: target} if target else {})
+        self.loss: Loss = imbalance_loss if options.imbalance else losses.cross_entropy
+
+    def forward(self, dice: Dice) -> dict[str, Tensor]:
+        return {name: self._loss(name, pool, dice) for name, pool in self.pools.items()}
+
+    def _loss(self, name: str, pool: Pool, dice: Dice) -> Tensor:
+        images, labels = flips_and_turns(*pool.batch(dice), dice)
+        with domain(self.network, name):
+            return self.loss(self.network(perturb_colours(images, dice)), labels)

@@ -1,0 +1,207 @@
+"""Section IV of the paper: scale promotion, cross-sensor normalisation, the losses, refinement rounds, Fig. 6."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from baseline import losses, methods  # noqa: E402
+from baseline.__main__ import main  # noqa: E402
+from baseline.data import load  # noqa: E402
+from baseline.dice import Dice  # noqa: E402
+from baseline.networks.cross_sensor import CrossSensorNorm, adopt, domain, with_cross_sensor_norm  # noqa: E402
+from baseline.networks.unet import UNet  # noqa: E402
+from baseline.options import OptionError  # noqa: E402
+from baseline.pool import Pool  # noqa: E402
+from baseline.world import synchronised  # noqa: E402
+
+kingdrone = methods.method("kingdrone")
+needs_libraries = pytest.mark.skipif(
+    find_spec("segmentation_models_pytorch") is None, reason="the model libraries are an extra"
+)
+
+
+def small_network(name="", options=None):
+    return with_cross_sensor_norm(UNet(width=4))
+
+
+def test_domains_have_statistics_of_their_own_and_share_weights():
+    norm = CrossSensorNorm(torch.nn.BatchNorm2d(3, momentum=1.0)).train()
+    near, far = torch.randn(8, 3, 4, 4), 5 + 2 * torch.randn(8, 3, 4, 4)
+    norm(near)
+    with domain(norm, "target"):
+        norm(far)
+    torch.testing.assert_close(norm.source.running_mean, near.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.target.running_mean, far.mean((0, 2, 3)))
+    assert norm.source.weight is norm.target.weight
+    assert len(list(norm.parameters())) == 2
+    norm.eval()
+    torch.testing.assert_close(norm(near).mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    with domain(norm, "target"):
+        torch.testing.assert_close(norm(far).mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    assert norm.domain == "source"
+
+
+def test_target_starts_from_the_source():
+    network = small_network().train()
+    network(torch.randn(4, 14, 16, 16))
+    images = torch.randn(2, 14, 16, 16)
+    network.eval()
+    with domain(network, "target"):
+        assert not torch.equal(network(images), domainless(network, images))
+    adopt(network)
+    with domain(network, "target"):
+        assert torch.equal(network(images), domainless(network, images))
+
+
+def domainless(network, images):
+    with domain(network, "source"):
+        return network(images)
+
+
+def test_no_plain_batch_normalisation_is_left():
+    network = small_network()
+    inside = [m for n in network.modules() if isinstance(n, CrossSensorNorm) for m in (n.source, n.target)]
+    everywhere = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(inside) == len(everywhere) == 2 * 18
+
+
+def test_state_survives_saving():
+    network, copy = small_network().train(), small_network()
+    network(torch.randn(4, 14, 16, 16))
+    copy.load_state_dict(network.state_dict())
+    assert all(m.source.weight is m.target.weight for m in copy.modules() if isinstance(m, CrossSensorNorm))
+    images = torch.randn(1, 14, 16, 16)
+    assert torch.equal(network.eval()(images), copy.eval()(images))
+
+
+@needs_libraries
+@pytest.mark.parametrize("name", ["swin", "efficientnet", "segformer", "resunet"])
+def test_networks_fit_the_patches(name):
+    options = kingdrone.Options(networks=name, **kingdrone._SMALL)
+    with torch.inference_mode():
+        probabilities = kingdrone.build(options).eval()(torch.randn(1, 14, 128, 128))
+    assert probabilities.shape == (1, 128, 128)
+
+
+@needs_libraries
+def test_timms_activations_survive():
+    """timm's EfficientNet keeps its activations inside its normalisations; neither replacing nor synchronising may lose them."""
+    network = kingdrone._network("efficientnet", kingdrone.Options(**kingdrone._SMALL))
+    activations = sum(type(m).__name__ == "SiLU" for m in network.modules())
+    assert activations > 50
+    kinds = {type(m.source).__name__ for m in network.modules() if isinstance(m, CrossSensorNorm)}
+    assert kinds == {"BatchNormAct2d", "BatchNorm2d"}
+    assert sum(type(m).__name__ == "SiLU" for m in synchronised(network).modules()) == activations
+
+
+def test_scale_promotion_shows_the_network_512_pixels():
+    seen = []
+
+    def record(images):
+        seen.append(images.shape)
+        return images[:, :2]
+
+    network = torch.nn.Identity()
+    network.forward = record
+    waves = torch.linspace(0, 12, 128).sin()
+    images = (waves[:, None] * waves).expand(1, 14, 128, 128)
+    logits = kingdrone.Promoted(network, 512)(images)
+    assert seen == [(1, 14, 512, 512)]
+    assert logits.shape == (1, 2, 128, 128)
+    torch.testing.assert_close(
+        logits, images[:, :2], atol=0.02, rtol=0
+    )  # averaging undoes the scaling, in its place
+
+
+def test_loss_is_the_sum_of_three():
+    logits, labels = torch.randn(2, 2, 8, 8), torch.randint(0, 2, (2, 8, 8))
+    expected = losses.lovasz_softmax(logits, labels) + losses.ohem_cross_entropy(logits, labels)
+    torch.testing.assert_close(
+        kingdrone.imbalance_loss(logits, labels), expected + losses.soft_cross_entropy(logits, labels)
+    )
+
+
+def test_domains_are_kept_apart_in_training():
+    generator = torch.Generator().manual_seed(0)
+    pools = [
+        Pool(
+            shift + torch.randn(4, 16, 16, 14, generator=generator).half(),
+            torch.ones(4, 16, 16, dtype=torch.uint8),
+            name,
+        )
+        for shift, name in ((0, "train"), (10, "test"))
+    ]
+    network = small_network().train()
+    objective = kingdrone.Adaptation(network, *pools, kingdrone.Options())
+    assert set(objective(Dice(0, 0, 4))) == {"source", "target"}
+    first = network.encoder[0][1]
+    assert not torch.allclose(first.source.running_mean, first.target.running_mean, atol=0.05)
+    assert set(kingdrone.Adaptation(network, pools[0], None, kingdrone.Options())(Dice(0, 0, 4))) == {
+        "source"
+    }
+
+
+def test_recipe_is_the_papers():
+    options = kingdrone.Options()
+    assert (options.size, options.landslide, options.normalise) == (512, 0.7, "separated")
+    assert options.networks == "swin,efficientnet,segformer"
+    with pytest.raises(OptionError, match="networks names vgg"):
+        replace(options, networks="swin,vgg")
+    with pytest.raises(OptionError, match="size is 500"):
+        replace(options, size=500)
+
+
+def test_ablation_is_figure_6():
+    rows = kingdrone.STUDIES["ablation"].rows
+    steps = ["baseline", "+ SN", "+ SLO", "+ S×", "+ R1", "+ R2"]
+    assert list(rows) == [f"{network} {step}" for network in ("ResU-Net", "SegFormer") for step in steps]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
+    return folder
+
+
+def command(data, run, *flags):
+    return [
+        "train",
+        "kingdrone",
+        "--data",
+        str(data),
+        "--out",
+        str(run),
+        "--preset",
+        "tiny",
+        "--device",
+        "cpu",
+        *flags,
+    ]
+
+
+def test_rounds_refine_the_labels(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(kingdrone, "_network", small_network)
+    refined = []
+    real = kingdrone.pseudo_labels
+    monkeypatch.setattr(kingdrone, "pseudo_labels", lambda *a: refined.append(real(*a)) or refined[-1])
+    run = tmp_path / "run"
+    flags = ["--rounds", "2", "--selection", "prior", "--steps", "3", "--round-steps", "3"]
+    assert main(command(data, run, *flags)) == 0
+    stages = {path.stem for path in (run / "stages").glob("*.pt")}
+    assert stages == {f"{name}-{number}" for name in ("efficientnet", "segformer") for number in range(3)}
+    assert len(refined) == 2
+    assert not torch.equal(*refined)
+    train = load(data, "train").masks
+    assert float((refined[0] == 1).float().mean()) == pytest.approx(0.9 * train.mean(), rel=1e-3)
+    assert main(["archive", str(run), "--split", "test"]) == 0
+
+
+def test_guard_ends_the_rounds(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(kingdrone, "_network", small_network)
+    run = tmp_path / "run"
+    assert main(command(data, run, "--landslide", "1.1", "--steps", "2")) == 0  # no pixel is ever sure enough
+    assert {path.stem for path in (run / "stages").glob("*.pt")} == {"efficientnet-0", "segformer-0"}
