@@ -75,7 +75,13 @@ class Competition(models.Model):
 class Page(models.Model):
     """A text of the competition in Markdown: overview, data, rules, prizes. The first one is its home page."""
 
-    RESERVED = ("board", "submissions", "submit", "team")  # parts of the competition's own addresses
+    RESERVED = (
+        "board",
+        "report",
+        "submissions",
+        "submit",
+        "team",
+    )  # parts of the competition's own addresses
 
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="pages")
     slug = models.SlugField()

@@ -35,10 +35,10 @@ class SubmitForm(RefusedForm, forms.Form):
     phase = forms.ChoiceField(widget=forms.RadioSelect)
     archive = forms.FileField(
         label="Archive",
-        required=False,  # the action says what is missing, in the same words as the API
-        allow_empty_file=True,
+        allow_empty_file=True,  # the action says what is wrong with it, in the same words as the API
         max_length=1000,
         widget=forms.FileInput(attrs={"accept": ".zip,application/zip"}),
+        error_messages={"required": "Please choose the ZIP archive of your masks."},
     )
     method = forms.CharField(
         label="Method",

@@ -88,7 +88,7 @@ def test_from_sign_up_to_the_board(
     assert [row.split()[:2] for row in rows] == [["1", "Newcomers"], ["2", "Earlier"]]
     assert "Your team Newcomers is at rank 1 of 2." in page.get_by_role("main").inner_text()
     # who had the board open sees the new row without doing anything
-    visitor.get_by_role("row", name="Newcomers").wait_for(timeout=15_000)
+    visitor.get_by_role("row", name="Newcomers").wait_for(timeout=30_000)
     visitor.context.close()
 
 

@@ -74,7 +74,7 @@ def test_the_phase_of_the_address_is_chosen(cast: Cast, client: Client) -> None:
 
 
 REFUSED = [
-    ({"archive": None}, 400, "The file is empty. Upload the ZIP archive of your masks."),
+    ({"archive": None}, 400, "Please choose the ZIP archive of your masks."),
     ({"archive": upload(b"")}, 400, "The file is empty. Upload the ZIP archive of your masks."),
     ({"method": ""}, 400, "Please name your method"),
     ({"method": "Net\u202etxt"}, 400, "The character U+202E cannot be used here. Please remove it."),
