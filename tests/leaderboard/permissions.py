@@ -1,0 +1,214 @@
+"""Who may do what: reads permissions.txt and asks the server the same, address by address, as each role."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.test import Client
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from leaderboard import reports
+from leaderboard.actions.accounts import create_token
+from leaderboard.actions.teams import invite
+from leaderboard.models import AuditEntry, Competition, Page, Phase, PhaseReport, PublishedEntry, User
+from tests.leaderboard.factories import PASSWORD, Cast, make_competition, make_submission, make_user, upload
+
+TABLE = Path(__file__).with_name("permissions.txt")
+ROLES = ("nobody", "stranger", "rival", "teammate", "owner", "elsewhere", "organiser", "administrator")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What each role is answered when it sends ``method`` to the address called ``name``."""
+
+    name: str
+    method: str
+    hidden: bool
+    cells: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.name}{'@hidden' if self.hidden else ''}"
+
+
+def rows() -> Iterator[Row]:
+    for line in TABLE.read_text().splitlines():
+        words = line.partition("#")[0].split()
+        if words:
+            name, _, hidden = words[0].partition("@")
+            yield Row(name, words[1], bool(hidden), tuple(words[2:]))
+
+
+def names_of_all_addresses() -> set[str]:
+    """Every address of the site by its name; one without a name by its pattern."""
+    return set(_walk(get_resolver(), "", ""))
+
+
+def _walk(resolver: URLResolver, path: str, namespace: str) -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLResolver):
+            inner = f"{namespace}{entry.namespace}:" if entry.namespace else namespace
+            yield from _walk(entry, path + str(entry.pattern), inner)
+        elif isinstance(entry, URLPattern):
+            yield namespace + entry.name if entry.name else path + str(entry.pattern)
+
+
+class Stage:
+    """The cast on a competition with one row of everything, and who plays each role.
+
+    The phase shows F1 alone; ``SECRETS`` are what only some roles may read anywhere on the site.
+    """
+
+    def __init__(self, cast: Cast) -> None:
+        Phase.objects.filter(pk=cast.phase.pk).update(
+            allows_withdrawal=True, counts="selected", visible_metrics="f1"
+        )
+        cast.phase.refresh_from_db()
+        self.cast = cast
+        elsewhere = make_competition("elsewhere", organiser=make_user("elsewhere", is_staff=True))
+        self.submission = make_submission(
+            cast.team, cast.phase, COUNTS, by=cast.owner, description=DESCRIPTION, selected=True
+        )
+        self.invitation, self.invitation_token = invite(cast.owner, cast.team)
+        self.token = create_token(cast.owner, "laptop")[0]
+        self.page = Page.objects.create(competition=cast.competition, slug="rules", title="Rules", body="…")
+        teammate = cast.team.memberships.get(user=cast.teammate)
+        self.behind: dict[str, Any] = {
+            "invitation": self.invitation,
+            "remove-member": teammate,
+            "make-owner": teammate,
+            "membership": teammate,
+            "auditentry": AuditEntry.objects.append("something", competition=cast.competition),
+            "competition": cast.competition,
+            "leaderboard_page": self.page,
+            "phase": cast.phase,
+            "labelset": cast.phase.labels,
+            "publishedentry": PublishedEntry.objects.create(
+                phase=cast.phase, name="Paper", f1=50, source="T"
+            ),
+            "user": cast.owner,
+            "apitoken": self.token,
+            "evaluation": self.submission.evaluation,
+            "attempt": self.submission.attempt,
+            "leaderboard_team": cast.team,
+            "phasereport": PhaseReport.objects.create(
+                phase=cast.phase,
+                label_set=cast.phase.labels,
+                built_at=timezone.now(),
+                published_at=timezone.now(),
+                content=reports.build(cast.phase, replicates=20),
+            ),
+            "emailaddress": EmailAddress.objects.create(user=cast.owner, email="second@example.org"),
+            "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
+            "group": Group.objects.create(name="group"),
+        }
+        people: dict[str, User | None] = {
+            "nobody": None,
+            "elsewhere": elsewhere.organisers.get(),
+            "administrator": make_user("root", is_staff=True, is_superuser=True),
+            **{role: getattr(cast, role) for role in ("stranger", "rival", "teammate", "owner", "organiser")},
+        }
+        self.clients = {role: Client(raise_request_exception=False) for role in ROLES}
+        for role, user in people.items():
+            if user:
+                self.clients[role].force_login(user)
+
+    def ask(self, row: Row, role: str) -> Any:
+        """Send the row's request as the role and take back whatever it changed; returns the answer."""
+        session = dict(self.clients[role].cookies)
+        with transaction.atomic():
+            Competition.objects.filter(pk=self.cast.competition.pk).update(is_published=not row.hidden)
+            send = getattr(self.clients[role], row.method.lower())
+            answer = send(self.address(row.name), **(self.body(row.name) if row.method == "POST" else {}))
+            answer.text_told = "" if answer.streaming else answer.content.decode("utf-8", "replace")
+            transaction.set_rollback(True)
+        self.clients[role].cookies.clear()
+        self.clients[role].cookies.update(session)
+        return answer
+
+    def address(self, name: str) -> str:
+        """The address with the rows of the cast's competition in it."""
+        row = self.row_behind(name)
+        if "/" in name:
+            return f"/{name}".replace("<path:object_id>", str(row.pk)).replace("(?P<url>.*)$", "nothing/")
+        if name == "pages:join":
+            return reverse(name, query={"invitation": self.invitation_token})
+        slug = {"slug": self.cast.competition.slug}
+        known = {
+            "phase_slug": self.cast.phase.slug,
+            "page_slug": self.page.slug,
+            "prefix": self.token.token_key,
+            "app_label": "leaderboard",
+            "key": "unknown",
+            **dict.fromkeys(("pk", "object_id", "id"), row.pk),
+        }
+        for arguments in (
+            {},
+            slug,
+            *({key: known[key]} for key in known),
+            *({**slug, key: known[key]} for key in known),
+        ):
+            try:
+                return reverse(name, kwargs=arguments)
+            except NoReverseMatch:
+                continue
+        if name == "admin:view_on_site":
+            return reverse(name, args=[ContentType.objects.get_for_model(row).pk, row.pk])
+        raise LookupError(f"{name} has arguments that tests/leaderboard/permissions.py does not know.")
+
+    def row_behind(self, name: str) -> Any:
+        """The row that an address of this name is about: the longest known word in it, else the submission."""
+        words = [word for word in self.behind if word in name]
+        return self.behind[max(words, key=len)] if words else self.submission
+
+    def body(self, name: str) -> dict[str, Any]:
+        """A complete request, so that only permission can be missing."""
+        archive = {"phase": self.cast.phase.pk, "archive": upload(b"PK"), "method": "U-Net"}
+        forms: dict[str, dict[str, Any]] = {
+            "pages:submit": archive,
+            "api:submission-list": archive,
+            "pages:team": {"name": "A new team"},
+            "pages:create-token": {"name": "new"},
+            "pages:revoke-token": {"digest": self.token.digest},
+            "pages:select": {"selected": "1"},
+            "pages:account-delete": {"password": PASSWORD},
+        }
+        json: dict[str, dict[str, Any]] = {
+            "api:submission-select": {"selected": False},
+            "api:token-list": {"name": "new"},
+            "api:account-delete-account": {"password": PASSWORD},
+        }
+        if name in json:
+            return {"data": json[name], "content_type": "application/json"}
+        return {"data": forms.get(name, {"reason": "A reason."} if name.startswith("admin:") else {})}
+
+
+COUNTS = (8131, 1237, 2999)  # of the phase that shows F1 alone: precision 86.80 %, recall 73.05 %
+DESCRIPTION = "what-only-the-team-and-the-organisers-read"
+HIDDEN_METRICS = ("86.80", "0.8679", "86,80", "73.05", "0.7305", "73,05")
+MAY_READ_METRICS = ("organiser", "administrator")
+MAY_READ_DESCRIPTION = ("teammate", "owner", *MAY_READ_METRICS)
+LOG_IN = ("/accounts/login/", "/admin/login/")
+
+
+def word_for(answer: Any) -> str:
+    """The status; or "login" and "index" for a way to the log-in and back to the admin's first page."""
+    if answer.status_code in (301, 302):
+        if answer["Location"].startswith(LOG_IN):
+            return "login"
+        if answer["Location"] == "/admin/":
+            return "index"
+    return str(answer.status_code)
+
+
+def leaks(answer: Any, role: str) -> list[str]:
+    """What the answer tells that the role must not read."""
+    secrets = [] if role in MAY_READ_DESCRIPTION else [DESCRIPTION]
+    secrets += [] if role in MAY_READ_METRICS else HIDDEN_METRICS
+    return [secret for secret in secrets if secret in answer.text_told]

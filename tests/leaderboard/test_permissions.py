@@ -1,0 +1,59 @@
+"""Every address × every role, against one table; and no answer tells a role what is not meant for it."""
+
+import pytest
+
+from tests.leaderboard.factories import Cast
+from tests.leaderboard.permissions import (
+    DESCRIPTION,
+    HIDDEN_METRICS,
+    ROLES,
+    Row,
+    Stage,
+    leaks,
+    names_of_all_addresses,
+    rows,
+    word_for,
+)
+
+
+def test_the_table_names_every_address_once() -> None:
+    named = [(row.name, row.method, row.hidden) for row in rows()]
+    assert len(named) == len(set(named))
+    missing = names_of_all_addresses() - {row.name for row in rows()}
+    assert not missing, f"Say in permissions.txt who may do what at: {sorted(missing)}"
+    gone = {row.name for row in rows()} - names_of_all_addresses()
+    assert not gone, f"permissions.txt speaks of addresses that there are not: {sorted(gone)}"
+    assert all(len(row.cells) == len(ROLES) for row in rows())
+
+
+@pytest.mark.django_db
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("admin", [False, True], ids=["site", "admin"])
+def test_each_role_is_answered_as_the_table_says_and_told_no_secret(
+    cast: Cast, settings, admin: bool
+) -> None:
+    settings.API_RATES = dict.fromkeys(settings.API_RATES, 10**6)
+    stage = Stage(cast)
+    wrong, leaked = [], []
+    for row in rows():
+        if row.name.startswith("admin") is not admin:
+            continue
+        answers = {role: stage.ask(row, role) for role in ROLES}
+        cells = tuple(word_for(answer) for answer in answers.values())
+        if cells != row.cells:
+            wrong.append(f"{row}: {' '.join(cells)} instead of {' '.join(row.cells)}")
+        leaked += [f"{row} tells {role} {told}" for role in ROLES if (told := leaks(answers[role], role))]
+    assert not wrong, "\n".join(wrong)
+    assert not leaked, "\n".join(leaked)
+
+
+@pytest.mark.django_db
+def test_the_search_for_secrets_finds_them_where_they_may_be_read(cast: Cast) -> None:
+    """Otherwise the test above could not fail."""
+    stage = Stage(cast)
+    page = Row("pages:submission", "GET", False, ())
+    api = Row("api:submission-detail", "GET", False, ())
+    assert DESCRIPTION in stage.ask(page, "teammate").text_told
+    assert leaks(stage.ask(page, "organiser"), "rival") == [DESCRIPTION, "86.80", "73.05"]
+    assert leaks(stage.ask(api, "organiser"), "rival") == [DESCRIPTION, "0.8679", "0.7305"]
+    assert set(leaks(stage.ask(page, "organiser"), "owner")) <= set(HIDDEN_METRICS)
