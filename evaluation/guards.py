@@ -10,6 +10,7 @@ import resource
 import signal
 import struct
 import sys
+from contextlib import suppress
 
 NOBODY = 65534
 
@@ -80,13 +81,20 @@ class SystemCallFilter:
         self._code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *line) for line in code))
         self._program = _Program(len(code), ctypes.addressof(self._code))
 
-    @staticmethod
-    def possible() -> bool:
-        return _LINUX and platform.machine() == "x86_64"
-
     def set(self) -> bool:
-        """Confine this process for the rest of its life."""
+        """Confine this process for the rest of its life; True if the kernel did."""
         return _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(self._program))
+
+    def works(self) -> bool:
+        """Tried in a child of our own, since a container may forbid it and another system has none."""
+        if not _LINUX or platform.machine() != "x86_64":
+            return False
+        child = os.fork()
+        if child == 0:
+            _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
+            self.set()
+            os._exit(0 if os.getppid() == -1 else 1)  # refused, as it should be
+        return os.waitpid(child, 0)[1] == 0
 
 
 def limit(kind: str, soft: int, hard: int | None = None) -> bool:
@@ -111,11 +119,13 @@ def address_space() -> int:
 
 
 def drop_privileges(user: int) -> None:
-    """Become `user` for good, if this process is root."""
+    """Become `user` for good if this process is root, and may (a container can forbid it)."""
     if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
+        with suppress(OSError):
+            os.setgroups([])
+        with suppress(OSError):
+            os.setgid(user)
+            os.setuid(user)
 
 
 def confine_reader(user: int, parent: int) -> None:

@@ -59,7 +59,8 @@ class ReaderProcess:
         worker = os.getppid()
         _warm_up(connection, explain)
         self.address_space = guards.address_space()
-        self.system_calls = guards.SystemCallFilter() if guards.SystemCallFilter.possible() else None
+        system_calls = guards.SystemCallFilter()
+        self.system_calls = system_calls if system_calls.works() else None
         guards.confine_reader(user, worker)
         gc.collect()
         gc.freeze()  # what exists is shared with every child; looking for garbage in it would copy it
