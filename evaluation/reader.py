@@ -42,6 +42,7 @@ import_module(sys.argv[3]).main()
 """
 _MODULES = ("evaluation.reader_process", "evaluation.hdf5_reader_process")  # tried in this order
 _START_S = 60.0
+_MOST_KEPT = 16 << 20  # bytes of shared memory that a reader keeps between archives
 _GRACE_S = 5.0  # the reader process kills a child at the wall clock; after this much more it is killed itself
 
 
@@ -173,6 +174,8 @@ class Reader:
                     answer, status = self._ask(module, spec, size, archive_fd)
                     if not (status == 0 and answer.unexplained()):
                         break
+                if answer.size > _MOST_KEPT:
+                    self._answer = None
                 return answer.masks(status)
         finally:
             os.close(archive_fd)
@@ -207,11 +210,15 @@ class Reader:
             handle, answer = self._handle(module), self._cleared(spec)
             try:
                 status, usage = handle.ask(message, [archive_fd, answer.fd], self.wall_s)
-            except (TimeoutError, Lost) as error:
+            except (
+                BaseException
+            ) as error:  # a task's time limit or Ctrl-C too: an answer may still be on its way
                 self._handles.pop(module).close()
                 self._answer = None  # a child that is just being killed may still write to it
-                if last_try or isinstance(error, TimeoutError):
+                if isinstance(error, TimeoutError) or (last_try and isinstance(error, Lost)):
                     break
+                if not isinstance(error, Lost):
+                    raise
             else:
                 self.usage = Usage(
                     self.usage.cpu_s + usage.cpu_s, max(self.usage.peak_bytes, usage.peak_bytes)
@@ -292,9 +299,9 @@ class SharedAnswer:
 
     def __init__(self, spec: MaskSpec) -> None:
         self.spec = spec
-        size = protocol.result_bytes(spec.patches, spec.row_bytes)
-        self.fd = _shared_memory(size)
-        self._memory = mmap.mmap(self.fd, size)
+        self.size = protocol.result_bytes(spec.patches, spec.row_bytes)
+        self.fd = _shared_memory(self.size)
+        self._memory = mmap.mmap(self.fd, self.size)
         self._cells = np.frombuffer(self._memory, np.uint8)
 
     def __del__(self) -> None:

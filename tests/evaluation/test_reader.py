@@ -342,6 +342,41 @@ def test_threads_share_a_reader(good_reader):
     assert wrong == []
 
 
+def test_an_interrupted_read_leaves_nothing_to_the_next(monkeypatch):
+    """A task's time limit raises in the midst of a read: its child ends, its answer is nobody's."""
+    monkeypatch.setattr(reader, "_MODULES", ("tests.evaluation.misbehaving_reader",))
+
+    class OutOfTime(Exception):
+        pass
+
+    def ring(*_):
+        raise OutOfTime
+
+    with Reader() as made:
+        made.start()
+        pids = made.pids
+        before = signal.signal(signal.SIGALRM, ring)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(OutOfTime):
+                made.read(build(corpus.entries(b"spin ")), SPEC)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert not any(map(alive, pids))
+        assert (made.read(GOOD, SPEC) == PACKED).all()
+
+
+def test_survives_the_end_of_the_thread_that_started_it():
+    """The kernel ends a reader process with the thread that is its parent."""
+    with Reader() as made:
+        starter = threading.Thread(target=made.start)
+        starter.start()
+        starter.join()
+        for data in (GOOD, CHUNKED, GOOD):
+            assert (made.read(data, SPEC) == PACKED).all()
+
+
 def test_memory_of_the_worker_stays_flat(good_reader):
     good_reader.read(GOOD, SPEC)
     process = psutil.Process()
