@@ -234,6 +234,38 @@ def heat_matrix(
     return _svg(title, top + size * len(names) + 8, fields + parts)
 
 
+def tile_map(
+    title: str,
+    tiles: Sequence[tuple[str, int, int]],
+    names: Mapping[str, str],
+    counts: Mapping[str, int],
+) -> str:
+    """A map of one square for each place (code, column, row); the darker, the more: shades by the logarithm. A place
+    with a count says it; what it is called stands in its tooltip."""
+    if not tiles:
+        return _empty(title)
+    columns = 1 + max(column for _, column, _ in tiles)
+    size = WIDTH / columns
+    most = math.log1p(max(counts.values(), default=1))
+    parts = []
+    for code, column, row in tiles:
+        count = counts.get(code, 0)
+        shade = 0.2 + 0.8 * math.log1p(count) / most if count else 0.0
+        x, y = column * size, row * size
+        square = _tag(
+            "rect", x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1, rx=2,
+            fill=COLOURS[0] if count else "currentColor", fill_opacity=shade or 0.07,
+        )  # fmt: skip
+        colour = "#fff" if shade > 0.6 else "currentColor"
+        middle = x + size / 2
+        words = [_text(code, middle, y + size * (0.42 if count else 0.62), "middle", colour, size=9)]
+        if count:
+            words.append(_text(str(count), middle, y + size * 0.85, "middle", colour, size=10))
+        said = f"{names.get(code, code)}: {count}" if count else names.get(code, code)
+        parts.append(_tag("g", _tag("title", escape(said)) + square + "".join(words)))
+    return _svg(title, size * (1 + max(row for _, _, row in tiles)), parts)
+
+
 def _around(values: Sequence[float]) -> tuple[float, float]:
     """The range of values with a little air on both sides."""
     low, high = min(values), max(values)

@@ -98,7 +98,7 @@ def build(phase: Phase, replicates: int = 10_000) -> dict[str, Any]:
         submissions=_submissions(made),
         baseline=_baseline(phase),
         earlier=before and _with_baseline(before, {standing.team.name for standing in standings}),
-        log=_log(made),
+        log=_log(phase),
         masks=_masks(phase, standings),
         replicates=replicates,
     )
@@ -154,19 +154,10 @@ def _submissions(made: Sequence[Submission]) -> report.Submissions:
     )
 
 
-def _log(made: Sequence[Submission]) -> list[Scored]:
-    """The submissions that stand: what a team took back or was taken out is on no curve."""
-    return [
-        Scored(
-            submission.team.name,
-            submission.received_at,
-            f1_exact(evaluation.tp or 0, evaluation.fp or 0, evaluation.fn or 0),
-        )
-        for submission in made
-        if (evaluation := submission.evaluation)
-        and submission.withdrawn_at is None
-        and submission.disqualified_at is None
-    ]
+def _log(phase: Phase) -> list[Scored]:
+    seen = Submission.objects.seen_over_time(phase).order_by("received_at", "pk")
+    rows = seen.values_list("team__name", "received_at", "evaluation__tp", "evaluation__fp", "evaluation__fn")
+    return [Scored(team, at, f1_exact(tp, fp, fn)) for team, at, tp, fp, fn in rows]
 
 
 def _baseline(phase: Phase) -> CountTable | None:

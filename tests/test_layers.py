@@ -24,6 +24,8 @@ LEVELS = {
     "leaderboard.reports": 2,
     "leaderboard.models": 1,
     "leaderboard.boards": 1,
+    "leaderboard.countries": 1,
+    "leaderboard.statistics": 1,
     "leaderboard.waiting": 1,
     "leaderboard.migrations": 1,
     "evaluation": 0,

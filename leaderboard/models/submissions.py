@@ -66,6 +66,15 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
     def scored_on(self, label_set: LabelSet) -> "SubmissionQuerySet":
         return self.standing().evaluated_on(label_set)
 
+    def seen_over_time(self, phase: Phase) -> "SubmissionQuerySet":
+        """The teams' scored submissions of which a history of the phase may tell: none that was disqualified, and
+        of those withdrawn only what a board has shown before."""
+        if phase.labels is None:
+            return self.none()
+        made = self.filter(phase=phase, reference=False, team__is_organisers=False, disqualified_at=None)
+        made = made.evaluated_on(phase.labels)
+        return made.filter(withdrawn_at=None) if phase.hidden_until_close else made
+
     def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":
         """A team's submissions among which the best one is its result, by the phase's rule, best first."""
         if phase.labels is None:

@@ -127,7 +127,7 @@ def _history(history: Content) -> dict[str, str]:
             steps=True,
         ),
         "per_day": charts.bar_chart(
-            "Submissions that stand, by day of receipt",
+            "Scored submissions by day of receipt (UTC)",
             [(day, number) for day, number in history["per_day"]],
             "submissions",
         ),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import account, boards, competitions, guide, reports, status, submissions, teams
+from . import account, boards, competitions, guide, reports, statistics, status, submissions, teams
 
 app_name = "pages"
 
@@ -19,6 +19,7 @@ urlpatterns = [
     path("c/<slug:slug>/", competitions.competition, name="competition"),
     path("c/<slug:slug>/board/", boards.current_board, name="boards"),
     path("c/<slug:slug>/board/<slug:phase_slug>/", boards.board, name="board"),
+    path("c/<slug:slug>/statistics/", statistics.statistics, name="statistics"),
     path("c/<slug:slug>/report/<slug:phase_slug>/", reports.report, name="report"),
     path("c/<slug:slug>/report/<slug:phase_slug>/report.json", reports.report_json, name="report-json"),
     path("c/<slug:slug>/report/<slug:phase_slug>/board.csv", reports.board_csv, name="report-board"),

@@ -95,12 +95,18 @@ def test_a_report_tells_of_the_board_and_of_what_stands_behind_it(cast: Cast, se
     assert len(content["history"]["by_team"]) == 3
 
 
-def test_what_is_withdrawn_stands_on_no_curve_but_is_reviewed(cast: Cast, season: Phase) -> None:
-    worst = season.submissions.filter(team=cast.team).order_by("evaluation__rank_key").first()
-    Submission.objects.filter(pk=worst.pk).update(withdrawn_at=timezone.now())
-    content = reports.build(season, replicates=100)
-    assert content["board"][0]["submissions"] == 2
-    assert sum(number for _, number in content["history"]["per_day"]) == 3
+def test_what_a_hidden_phase_never_showed_is_on_no_curve(cast: Cast, season: Phase) -> None:
+    def on_curves() -> int:
+        return sum(number for _, number in reports.build(season, replicates=100)["history"]["per_day"])
+
+    mine = season.submissions.filter(team=cast.team).order_by("evaluation__rank_key")
+    Submission.objects.filter(pk=mine[0].pk).update(withdrawn_at=timezone.now())
+    assert on_curves() == 4
+    season.hidden_until_close = True
+    assert on_curves() == 3
+    season.hidden_until_close = False
+    Submission.objects.filter(pk=mine[0].pk).update(withdrawn_at=None, disqualified_at=timezone.now())
+    assert on_curves() == 3
 
 
 def test_without_the_masks_of_one_team_nothing_is_said_of_masks(cast: Cast, season: Phase) -> None:

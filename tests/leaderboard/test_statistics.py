@@ -1,0 +1,138 @@
+"""The statistics page: nobody can be found in it, hidden scores are not on it, and it tells the numbers of 2022."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from leaderboard import countries
+from leaderboard.models import Competition, Phase, Standing, Submission
+from leaderboard.models.visibility import view_of
+from leaderboard.pages.frame import phases_of
+from leaderboard.statistics import Statistics, statistics_of
+from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
+
+
+def figures(competition: Competition, viewer: Any) -> Statistics:
+    phases = phases_of(competition)
+    now = timezone.now()
+    return statistics_of(competition, phases, [view_of(phase, viewer, now) for phase in phases])
+
+
+def page(client: Client, competition: Competition) -> str:
+    return client.get(reverse("pages:statistics", args=[competition.slug])).content.decode()
+
+
+def join_from(cast: Cast, country: str, people: int) -> None:
+    members = tuple(make_user(country=country) for _ in range(people))
+    make_team(cast.competition, owner=members[0], members=members[1:])
+
+
+def test_small_countries_are_only_counted(cast: Cast, client: Client) -> None:
+    join_from(cast, "DE", 5)
+    join_from(cast, "AT", 4)
+    join_from(cast, "CH", 1)
+    people = figures(cast.competition, cast.stranger).people
+    assert people.countries == [("DE", 5)]
+    assert (people.others, people.other_countries, people.all_countries) == (5, 2, 3)
+    assert people.unknown == 3  # the cast names none
+    assert (people.users, people.teams) == (13, 5)
+    text = page(client, cast.competition)
+    assert "Germany: 5" in text
+    assert "Austria: " not in text
+
+
+def test_organisers_teams_are_not_counted(cast: Cast) -> None:
+    make_team(cast.competition, owner=cast.organiser, is_organisers=True)
+    assert figures(cast.competition, cast.stranger).people.teams == 2
+
+
+def test_submissions_by_utc_day_and_the_best_over_time(cast: Cast) -> None:
+    start = datetime(2026, 4, 1, 23, 30, tzinfo=UTC)
+    for hours, counts in ((0, (50, 50, 50)), (1, (40, 60, 60)), (49, (80, 20, 20))):
+        make_submission(cast.team, cast.phase, counts, received_at=start + timedelta(hours=hours))
+    (phase,) = figures(cast.competition, None or cast.stranger).phases
+    assert [number for _, number in phase.per_day] == [1, 1, 0, 1]
+    assert [step.f1.percent for step in phase.best or []] == ["50.00", "80.00"]
+    best = Submission.objects.latest("received_at")
+    Submission.objects.filter(pk=best.pk).update(disqualified_at=timezone.now())
+    Standing.objects.refresh(cast.phase, cast.team)
+    (phase,) = figures(cast.competition, cast.stranger).phases
+    assert [step.f1.percent for step in phase.best or []] == ["50.00"]
+
+
+@pytest.mark.parametrize("hides", ["hidden", "frozen", "ladder"])
+def test_hidden_scores_are_not_on_the_page(cast: Cast, client: Client, hides: str) -> None:
+    now = timezone.now()
+    make_submission(cast.team, cast.phase, (50, 50, 50), received_at=now - timedelta(days=2))
+    fields = {
+        "hidden": {"hidden_until_close": True},
+        "frozen": {"freezes_at": now - timedelta(days=1)},
+        "ladder": {"ladder_step": "0.05", "ladder_start": "0.1"},
+    }[hides]
+    Phase.objects.filter(pk=cast.phase.pk).update(**fields)
+    make_submission(cast.other_team, Phase.objects.get(pk=cast.phase.pk), (71, 29, 29), received_at=now)
+    Standing.objects.rebuild(Phase.objects.get(pk=cast.phase.pk))
+    for user in (None, cast.owner, cast.rival):
+        if user:
+            client.force_login(user)
+        text = page(client, cast.competition)
+        assert "71.00" not in text
+        assert ("50.00" in text) == (hides != "hidden")
+    assert ("70.00" in text) == (hides == "ladder")
+    client.force_login(cast.organiser)
+    assert "71.00" in page(client, cast.competition)
+    client.logout()
+    assert "71.00" not in page(client, cast.competition)  # the organiser's figures were not kept for others
+
+
+def test_the_page_costs_few_queries_and_is_kept(cast: Cast, client: Client) -> None:
+    for _ in range(4):
+        make_submission(cast.team, cast.phase)
+    with CaptureQueriesContext(connection) as first:
+        page(client, cast.competition)
+    with CaptureQueriesContext(connection) as second:
+        page(client, cast.competition)
+    assert len(first) <= 12
+    assert len(second) <= 6
+    make_submission(cast.other_team, cast.phase, (90, 10, 10))
+    assert "90.00" in page(client, cast.competition)
+
+
+def test_every_country_has_its_square_and_its_name() -> None:
+    codes = [code for code, _, _ in countries.tiles()]
+    assert len(codes) == len(set(codes)) == len(countries.NAMES)
+    assert set(codes) == set(countries.NAMES)
+
+
+def test_the_generated_history_has_the_numbers_of_2022(db: None, client: Client) -> None:
+    call_command("demo_history")
+    competition = Competition.objects.get()
+    told = figures(competition, make_user())
+    people = told.people
+    assert (people.users, people.teams, people.all_countries) == (439, 85, 37)
+    assert people.countries[:4] == [("CN", 134), ("HK", 62), ("US", 50), ("DE", 42)]
+    assert min(number for _, number in people.countries) >= 5
+    by_slug = {phase.slug: phase for phase in told.phases}
+    assert by_slug["validation"].submissions == 7775
+    assert by_slug["test"].submissions == 219
+    for phase in competition.phases.exclude(labels=None):
+        best = by_slug[phase.slug].best
+        top = Standing.objects.board(phase, Standing.Kind.EXACT).first()
+        assert best is not None
+        assert top is not None
+        assert best[-1].f1.numerator == top.rank_key
+    held = competition.phases.get(slug="test").attempts.values_list("total_slot", flat=True)
+    assert max(held) <= 9
+    text = page(client, competition)
+    for number in ("439", "7775", "219", "China, mainland: 134"):
+        assert number in text
+    assert "made up" in text
+    with pytest.raises(CommandError, match="there already"):
+        call_command("demo_history")
