@@ -149,7 +149,7 @@ def make_submissions(
     moments = [phase.opens_at + timedelta(seconds=float(t) * (phase.closes_at - phase.opens_at).total_seconds())
                for t in times]  # fmt: skip
     progress = times if phase.allows_withdrawal else np.ones(made.submissions)
-    quality = skill[team_of] + 1.2 * progress + rng.normal(0, 0.25, made.submissions)
+    quality = skill[team_of] + 1.2 * progress - 0.8 + rng.normal(0, 0.25, made.submissions)
     counts = made_up_counts(phase, quality, rng)
     submissions = Submission.objects.bulk_create(
         [
