@@ -78,6 +78,7 @@ class Page(models.Model):
     RESERVED = (
         "board",
         "report",
+        "statistics",
         "submissions",
         "submit",
         "team",
