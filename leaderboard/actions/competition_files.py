@@ -33,6 +33,8 @@ COMPETITION_KEYS = (
     "data_note",
     "max_team_size",
     "roster_locks_at",
+    "mergers_until",
+    "descriptions_due_at",
 )
 PAGE_KEYS = ("slug", "title", "body")
 PHASE_KEYS = (

@@ -4,7 +4,9 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -47,14 +49,34 @@ def invite(user: Any, team: Team, email: str = "") -> tuple[Invitation, str]:
     check_owner(user, team)
     check_roster_open(team.competition)
     token = secrets.token_urlsafe(24)
-    invitation = Invitation.objects.create(
-        team=team,
-        email=email,
-        token_digest=Invitation.digest(token),
-        created_by=user,
-        expires_at=timezone.now() + timedelta(days=INVITATION_DAYS),
-    )
+    with transaction.atomic():
+        invitation = Invitation.objects.create(
+            team=team,
+            email=email,
+            token_digest=Invitation.digest(token),
+            created_by=user,
+            expires_at=timezone.now() + timedelta(days=INVITATION_DAYS),
+        )
+        if email:
+            transaction.on_commit(lambda: send_invitation(invitation, token))
     return invitation, token
+
+
+def invitation_link(token: str) -> str:
+    """The address that the invited person opens. The token follows the ?: no log keeps it."""
+    return f"{settings.SITE_URL}/join/?invitation={token}"
+
+
+def send_invitation(invitation: Invitation, token: str) -> None:
+    team = invitation.team
+    send_mail(
+        f"[{settings.SITE_NAME}] {invitation.created_by} invites you to the team {team}",
+        f"{invitation.created_by} invites you to the team {team} of {team.competition}. Sign in and open this link; it "
+        f"serves one person, until {invitation.expires_at:%d %B %Y}:\n\n{invitation_link(token)}\n",
+        None,
+        [invitation.email],
+        fail_silently=True,
+    )
 
 
 def revoke_invitation(user: Any, invitation: Invitation) -> None:
@@ -77,21 +99,28 @@ def accept_invitation(user: Any, token: str) -> Team:
     """Join the team of the invitation; a link serves one person once."""
     invitation = find_invitation(token)
     team = invitation.team
-    check_roster_open(team.competition)
     check_has_no_team(user, team.competition)
+    with transaction.atomic():
+        used = Invitation.objects.open().filter(pk=invitation.pk)
+        if not used.update(accepted_by=user, accepted_at=timezone.now()):
+            raise InvitationUnknown("Somebody else has just used this invitation. Ask for a new link.")
+        add_member(team, user)
+    return team
+
+
+def add_member(team: Team, user: Any) -> None:
+    """Put a person into a team: the one place that holds its rules. Inside the caller's transaction."""
+    check_roster_open(team.competition)
+    check_has_no_team(user, team.competition, f"{user} is")
+    Team.objects.select_for_update().get(pk=team.pk)
+    limit = team.competition.max_team_size
+    if limit is not None and team.memberships.count() >= limit:
+        raise TeamFull(f"{team} has {limit} members already, the most that a team may have.")
     try:
         with transaction.atomic():
-            Team.objects.select_for_update().get(pk=team.pk)
-            limit = team.competition.max_team_size
-            if limit is not None and team.memberships.count() >= limit:
-                raise TeamFull(f"{team} has {limit} members already, the most that a team may have.")
-            used = Invitation.objects.open().filter(pk=invitation.pk)
-            if not used.update(accepted_by=user, accepted_at=timezone.now()):
-                raise InvitationUnknown("Somebody else has just used this invitation. Ask for a new link.")
             Membership.objects.create(team=team, user=user)
     except IntegrityError as error:
-        raise AlreadyInTeam(f"You are in a team of {team.competition} already.") from error
-    return team
+        raise AlreadyInTeam(f"{user} is in a team of {team.competition} already.") from error
 
 
 def leave(user: Any, team: Team) -> None:
@@ -143,7 +172,7 @@ def check_roster_open(competition: Competition) -> None:
         )
 
 
-def check_has_no_team(user: Any, competition: Competition) -> None:
+def check_has_no_team(user: Any, competition: Competition, who: str = "You are") -> None:
     team = Team.objects.of(user).filter(competition=competition).first()
     if team is not None:
-        raise AlreadyInTeam(f"You are in the team {team} already; a person is in one team of a competition.")
+        raise AlreadyInTeam(f"{who} in the team {team} already; a person is in one team of a competition.")

@@ -10,6 +10,7 @@ from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase
 from .reports import PhaseReport
+from .rosters import Award, JoinRequest, Merger, MethodDescription
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
 
@@ -17,11 +18,15 @@ __all__ = [
     "ApiToken",
     "Attempt",
     "AuditEntry",
+    "Award",
     "Competition",
     "Evaluation",
     "Invitation",
+    "JoinRequest",
     "LabelSet",
     "Membership",
+    "Merger",
+    "MethodDescription",
     "Page",
     "Phase",
     "PhaseReport",

@@ -98,6 +98,20 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             board_slot=_lowest_free(mine, "board_slot"),
         )
 
+    def move_to(self, team: Team) -> None:
+        """Hand attempts over to a team: what they hold of the quotas adds up with what the team used itself."""
+        for attempt in self.order_by("reserved_at"):
+            theirs = self.model.objects.of(team, attempt.phase)
+            for field, taken in (
+                ("total_slot", theirs),
+                ("day_slot", theirs.filter(day=attempt.day)),
+                ("board_slot", theirs),
+            ):
+                if getattr(attempt, field) is not None:
+                    setattr(attempt, field, _lowest_free(taken, field))
+            attempt.team = team
+            attempt.save(update_fields=["team", "total_slot", "day_slot", "board_slot"])
+
     def spend(self, submission_id: int, now: datetime) -> None:
         self.filter(submission=submission_id, state=Attempt.State.RESERVED).update(
             state=Attempt.State.SPENT, settled_at=now, reason="scored"

@@ -53,6 +53,16 @@ class Competition(models.Model):
     roster_locks_at = models.DateTimeField(
         null=True, blank=True, help_text="From then on nobody can join, leave or be removed."
     )
+    mergers_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Until then two teams may merge. Empty: as long as the roster is open.",
+    )
+    descriptions_due_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Only teams that hand in their method description until then are eligible.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = CompetitionQuerySet.as_manager()

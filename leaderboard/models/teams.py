@@ -15,6 +15,13 @@ class TeamQuerySet(models.QuerySet["Team"]):
         """Teams of participants that still exist: not the organisers' own, not merged into another."""
         return self.filter(is_organisers=False, merged_into=None)
 
+    def eligible(self, competition: Any) -> "TeamQuerySet":
+        """Who may be awarded: competing teams, and where descriptions are asked for, those that sent one in time."""
+        teams = self.competing().filter(competition=competition)
+        if competition.descriptions_due_at is None:
+            return teams
+        return teams.filter(description__uploaded_at__lte=competition.descriptions_due_at)
+
     def of(self, user: Any) -> "TeamQuerySet":
         return self.filter(memberships__user=user, merged_into=None)
 

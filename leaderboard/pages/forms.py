@@ -90,7 +90,7 @@ class InvitationForm(forms.Form):
     email = forms.EmailField(
         label="For whom (e-mail address)",
         required=False,
-        help_text="Only a note to yourself: no mail is sent, you pass the link on.",
+        help_text="Named, the link is sent there too. Empty: you pass it on yourself.",
     )
 
 

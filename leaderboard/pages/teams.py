@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
@@ -87,8 +85,7 @@ def invite(request: HttpRequest, slug: str) -> HttpResponse:
         _, token = actions.invite(request.user, mine, form.cleaned_data["email"])
     except Refusal as refused:
         return _show(request, competition, mine, refusal=refused)
-    link = f"{settings.SITE_URL}{reverse('pages:join')}?invitation={token}"
-    return _show(request, competition, mine, link=link)
+    return _show(request, competition, mine, link=actions.invitation_link(token))
 
 
 @signed_in
