@@ -1,5 +1,6 @@
 """The main job in a real browser with a real worker: from sign-up to the place on the board."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,34 @@ def test_every_field_has_a_label_and_the_keyboard_reaches_the_content(page: Any)
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_the_upload_shows_its_progress_and_can_be_stopped(page: Any, tmp_path: Path) -> None:
+    cast = make_cast()
+    slow = tmp_path / "slow.zip"
+    slow.write_bytes(bytes(600_000))
+    sign_in(page, "owner")
+    fill_submission(page, cast, slow)
+    network = page.context.new_cdp_session(page)
+    speed = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 50_000}
+    network.send("Network.emulateNetworkConditions", speed)
+    submit(page)
+    page.get_by_text(re.compile(r"\d+ % of \d+ kB sent")).wait_for()
+    assert page.get_by_role("button", name="Submit", exact=True).is_disabled()
+    page.get_by_role("button", name="Stop the upload").click()
+    page.get_by_text("You stopped the upload. Nothing was counted.").wait_for()
+    assert page.get_by_role("button", name="Submit", exact=True).is_enabled()
+    assert not Submission.objects.exists()
+
+
+def test_the_keyboard_keeps_its_place_while_a_list_renews_itself(page: Any) -> None:
+    cast = make_cast()
+    make_submission(cast.team, cast.phase, state="queued")
+    second = make_submission(cast.team, cast.phase)
+    sign_in(page, "owner")
+    page.goto(f"/c/{cast.competition.slug}/submissions/")
+    page.locator(f"#submission-{second.pk}").focus()
+    with page.expect_response(lambda answer: "/submissions/" in answer.url):
+        pass
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.id") == f"submission-{second.pk}"
