@@ -211,5 +211,9 @@ def _tell_owners(team: Team, subject: str, message: str) -> None:
     if addresses:
         link = f"{settings.SITE_URL}/c/{team.competition.slug}/team/"
         send_mail(
-            f"[{settings.SITE_NAME}] {subject}", f"{message}\n\nDecide here: {link}\n", None, addresses, True
+            f"[{settings.SITE_NAME}] {subject}",
+            f"{message}\n\nDecide here: {link}\n",
+            None,
+            addresses,
+            fail_silently=True,
         )
