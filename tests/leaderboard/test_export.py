@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from evaluation import labels
 from evaluation.counts import Counts, pack
-from leaderboard.actions import judging
+from leaderboard.actions import judging, rosters
 from leaderboard.actions.teams import invite
 from leaderboard.boards import board_of
 from leaderboard.export import read, tables, write
@@ -80,6 +80,10 @@ def rich(cast: Cast) -> Cast:
     merged = make_team(cast.competition, "Gone")
     Team.objects.filter(pk=merged.pk).update(merged_into=cast.team)
     invite(cast.owner, cast.team, "new@example.org")
+    rosters.ask_to_join(cast.stranger, cast.team, "please")
+    rosters.propose_merger(cast.owner, cast.team, cast.other_team)
+    rosters.hand_in_description(cast.owner, cast.team, ContentFile(b"%PDF-1.7 \x00\xff", name="method.pdf"))
+    rosters.give_award(cast.organiser, cast.competition, cast.team, "1st place")
     submit(
         cast.team, cast.phase, (80, 20, 20), method="Ünet, “quoted”", description="two\nlines", by=cast.owner
     )
