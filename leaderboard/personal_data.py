@@ -5,7 +5,15 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 
-from leaderboard.models import AuditEntry, Invitation, Submission
+from leaderboard.models import (
+    AuditEntry,
+    Invitation,
+    JoinRequest,
+    Merger,
+    MethodDescription,
+    PhaseReport,
+    Submission,
+)
 from leaderboard.models.visibility import Viewpoint
 
 
@@ -37,6 +45,20 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "invitations_accepted": list(
             Invitation.objects.filter(accepted_by=user).values("team__name", "email", "accepted_at")
+        ),
+        "requests_to_join": list(
+            JoinRequest.objects.filter(user=user).values("team__name", "message", "created_at", "accepted")
+        ),
+        "mergers_proposed": list(
+            Merger.objects.filter(proposed_by=user).values(
+                "team__name", "other__name", "created_at", "accepted"
+            )
+        ),
+        "method_descriptions": list(
+            MethodDescription.objects.filter(uploaded_by=user).values("team__name", "sha256", "uploaded_at")
+        ),
+        "reports_requested": list(
+            PhaseReport.objects.filter(requested_by=user).values("phase__name", "requested_at")
         ),
         "submissions": [_submission(each, viewpoint) for each in submissions],
         "acts_in_the_log": list(

@@ -173,6 +173,7 @@ WHITENOISE_USE_FINDERS = not STATIC_ROOT
 STORAGES = {
     "default": _private_files("files"),
     "uploads": _private_files("uploads"),
+    "labels": _private_files("labels"),
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if STATIC_ROOT
@@ -273,6 +274,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Security
+SESSION_ENGINE = "leaderboard.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = ENCRYPTED
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from inside, without TLS

@@ -46,7 +46,8 @@ def delete_account(user: Any, password: str) -> None:
 
     Results stay: they belong to the team, and a board must not change because somebody leaves; they no longer say
     who uploaded them. A team left without an owner gets its longest member as owner; one without members and
-    submissions goes too. What an organiser did stays in the log, under the name of then.
+    submissions goes too. What an organiser did stays in the log, under the name of then, and a team's method
+    description keeps naming its authors.
 
     Raises InvalidInput for a wrong password, Conflict for whoever is the last to run something.
     """

@@ -78,10 +78,10 @@ def _own_row(shown: Board, team: Team | None) -> dict[str, Any]:
 
 
 def _page(request: HttpRequest) -> int:
-    try:
-        return max(1, int(request.GET.get("page", 1)))
-    except ValueError:
-        raise Http404 from None
+    page = request.GET.get("page", "1")
+    if not (page.isascii() and page.isdigit() and len(page) < 10):
+        raise Http404
+    return max(1, int(page))
 
 
 def _etag(phase: Phase, view: View, team: Team | None, page: int) -> str:

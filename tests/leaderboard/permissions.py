@@ -194,6 +194,20 @@ DESCRIPTION = "what-only-the-team-and-the-organisers-read"
 HIDDEN_METRICS = ("86.80", "0.8679", "86,80", "73.05", "0.7305", "73,05")
 MAY_READ_METRICS = ("organiser", "administrator")
 MAY_READ_DESCRIPTION = ("teammate", "owner", *MAY_READ_METRICS)
+ODD = (
+    "q",
+    "page",
+    "p",
+    "phase",
+    "state",
+    "next",
+    "o",
+    "id__exact",
+    "team__id__exact",
+    "limit",
+    "invitation",
+    "version",
+)
 LOG_IN = ("/accounts/login/", "/admin/login/")
 
 
@@ -205,6 +219,18 @@ def word_for(answer: Any) -> str:
         if answer["Location"] == "/admin/":
             return "index"
     return str(answer.status_code)
+
+
+def unprotected(answer: Any) -> list[str]:
+    """What every answer must carry and this one does not."""
+    policy = answer.get("Content-Security-Policy", "")
+    held = {
+        "no content policy": "default-src 'self'" in policy and "frame-ancestors 'none'" in policy,
+        "the browser may guess its type": answer.get("X-Content-Type-Options") == "nosniff",
+        "it may be framed": answer.get("X-Frame-Options") == "DENY",
+        "its address goes along": answer.get("Referrer-Policy") == "same-origin",
+    }
+    return [lack for lack, holds in held.items() if not holds]
 
 
 def leaks(answer: Any, role: str) -> list[str]:

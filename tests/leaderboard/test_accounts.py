@@ -36,6 +36,34 @@ def test_personal_data_is_all_of_ones_own_and_nothing_of_others(cast: Cast) -> N
     assert json.dumps(personal_data(cast.organiser, timezone.now()), default=str)
 
 
+TOLD = {
+    *("ApiToken.user", "AuditEntry.actor", "Competition.organisers", "Submission.submitted_by"),
+    *(
+        "Invitation.created_by",
+        "Invitation.accepted_by",
+        "JoinRequest.user",
+        "Membership.user",
+        "Team.members",
+    ),
+    *("Merger.proposed_by", "MethodDescription.uploaded_by", "PhaseReport.requested_by", "EmailAddress.user"),
+}
+NOT_TOLD = {
+    "Authenticator.user",  # the secret of the second factor
+    "LogEntry.user",  # the admin's own list of recent acts; each of them is in the audit log too
+}
+
+
+def test_personal_data_knows_everything_that_points_at_a_person() -> None:
+    related = {f"{r.related_model.__name__}.{r.field.name}" for r in User._meta.related_objects}
+    hidden = {
+        f"{r.related_model.__name__}.{r.field.name}"
+        for r in User._meta.get_fields(include_hidden=True)
+        if r.auto_created and not r.concrete
+    }
+    through = {name for name in hidden if "_" in name.partition(".")[0]}
+    assert related | (hidden - through) == TOLD | NOT_TOLD
+
+
 def test_deleting_an_account_keeps_the_teams_result_without_the_name(cast: Cast) -> None:
     submission = make_submission(cast.team, cast.phase, by=cast.owner)
     invitation, _ = teams.invite(cast.rival, cast.other_team, "Owner@example.org")

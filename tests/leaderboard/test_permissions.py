@@ -12,6 +12,7 @@ from tests.leaderboard.permissions import (
     leaks,
     names_of_all_addresses,
     rows,
+    unprotected,
     word_for,
 )
 
@@ -34,7 +35,7 @@ def test_each_role_is_answered_as_the_table_says_and_told_no_secret(
 ) -> None:
     settings.API_RATES = dict.fromkeys(settings.API_RATES, 10**6)
     stage = Stage(cast)
-    wrong, leaked = [], []
+    wrong, leaked, lacking = [], [], []
     for row in rows():
         if row.name.startswith("admin") is not admin:
             continue
@@ -42,9 +43,11 @@ def test_each_role_is_answered_as_the_table_says_and_told_no_secret(
         cells = tuple(word_for(answer) for answer in answers.values())
         if cells != row.cells:
             wrong.append(f"{row}: {' '.join(cells)} instead of {' '.join(row.cells)}")
+        lacking += [f"{row} as {role}: {lack}" for role in ROLES for lack in unprotected(answers[role])]
         leaked += [f"{row} tells {role} {told}" for role in ROLES if (told := leaks(answers[role], role))]
     assert not wrong, "\n".join(wrong)
     assert not leaked, "\n".join(leaked)
+    assert not lacking, "\n".join(lacking)
 
 
 @pytest.mark.django_db
