@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from django.core import mail
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -154,3 +156,27 @@ def test_the_only_organiser_cannot_leave_the_competition_alone(cast: Cast, clien
     answer = client.post(reverse("pages:account-delete"), {"password": PASSWORD})
     assert answer.status_code == 409
     assert "Make somebody else an organiser first." in said(answer)
+
+
+def test_two_factor_log_in_in_our_look(cast: Cast, client: Client, settings: Any) -> None:
+    settings.MFA_TOTP_TOLERANCE = 1  # the minute may turn over between making a code and using it
+
+    def code() -> str:
+        return format_hotp_value(hotp_value(secret, list(yield_hotp_counters_from_time())[1]))
+
+    sign_in = {"login": "owner", "password": PASSWORD}
+    client.post(reverse("account_login"), sign_in)
+    activate = reverse("mfa_activate_totp")
+    page = said(client.post(f"{reverse('account_reauthenticate')}?next={activate}", sign_in, follow=True))
+    assert 'class="qr" src="data:image/svg+xml' in page
+    secret = client.session["mfa.totp.secret"]
+    page = said(client.post(activate, {"code": code()}, follow=True))
+    assert "Recovery Codes" in page
+
+    client.post(reverse("account_logout"))
+    answer = client.post(reverse("account_login"), sign_in, follow=True)
+    assert not answer.context["user"].is_authenticated
+    assert 'class="narrow card"' in said(answer)
+    cache.clear()  # a code serves once; the test does not wait for the next one
+    answer = client.post(answer.redirect_chain[-1][0], {"code": code()}, follow=True)
+    assert answer.context["user"] == cast.owner
