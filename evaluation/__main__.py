@@ -1,4 +1,4 @@
-"""`python -m evaluation check ARCHIVE --patches N`, `score ARCHIVE TRUTH` and `report COUNTS.csv`."""
+"""`python -m evaluation`: check and score archives, statistics of counts, receipts and commitments verified."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from evaluation.problems import InvalidArchive
 from evaluation.reader import Reader
 from evaluation.report_command import add_report
 from evaluation.spec import MaskSpec
+from evaluation.trust_commands import add_verify, add_verify_labels
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -95,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m evaluation", description="Check and score mask archives; statistics of counts."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_check, _add_score, add_report):
+    for add in (_add_check, _add_score, add_report, add_verify, add_verify_labels):
         add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print one JSON object")

@@ -152,7 +152,7 @@ def smtp(name: str, value: str) -> dict[str, Any]:
 
 
 def secret(name: str, keep_in: Path, required: bool, least: int = 50) -> str:
-    """The secret key: from the variable, or (where it is not required) drawn once and kept in the file `keep_in`.
+    """A secret: from the variable, or (where it is not required) drawn once and kept in the file `keep_in`.
 
     The file is readable by its owner only. Two processes that start at the same time agree on one key.
     """

@@ -49,6 +49,7 @@ if REDIS_URL and not POSTGRESQL:
     )
 
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key", required=PRODUCTION)
+RECEIPT_KEY = env.secret("RECEIPT_KEY", DATA_DIR / "receipt_key", required=False)
 _site_host = urlsplit(SITE_URL).hostname or ""
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [_site_host, "localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [SITE_URL])

@@ -54,7 +54,13 @@ def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: s
             note=note,
         )
         log_act(
-            "labels loaded", user, phase, f"version {label_set.version}", note, {"sha256": label_set.sha256}
+            "labels loaded",
+            user,
+            phase,
+            f"version {label_set.version}",
+            note,
+            {"commitment": label_set.commitment},
+            public=True,
         )
         put_labels_in_force(phase, label_set)
     return label_set
@@ -86,7 +92,8 @@ def switch_labels(user: Any, label_set: LabelSet, reason: str) -> None:
             phase,
             f"version {label_set.version}",
             reason,
-            {"sha256": label_set.sha256},
+            {"commitment": label_set.commitment},
+            public=True,
         )
         put_labels_in_force(phase, label_set)
 
@@ -174,7 +181,38 @@ def set_disqualified(
     submission.refresh_from_db()
 
 
-def log_act(act: str, user: Any, phase: Phase, subject: str, reason: str, details: dict[str, Any]) -> None:
+def reveal_labels(user: Any, label_set: LabelSet, reason: str) -> None:
+    """Show everyone the salt of the commitment, after the phase: who has the labels can check it from then on."""
+    check_organiser(user, label_set.phase)
+    reason = need_reason(reason)
+    now = timezone.now()
+    if not label_set.phase.has_closed(now):
+        raise Conflict(f"{label_set.phase.name} has not ended. Its salt can be shown afterwards.")
+    with transaction.atomic():
+        if not LabelSet.objects.filter(pk=label_set.pk, revealed_at=None).update(revealed_at=now):
+            raise Conflict(f"The salt of {label_set} is public already.")
+        log_act(
+            "commitment revealed",
+            user,
+            label_set.phase,
+            f"version {label_set.version}",
+            reason,
+            {"commitment": label_set.commitment, "salt": label_set.salt},
+            public=True,
+        )
+    label_set.refresh_from_db(fields=["revealed_at"])
+
+
+def log_act(
+    act: str,
+    user: Any,
+    phase: Phase,
+    subject: str,
+    reason: str,
+    details: dict[str, Any],
+    *,
+    public: bool = False,
+) -> None:
     AuditEntry.objects.append(
         act,
         competition=phase.competition,
@@ -182,4 +220,5 @@ def log_act(act: str, user: Any, phase: Phase, subject: str, reason: str, detail
         subject=f"{phase.name}: {subject}",
         reason=reason,
         details={"phase": phase.pk, **details},
+        public=public,
     )

@@ -269,7 +269,7 @@ class LabelSetAdmin(OrganiserAdmin):
     list_filter = (("phase", ScopedRelatedFilter),)
     list_select_related = ("phase__competition",)
     search_fields = ("sha256", "note", "phase__name")
-    actions_detail = ("put_in_force",)
+    actions_detail = ("put_in_force", "reveal")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return without_masks(super().get_queryset(request))
@@ -298,6 +298,25 @@ class LabelSetAdmin(OrganiserAdmin):
             rows=[label_set],
             act=lambda reason: judging.switch_labels(request.user, label_set, reason),
             done=lambda _: f"{label_set} is in force.",
+            back=reverse("admin:leaderboard_labelset_change", args=[label_set.pk]),
+        )
+
+    @action(description="Reveal the salt", icon="visibility")
+    def reveal(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Let everyone check the commitment, once the phase has ended."""
+        label_set = get_object_or_404(
+            self.get_queryset(request).select_related("phase__competition"), pk=object_id
+        )
+        return ask_for_reason(
+            self,
+            request,
+            title=f"Reveal the salt of {label_set}",
+            explanation="Everyone can read the salt then. Who has the labels can check that they are those committed "
+            "to before the phase; the labels themselves are not shown.",
+            button="Reveal",
+            rows=[label_set],
+            act=lambda reason: judging.reveal_labels(request.user, label_set, reason),
+            done=lambda _: f"The salt of {label_set} is public.",
             back=reverse("admin:leaderboard_labelset_change", args=[label_set.pk]),
         )
 

@@ -350,6 +350,7 @@ class SubmissionLinks(serializers.Serializer):
     self = serializers.HyperlinkedIdentityField(view_name="api:submission-detail")
     withdraw = serializers.HyperlinkedIdentityField(view_name="api:submission-withdraw")
     select = serializers.HyperlinkedIdentityField(view_name="api:submission-select")
+    receipt = serializers.HyperlinkedIdentityField(view_name="api:submission-receipt")
     phase = serializers.HyperlinkedIdentityField(
         view_name="api:phase-detail", lookup_field="phase_id", lookup_url_kwarg="pk"
     )

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -12,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from leaderboard.actions import submissions
+from leaderboard.actions.receipts import receipt_of
 from leaderboard.models import Attempt, Submission
 
 from .base import ViewSet
@@ -94,6 +97,18 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         submission, is_new = submissions.submit(request.user, idempotency_key=key, **asked)
         shown = self.get_serializer(submission).data
         return Response(shown, 202 if is_new else 200, headers={"Location": str(shown["links"]["self"])})
+
+    @extend_schema(
+        summary="A signed receipt of the score",
+        responses=problems(401, 404, 409, ok=OpenApiTypes.OBJECT),
+    )
+    @action(detail=True, methods=["get"])
+    def receipt(self, request: Request, pk: int) -> Response:
+        """What was received, when, and how it was scored, signed by the server (409 while there is no score).
+
+        Check it with `python -m evaluation verify RECEIPT KEY`; the key is at `/receipts/key`.
+        """
+        return Response(receipt_of(self.get_object(), request.user, timezone.now()))
 
     @extend_schema(
         summary="Withdraw a submission",

@@ -1,6 +1,5 @@
 """Competitions, their phases, and the hidden labels of a phase."""
 
-import hashlib
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
@@ -12,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from evaluation.ladder import Ladder
+from evaluation.receipts import commitment
 
 
 class CompetitionQuerySet(models.QuerySet["Competition"]):
@@ -92,6 +92,7 @@ class Page(models.Model):
         "submissions",
         "submit",
         "team",
+        "trust",
     )  # parts of the competition's own addresses
 
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="pages")
@@ -259,6 +260,9 @@ class LabelSet(models.Model):
     salt = models.CharField(max_length=64, editable=False)
     masks = models.BinaryField(editable=False)
     note = models.CharField(max_length=300, blank=True)
+    revealed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then everyone may read the salt."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -273,4 +277,4 @@ class LabelSet(models.Model):
     @property
     def commitment(self) -> str:
         """SHA-256 of salt and masks' SHA-256: fixes the labels for all to see, and tells nothing of them."""
-        return hashlib.sha256(f"{self.salt}:{self.sha256}".encode()).hexdigest()
+        return commitment(self.salt, self.sha256)

@@ -8,13 +8,14 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.files import File
 from django.core.paginator import Paginator
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from leaderboard.actions import submissions as actions
+from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Attempt, Competition, Evaluation, Phase, Submission, Team
 from leaderboard.models.visibility import View, view_of, visible_scores
@@ -211,6 +212,20 @@ def archive(request: HttpRequest, pk: int) -> FileResponse:
         filename=f"submission-{submission.pk}.zip",
         content_type="application/zip",
     )
+
+
+@signed_in
+@never_cache
+def receipt(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The signed receipt, to save."""
+    submission = _find(request, pk)
+    try:
+        content = receipt_of(submission, request.user, timezone.now())
+    except Refusal as refused:
+        return detail(request, pk, refused)
+    response = JsonResponse(content, json_dumps_params={"indent": 2})
+    response["Content-Disposition"] = f'attachment; filename="receipt-{submission.pk}.json"'
+    return response
 
 
 @signed_in

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import account, boards, competitions, guide, reports, statistics, status, submissions, teams
+from . import account, boards, competitions, guide, reports, statistics, status, submissions, teams, trust
 
 app_name = "pages"
 
@@ -24,6 +24,10 @@ urlpatterns = [
     path("c/<slug:slug>/report/<slug:phase_slug>/report.json", reports.report_json, name="report-json"),
     path("c/<slug:slug>/report/<slug:phase_slug>/board.csv", reports.board_csv, name="report-board"),
     path("c/<slug:slug>/report/<slug:phase_slug>/pairs.csv", reports.pairs_csv, name="report-pairs"),
+    path("c/<slug:slug>/trust/", trust.trust, name="trust"),
+    path("c/<slug:slug>/trust/log.json", trust.log_json, name="trust-log"),
+    path("receipts/key", trust.key, name="receipt-key"),
+    path("submissions/<int:pk>/receipt/", submissions.receipt, name="receipt"),
     path("c/<slug:slug>/team/", teams.team, name="team"),
     path("c/<slug:slug>/team/invite/", teams.invite, name="invite"),
     path(
