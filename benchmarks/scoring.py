@@ -33,6 +33,7 @@ KINDS = {
     "busy": "the same, no mask empty",
     "stored": "h5py's defaults, ZIP without compression",
     "int64": "int64 masks, deflated ZIP",
+    "latest": "h5py's libver='latest', deflated ZIP: one layout, but not the official one",
     "gzip": "gzip chunks, deflated ZIP",
     "gzip_busy": "gzip chunks, deflated ZIP, no mask empty",
 }
@@ -69,7 +70,7 @@ def make(folder: Path, patches: int, kind: str, size: int = 128) -> None:
     with zipfile.ZipFile(folder / "archive.zip", "w", method) as archive:
         for i, mask in enumerate(prediction, 1):
             path = folder / "mask.h5"
-            with h5py.File(path, "w") as file:
+            with h5py.File(path, "w", libver="latest" if kind == "latest" else None) as file:
                 data = mask.astype(np.int64) if kind == "int64" else mask
                 offset = file.create_dataset("mask", data=data, **options).id.get_offset() or 0
             archive.write(path, f"mask_{i}.h5")
