@@ -217,8 +217,9 @@ def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
             "unsupported_filter",
             f"The mask is compressed or checked by an HDF5 filter that is not read; gzip and shuffle are. {PLAIN}",
         )
-    order = [properties.get_filter(i)[0] for i in range(len(present))]
-    return [known[code] for code in reversed(order)]
+    if len(present) == 2:
+        present = [properties.get_filter(i)[0] for i in (0, 1)]  # in the order of writing
+    return [known[code] for code in reversed(present)]
 
 
 def mask_file(mask: npt.ArrayLike, **options: Any) -> bytes:
