@@ -214,7 +214,7 @@ class Exported(ExportMixin):
         except IncorrectLookupParameters:  # as the list itself answers to a filter that there is not
             return redirect(
                 f"{reverse(f'admin:{self.opts.app_label}_{self.opts.model_name}_changelist')}?e=1"
-            )  # type: ignore[attr-defined]
+            )
 
     def get_valid_export_item_pks(self, request: HttpRequest) -> Any:
         return self.get_queryset(request).values_list("pk", flat=True)

@@ -1,7 +1,6 @@
 """Competitions, their phases, and the phases' leaderboards: open to everybody."""
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
@@ -84,15 +83,13 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
 
     def board(self, phase: Phase, limit: int, offset: int) -> Any:
-        """The rows asked for; one more is read to know whether others follow."""
-        board = board_of(phase, self.request.user, self.viewpoint.now, first=offset, limit=limit + 1)
-        rows = board.rows or []
-        more = f"?offset={offset + limit}&limit={limit}"
+        board = board_of(phase, self.request.user, self.viewpoint.now, first=offset, limit=limit)
+        more = self.request.build_absolute_uri(f"?offset={offset + limit}&limit={limit}")
         context = {
             **self.get_serializer_context(),
-            "next": self.request.build_absolute_uri(more) if len(rows) > limit else None,
+            "next": more if offset + limit < board.total else None,
         }
-        return BoardSerializer(replace(board, rows=rows[:limit]), context=context).data
+        return BoardSerializer(board, context=context).data
 
 
 def with_validator(response: Any, etag: str, request: Request) -> Any:

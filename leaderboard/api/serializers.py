@@ -221,7 +221,8 @@ class BoardSerializer(serializers.Serializer):
     labels_public_since = serializers.DateField(source="phase.labels_public_since", allow_null=True)
     hidden = serializers.SerializerMethodField(help_text="The phase hides its board from you for now.")
     frozen = serializers.BooleanField(source="is_frozen", help_text="The board stands still until the end.")
-    rows = RowSerializer(many=True)
+    count = serializers.IntegerField(source="total", help_text="Ranked teams, of which `rows` may be a part.")
+    rows = serializers.SerializerMethodField(help_text="Best first.")
     reference = ReferenceSerializer(
         many=True, source="references", help_text="The organisers' entries: unranked."
     )
@@ -232,6 +233,10 @@ class BoardSerializer(serializers.Serializer):
 
     def get_hidden(self, board: Any) -> bool:
         return board.view.board is None
+
+    @extend_schema_field(RowSerializer(many=True))
+    def get_rows(self, board: Any) -> Any:
+        return RowSerializer(board.rows or [], many=True).data
 
     @extend_schema_field(serializers.URLField(allow_null=True))
     def get_next(self, board: Any) -> str | None:

@@ -91,6 +91,7 @@ def test_the_board_comes_in_pages_with_the_same_ranks(cast: Cast) -> None:
         rows += page["rows"]
         address = page["next"]
     assert rows == whole
+    assert page["count"] == 5
     for odd in ("limit=0", "limit=501", "offset=-1", "limit=x", "offset=99999999999999999999", "limit=%00"):
         assert_problem(client_of().get(f"{board_address(cast)}?{odd}"), 400, "invalid")
 
@@ -136,5 +137,5 @@ def test_a_hidden_board_shows_no_row(cast: Cast) -> None:
     make_submission(cast.team, cast.phase)
     for who in (None, cast.owner):
         body = client_of(who).get(board_address(cast)).json()
-        assert (body["hidden"], body["rows"], body["reference"]) == (True, [], [])
+        assert (body["hidden"], body["rows"], body["reference"], body["count"]) == (True, [], [], 0)
     assert len(client_of(cast.organiser).get(board_address(cast)).json()["rows"]) == 1
