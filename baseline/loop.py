@@ -6,6 +6,7 @@ on from the last checkpoint and ends, on a CPU, with bit for bit the weights of 
 
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -61,6 +62,7 @@ class Stage:
         layout: dict[str, Any] = {"memory_format": torch.channels_last} if options.channels_last else {}
         self.objective = objective.to(world.device, **layout)
         self.progress = Progress()
+        self._shown = time.monotonic()
 
     def fit(self, evaluate: Callable[[], float] | None = None) -> Progress:
         """Train to the end, from the checkpoint if there is one; the objective then holds the weights to keep.
@@ -110,7 +112,7 @@ class Stage:
             )
             if evaluated and evaluate:
                 row["f1"] = self._keep_if_best(evaluate)
-            bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", "f1") if row[k] is not None})
+            self._show(bar, row)
             if time.monotonic() - saved > options.checkpoint_seconds and progress.step < options.steps:
                 self._save(optimiser)
                 saved = time.monotonic()
@@ -154,6 +156,17 @@ class Stage:
         }
         self.progress.rows.append(row)
         return row
+
+    def _show(self, bar: tqdm, row: dict[str, Any]) -> None:
+        """The row beside the bar, or as a line of its own twice a minute where nobody watches a bar."""
+        figures = {k: f"{row[k]:.4g}" for k in ("loss", "f1", "patches_per_second") if row[k] is not None}
+        bar.set_postfix(figures)
+        if bar.disable and self.world.main and time.monotonic() - self._shown > 30:
+            self._shown = time.monotonic()
+            told = ", ".join(f"{k} {v}" for k, v in figures.items())
+            print(
+                f"{self.name}: step {row['step']}/{self.options.steps}, {told}", file=sys.stderr, flush=True
+            )
 
     def _keep_if_best(self, evaluate: Callable[[], float]) -> float:
         f1 = self.world.agree(evaluate())

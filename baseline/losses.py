@@ -89,13 +89,17 @@ def soft_jaccard(logits: Tensor, labels: Tensor) -> Tensor:
 
 def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     """Lovász extension of the Jaccard loss on softmax probabilities (Berman et al., 2018): mean over the classes present."""
-    p = functional.softmax(_wide(logits), dim=1).movedim(1, -1)[labels != IGNORE]
-    y = labels[labels != IGNORE]
-    present = [c for c in range(logits.shape[1]) if bool((y == c).any())]
-    if not present:
-        return logits.sum() * 0.0
-    losses = [_lovasz_extension(((y == c).to(p.dtype) - p[:, c]).abs(), y == c) for c in present]
-    return torch.stack(losses).mean()
+    p = functional.softmax(_wide(logits), dim=1)
+    counted = labels != IGNORE
+    total, present = p.new_zeros(()), p.new_zeros(())
+    for c in range(logits.shape[1]):
+        members = labels == c
+        is_present = members.any()
+        total = total + is_present * _lovasz_extension(
+            (members.to(p.dtype) - p[:, c]).abs() * counted, members
+        )
+        present = present + is_present
+    return total / present.clamp_min(1)
 
 
 def lovasz_hinge(logits: Tensor, labels: Tensor) -> Tensor:
@@ -104,12 +108,10 @@ def lovasz_hinge(logits: Tensor, labels: Tensor) -> Tensor:
     Unlike `lovasz_softmax` it also says something about a batch without landslides: false alarms cost.
     """
     wide = _wide(logits)
-    margin = (wide[:, 1] - wide[:, 0])[labels != IGNORE]
-    y = labels[labels != IGNORE] == 1
-    if margin.numel() == 0:
-        return logits.sum() * 0.0
-    errors = 1 - margin * (2 * y.to(margin.dtype) - 1)
-    return _lovasz_extension(errors.relu(), y)
+    margin = wide[:, 1] - wide[:, 0]
+    members = labels == 1
+    errors = 1 - margin * (2 * members.to(margin.dtype) - 1)
+    return _lovasz_extension(errors.relu() * (labels != IGNORE), members)
 
 
 def image_level(scores: Tensor, labels: Tensor, two_sided: bool = True) -> Tensor:
@@ -140,10 +142,11 @@ def _mean_over_counted(losses: Tensor, labels: Tensor) -> Tensor:
 def _lovasz_extension(errors: Tensor, members: Tensor) -> Tensor:
     """Sum of the sorted errors, each times the growth of the Jaccard loss when its pixel joins the mispredicted ones.
 
-    errors (P,) at least 0; members (P,) bool: the pixels of the class.
+    errors at least 0, and 0 where a pixel does not count: such pixels come last and add nothing. members, of the same shape:
+    the pixels of the class.
     """
-    errors, order = errors.sort(descending=True)
-    members = members[order].to(errors.dtype)
+    errors, order = errors.flatten().sort(descending=True)
+    members = members.flatten()[order].to(errors.dtype)
     total = members.sum()
     intersection = total - members.cumsum(0)
     union = total + (1 - members).cumsum(0)

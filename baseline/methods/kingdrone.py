@@ -194,7 +194,8 @@ def pseudo_labels(run: Run[Options], predictor: Predictor) -> Tensor | None:
     else:
         labels = pseudo.by_threshold(probabilities, options.landslide, options.background)
     found = float((labels == 1).float().mean())
-    tqdm.write(f"pseudo-labels: {100 * found:.2f} % landslide, {100 * prior:.2f} % in training")
+    if run.world.main:
+        tqdm.write(f"pseudo-labels: {100 * found:.2f} % landslide, {100 * prior:.2f} % in training")
     return None if options.guard and not 0.5 * prior <= found <= 1.5 * prior else labels
 
 

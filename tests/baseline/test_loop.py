@@ -23,20 +23,6 @@ from baseline.world import World  # noqa: E402
 HERE = World(torch.device("cpu"))
 OPTIONS = Options(steps=12, batch=4, log_every=4, width=4, learning_rate=1e-2, checkpoint_seconds=0)
 
-# What a killed process and its successor run: dropout, augmentation, mixed precision, a schedule, keeping the best.
-PROGRAM = """
-import sys, time, torch
-from pathlib import Path
-from tests.baseline.test_loop import OPTIONS, HERE, objective, replace, Stage
-torch.set_num_threads(1)
-torch.manual_seed(0)
-path, steps = Path(sys.argv[1]), int(sys.argv[2])
-trained = objective()
-trained.after_step = lambda step: time.sleep(0.02)
-options = replace(OPTIONS, steps=steps, log_every=1, schedule="cosine", warmup=5, clip=1.0, evaluate_every=7, precision="bf16")
-Stage("stage", trained, options, HERE, path).fit(lambda: float(trained.network.classify.weight.abs().sum()))
-"""
-
 
 def pool(count=10, size=16):
     generator = torch.Generator().manual_seed(1)
@@ -65,34 +51,51 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.values(), b.values(), strict=True))
 
 
-def run_program(path, steps, kill_after=None):
+def train_with_everything(path, pause=0.0):
+    """Dropout, augmentation, bfloat16, a schedule, keeping the best; `pause` seconds after each of 40 steps."""
+    torch.manual_seed(0)
+    trained = objective()
+    trained.after_step = lambda step: time.sleep(pause)
+    options = replace(
+        OPTIONS,
+        steps=40,
+        log_every=1,
+        schedule="cosine",
+        warmup=5,
+        clip=1.0,
+        evaluate_every=7,
+        precision="bf16",
+    )
+    stage = Stage("stage", trained, options, HERE, path)
+    stage.fit(lambda: float(trained.network.classify.weight.abs().sum()))
+
+
+def train_and_kill(path, after):
+    """Train in another process; SIGKILL it so many seconds after its first checkpoint."""
+    code = "import sys, pathlib, torch; from tests.baseline import test_loop; torch.set_num_threads(1);"
+    code += "test_loop.train_with_everything(pathlib.Path(sys.argv[1]), pause=0.05)"
     before = path.stat().st_mtime_ns if path.exists() else 0
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(path), str(steps)], stderr=subprocess.PIPE)
-    if kill_after is not None:
-        deadline = time.monotonic() + 60
-        while (not path.exists() or path.stat().st_mtime_ns == before) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(kill_after)
-        os.kill(process.pid, signal.SIGKILL)
-    error = process.communicate(timeout=100)[1]
-    assert process.returncode == (0 if kill_after is None else -signal.SIGKILL), error.decode()
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE)
+    while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == before):
+        time.sleep(0.005)
+    time.sleep(after)
+    process.kill()
+    error = process.communicate()[1]
+    assert process.returncode == -signal.SIGKILL, error.decode()
+    return torch.load(path, weights_only=True)["progress"]["step"]
 
 
 def test_killed_runs_end_bit_equal(tmp_path):
     """SIGKILL twice, at steps nobody chose, possibly within a checkpoint's writing."""
-    run_program(tmp_path / "whole.pt", 60)
-    killed = tmp_path / "killed.pt"
-    steps = []
-    for pause in (0.0, 0.23):
-        run_program(killed, 60, kill_after=pause)
-        steps.append(torch.load(killed, weights_only=True)["progress"]["step"])
-    assert 0 < steps[0] < steps[-1] < 60
-    run_program(killed, 60)
-    whole, resumed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
-    assert same(whole["objective"], resumed["objective"])
-    for row in whole["progress"]["rows"] + resumed["progress"]["rows"]:
+    whole, killed = tmp_path / "whole.pt", tmp_path / "killed.pt"
+    train_with_everything(whole)
+    assert 0 < train_and_kill(killed, after=0) < train_and_kill(killed, after=0.3) < 40
+    train_with_everything(killed)
+    expected, resumed = (torch.load(path, weights_only=True) for path in (whole, killed))
+    assert same(expected["objective"], resumed["objective"])
+    for row in expected["progress"]["rows"] + resumed["progress"]["rows"]:
         del row["patches_per_second"]
-    assert whole["progress"] == resumed["progress"]
+    assert expected["progress"] == resumed["progress"]
 
 
 def test_finished_stage_is_not_trained_again(tmp_path):
@@ -176,35 +179,42 @@ def test_schedules():
     assert learning_rate(69, restarts) < 0.002
 
 
-DISTRIBUTED = """
-import sys, torch
-from pathlib import Path
-from tests.baseline.test_loop import OPTIONS, Supervised, augment, losses, pool, replace, Stage
-from baseline.world import world
-torch.manual_seed(0)
-network = torch.nn.Sequential(torch.nn.Conv2d(14, 8, 3, padding=1), torch.nn.GELU(), torch.nn.Conv2d(8, 2, 1))
-network.double()
-change = lambda images, labels, dice: (lambda a: (a[0].double(), a[1]))(augment.flips_and_turns(images, labels, dice))
-with world("cpu", 1) as here:
-    options = replace(OPTIONS, channels_last=False)
-    Stage("stage", Supervised(network, pool(), losses.cross_entropy, change), options, here, Path(sys.argv[1])).fit()
-"""
+def train_in_world(path, here):
+    """In double precision and without batch normalisation, whose statistics are each process's own on a CPU."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(14, 8, 3, padding=1), torch.nn.GELU(), torch.nn.Conv2d(8, 2, 1)
+    ).double()
+
+    def change(images, labels, dice):
+        images, labels = augment.flips_and_turns(images, labels, dice)
+        return images.double(), labels
+
+    trained = Supervised(network, pool(), losses.cross_entropy, change)
+    Stage("stage", trained, replace(OPTIONS, channels_last=False), here, path).fit()
 
 
 def test_two_processes_train_as_one_does(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(DISTRIBUTED)
-    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--rdzv-backend=c10d"]
-    torchrun += ["--rdzv-endpoint=127.0.0.1:0"]
-    for arguments in (
-        [str(program), str(tmp_path / "one.pt")],
-        [*torchrun, str(program), str(tmp_path / "two.pt")],
-    ):
-        done = subprocess.run(
-            [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=100
-        )
-        assert done.returncode == 0, done.stderr
-    one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "two"))
-    for name, weights in one["objective"].items():
-        torch.testing.assert_close(two["objective"][name], weights, rtol=1e-9, atol=1e-12)
+    one, two, program = tmp_path / "one.pt", tmp_path / "two.pt", tmp_path / "program.py"
+    train_in_world(one, HERE)
+    program.write_text(
+        "import sys, pathlib; from baseline.world import world; from tests.baseline import test_loop\n"
+        "with world('cpu', 1) as here: assert here.size == 2; test_loop.train_in_world(pathlib.Path(sys.argv[1]), here)\n"
+    )
+    command = [
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=127.0.0.1:0",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", *command, str(program), str(two)],
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    expected, shared = (torch.load(path, weights_only=True)["objective"] for path in (one, two))
+    for name, weights in expected.items():
+        torch.testing.assert_close(shared[name], weights, rtol=1e-9, atol=1e-12)
