@@ -18,7 +18,7 @@ BASELINE := .venv/baseline-$(call sum,requirements.txt requirements-dev.txt base
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 48
 
 demo: $(SERVER)  ## run the leaderboard with a demo competition; PORT and DATA_DIR are taken from the environment
 	@$(RUN) manage.py demo && exec $(RUN) manage.py serve --with-parent $$PPID
@@ -52,6 +52,12 @@ test-postgres: $(BASELINE)  ## the tests that use a database again, on a real Po
 chaos: $(TOOLS)  ## kill, freeze, fill and cut everything, on SQLite and on PostgreSQL with Redis; count what was lost
 	$(RUN) -m benchmarks.chaos --backend sqlite
 	$(RUN) -m benchmarks.chaos --backend postgres
+
+bench-statistics bench-synth: $(TOOLS)  ## speed and memory of the statistics and of the generator
+	$(RUN) -m benchmarks.$(@:bench-%=%)
+
+bench-training: $(BASELINE)  ## patches a second of the training loop beside a plain one
+	$(RUN) -m benchmarks.training
 
 bench-scoring: $(TOOLS)  ## CPU time and memory from ZIP to counts: the floor in C, the ways of our peers, ours
 	$(RUN) -m benchmarks.scoring --growth

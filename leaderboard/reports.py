@@ -97,7 +97,7 @@ def build(phase: Phase, replicates: int = 10_000) -> dict[str, Any]:
         received={standing.team.name: standing.achieved_at for standing in standings},
         submissions=_submissions(made),
         baseline=_baseline(phase),
-        earlier=before and _with_baseline(before, {standing.team.name for standing in standings}),
+        earlier=_with_baseline(before, {standing.team.name for standing in standings}) if before else None,
         log=_log(phase),
         masks=_masks(phase, standings),
         replicates=replicates,
@@ -157,7 +157,7 @@ def _submissions(made: Sequence[Submission]) -> report.Submissions:
 def _log(phase: Phase) -> list[Scored]:
     seen = Submission.objects.seen_over_time(phase).order_by("received_at", "pk")
     rows = seen.values_list("team__name", "received_at", "evaluation__tp", "evaluation__fp", "evaluation__fn")
-    return [Scored(team, at, f1_exact(tp, fp, fn)) for team, at, tp, fp, fn in rows]
+    return [Scored(team, at, f1_exact(tp or 0, fp or 0, fn or 0)) for team, at, tp, fp, fn in rows]
 
 
 def _baseline(phase: Phase) -> CountTable | None:

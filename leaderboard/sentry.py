@@ -1,6 +1,7 @@
 """Optional: errors are also sent to Sentry, where SENTRY_DSN names a project there and sentry-sdk is installed."""
 
 from importlib import import_module
+from typing import Any
 
 from leaderboard import environment as env
 
@@ -15,4 +16,17 @@ def start(dsn: str) -> None:
         raise env.refuse(
             "SENTRY_DSN", "is set but sentry-sdk is not installed", "Run: pip install sentry-sdk"
         ) from None
-    sentry.init(dsn=dsn, send_default_pii=False, include_local_variables=False, max_request_body_size="never")
+    sentry.init(
+        dsn=dsn,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        before_send=without_visitor,
+    )
+
+
+def without_visitor(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
+    """Keep the method and the path of the request, drop its query and its headers."""
+    request = event.get("request", {})
+    event["request"] = {name: request[name] for name in ("method", "url") if name in request}
+    return event

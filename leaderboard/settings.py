@@ -174,7 +174,6 @@ WHITENOISE_USE_FINDERS = not STATIC_ROOT
 STORAGES = {
     "default": _private_files("files"),
     "uploads": _private_files("uploads"),
-    "labels": _private_files("labels"),
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if STATIC_ROOT

@@ -21,6 +21,7 @@ from evaluation.spec import MaskSpec
 from leaderboard.models import AuditEntry, Competition, Page, Phase, PublishedEntry, User
 
 from .judging import load_labels
+from .organising import phase_changed
 from .refusals import Refusal
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
@@ -128,7 +129,7 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
         for row in planned.removals:
             row.delete()
         for row in planned.saves:
-            row.save()
+            save(row)
         competition.organisers.add(*planned.organisers)
         for new in planned.labels:
             load_labels(user, new.phase, new.masks, new.spec, new.note)
@@ -141,6 +142,16 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
             public=True,
         )
     return competition
+
+
+def save(row: models.Model) -> None:
+    """Save a row of the file. Of a phase only what the file holds, then its boards are made true again: meanwhile
+    the server may have counted its board on and put other labels in force."""
+    if not isinstance(row, Phase) or row._state.adding:
+        row.save()
+    else:
+        row.save(update_fields=[*PHASE_KEYS, "position"])
+        phase_changed(row, PHASE_KEYS)
 
 
 def _plan_pages(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:

@@ -27,7 +27,7 @@ from leaderboard.models import (
 from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, TeamFull
 from .teams import add_member, check_has_no_team, check_owner, check_roster_open
 
-LARGEST_DESCRIPTION = 10 * 2**20
+LARGEST_DESCRIPTION = 5 * 2**20
 
 
 def ask_to_join(user: Any, team: Team, message: str = "") -> JoinRequest:
@@ -139,19 +139,16 @@ def hand_in_description(user: Any, team: Team, file: File) -> MethodDescription:
     content = file.read()
     if not content.startswith(b"%PDF-"):
         raise InvalidInput("This is no PDF. Save the description (one or two pages) as a PDF and send that.")
-    earlier = MethodDescription.objects.filter(team=team).first()
-    description = MethodDescription(
+    description, _ = MethodDescription.objects.update_or_create(
         team=team,
-        sha256=hashlib.sha256(content).hexdigest(),
-        members=[str(member) for member in team.members.order_by("username")],
-        uploaded_by=user,
-        uploaded_at=timezone.now(),
+        defaults={
+            "pdf": content,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "members": [str(member) for member in team.members.order_by("username")],
+            "uploaded_by": user,
+            "uploaded_at": timezone.now(),
+        },
     )
-    file.seek(0)
-    description.file.save("description.pdf", file, save=False)
-    description.save(force_insert=earlier is None)
-    if earlier:
-        earlier.file.delete(save=False)
     return description
 
 
@@ -211,5 +208,9 @@ def _tell_owners(team: Team, subject: str, message: str) -> None:
     if addresses:
         link = f"{settings.SITE_URL}/c/{team.competition.slug}/team/"
         send_mail(
-            f"[{settings.SITE_NAME}] {subject}", f"{message}\n\nDecide here: {link}\n", None, addresses, True
+            f"[{settings.SITE_NAME}] {subject}",
+            f"{message}\n\nDecide here: {link}\n",
+            None,
+            addresses,
+            fail_silently=True,
         )

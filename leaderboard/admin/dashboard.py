@@ -25,10 +25,11 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     )
     for phase, state, number in states.annotate(number=Count("pk")):
         numbers.setdefault(phase, {})[state] = number
-    waiting = (
-        within(Evaluation.objects.unfinished(), request.user).order_by().values_list("submission__phase")
-    )
-    oldest = dict(waiting.annotate(oldest=Min("queued_at")))
+    oldest: dict[int, Any] = {}
+    for rows in (Evaluation.objects.queued(), Evaluation.objects.scoring()):  # each has an index of its own
+        waiting = within(rows, request.user).order_by().values_list("submission__phase")
+        for phase, since in waiting.annotate(oldest=Min("queued_at")):
+            oldest[phase] = min(since, oldest.get(phase, since))
     ranked = within(Standing.objects.filter(kind=Standing.Kind.EXACT), request.user).order_by()
     teams = {
         (phase, labels): number

@@ -64,7 +64,6 @@ class ApiTokenAdmin(OrganiserAdmin):
     list_display = ("name", "user", "beginning", "created", "expiry")
     list_select_related = ("user",)
     search_fields = ("name", "token_key", "user__username")
-    date_hierarchy = "created"
     fields = readonly_fields = ("name", "user", "beginning", "created", "expiry")
 
     @display(description="begins with")

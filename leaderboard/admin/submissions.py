@@ -112,6 +112,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         ("phase", ScopedRelatedFilter),
         StateFilter,
         StandsFilter,
+        "received_at",
         "reference",
     )
     list_select_related = ("phase__competition", "team", "evaluation__label_set", "submitted_by")
@@ -124,7 +125,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         "evaluations__incident",
     )
     search_help_text = "Number, team, method, SHA-256, person or incident"
-    date_hierarchy = "received_at"
+    ordering = ("-pk",)  # by number: the order of the database's own index, however many there are
     fieldsets = (
         (
             None,
@@ -366,10 +367,9 @@ class AttemptAdmin(Exported, OrganiserAdmin):
         "submission", "team", "phase", "state_label", "reason", "reserved_at", "settled_at", "total_slot", "day_slot",
         "board_slot",
     )  # fmt: skip
-    list_filter = (("phase", ScopedRelatedFilter), "state")
+    list_filter = (("phase", ScopedRelatedFilter), "state", "reserved_at")
     list_select_related = ("submission__team", "team", "phase__competition")
     search_fields = ("=submission__id", "team__name", "reason")
-    date_hierarchy = "reserved_at"
 
     @display(description="state", label={"reserved": "info", "spent": "success", "given_back": "default"})
     def state_label(self, attempt: Attempt) -> tuple[str, str]:

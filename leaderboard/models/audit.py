@@ -59,10 +59,18 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
         entry.digest = entry.compute_digest()
         entry.save(force_insert=True)
 
-    def first_broken(self) -> "AuditEntry | None":
-        """The first entry whose digest or link to the one before does not hold, or None."""
-        previous = ""
-        for entry in self.order_by("id").iterator():
+    def first_broken(self, newest: int | None = None) -> "AuditEntry | None":
+        """The first entry whose digest or link to the one before does not hold, or None.
+
+        ``newest``: look at that many entries at the end of the log alone, from the link into them on.
+        """
+        entries, previous = self.order_by("id"), ""
+        if newest is not None:
+            begin = self.order_by("-id").values_list("id", flat=True)[newest : newest + 1].first()
+            if begin is not None:
+                previous = self.values_list("digest", flat=True).get(id=begin)
+                entries = entries.filter(id__gt=begin)
+        for entry in entries.iterator():
             if entry.previous != previous or entry.digest != entry.compute_digest():
                 return entry
             previous = entry.digest

@@ -3,19 +3,10 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import Storage, storages
 from django.db import models
 from django.utils import timezone
 
 from .text import plain_text
-
-
-def descriptions_storage() -> Storage:
-    return storages["default"]
-
-
-def description_name(description: "MethodDescription", _original: str) -> str:
-    return f"descriptions/{description.team_id}/{description.sha256}-{timezone.now():%Y%m%dT%H%M%S%f}.pdf"
 
 
 class OpenQuerySet(models.QuerySet[Any]):
@@ -80,7 +71,7 @@ class MethodDescription(models.Model):
     team = models.OneToOneField(
         "leaderboard.Team", models.CASCADE, related_name="description", primary_key=True
     )
-    file = models.FileField(storage=descriptions_storage, upload_to=description_name, max_length=200)
+    pdf = models.BinaryField(editable=False)  # in the row: small, and so in every backup and on every host
     sha256 = models.CharField(max_length=64)
     members = models.JSONField(default=list, help_text="Who was in the team when it was handed in.")
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

@@ -71,8 +71,8 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         of those withdrawn only what a board has shown before."""
         if phase.labels is None:
             return self.none()
-        made = self.filter(phase=phase, reference=False, team__is_organisers=False, disqualified_at=None)
-        made = made.evaluated_on(phase.labels)
+        theirs = self.filter(phase=phase, reference=False, team__is_organisers=False, disqualified_at=None)
+        made = theirs.evaluated_on(phase.labels)
         return made.filter(withdrawn_at=None) if phase.hidden_until_close else made
 
     def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":

@@ -174,6 +174,15 @@ class TestVerifyAuditLog:
         with pytest.raises(CommandError, match=f"broken at entry {entries[2].pk}"):
             call_command("verify_audit_log")
 
+    def test_the_end_of_a_long_log_alone(self, entries: list[AuditEntry]) -> None:
+        assert AuditEntry.objects.first_broken(newest=2) is None
+        AuditEntry.objects.filter(pk=entries[0].pk).update(reason="another")
+        assert AuditEntry.objects.first_broken() == entries[0]
+        assert AuditEntry.objects.first_broken(newest=2) is None
+        AuditEntry.objects.filter(pk=entries[1].pk).update(previous="0")
+        assert AuditEntry.objects.first_broken(newest=2) == entries[1]
+        assert AuditEntry.objects.first_broken(newest=99) == entries[0]
+
     def test_a_cut_off_end_is_noticed_by_the_digest_kept_elsewhere(self, entries: list[AuditEntry]) -> None:
         last = entries[2].digest
         entries[2].delete()

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from evaluation import archive
 from leaderboard.actions import competition_files
 from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, moved, plan, read_file
-from leaderboard.models import AuditEntry, Competition
-from tests.leaderboard.factories import make_masks, make_submission, make_team, make_user
+from leaderboard.models import AuditEntry, Competition, Standing
+from tests.leaderboard.factories import make_labels, make_masks, make_submission, make_team, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -136,3 +136,20 @@ def test_a_moved_calendar_moves_every_date():
     document = moved(read_file(competition_files.PRESETS / "l4s-2022.toml"), timedelta(days=1))
     assert document["phases"][0]["opens_at"] == datetime(2022, 4, 2, tzinfo=UTC)
     assert document["competition"]["roster_locks_at"] == datetime(2022, 6, 13, tzinfo=UTC)
+
+
+def test_a_changed_rule_reaches_the_board_and_undoes_nothing(tmp_path):
+    competition = applied(write(tmp_path, SMALL))
+    phase = competition.phases.get()
+    team = make_team(competition)
+    planned = plan(read_file(write(tmp_path, SMALL + 'counts = "latest"\n')))
+    make_labels(phase)
+    make_submission(team, phase, (90, 5, 5))
+    latest = make_submission(team, phase, (60, 5, 5))
+    phase.refresh_from_db()
+    version = phase.board_version
+    apply(planned)
+    phase.refresh_from_db()
+    assert phase.labels == latest.evaluation.label_set
+    assert phase.board_version > version
+    assert Standing.objects.get(team=team).submission == latest

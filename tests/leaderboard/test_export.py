@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from django.utils import timezone
 
 from evaluation import labels
 from evaluation.counts import Counts, pack
-from leaderboard.actions import judging
+from leaderboard.actions import judging, rosters
 from leaderboard.actions.teams import invite
 from leaderboard.boards import board_of
 from leaderboard.export import read, tables, write
@@ -37,6 +39,7 @@ from leaderboard.models import (
     Team,
     User,
 )
+from tests.conftest import ROOT
 from tests.leaderboard.factories import (
     TINY,
     Cast,
@@ -77,6 +80,10 @@ def rich(cast: Cast) -> Cast:
     merged = make_team(cast.competition, "Gone")
     Team.objects.filter(pk=merged.pk).update(merged_into=cast.team)
     invite(cast.owner, cast.team, "new@example.org")
+    rosters.ask_to_join(cast.stranger, cast.team, "please")
+    rosters.propose_merger(cast.owner, cast.team, cast.other_team)
+    rosters.hand_in_description(cast.owner, cast.team, ContentFile(b"%PDF-1.7 \x00\xff", name="method.pdf"))
+    rosters.give_award(cast.organiser, cast.competition, cast.team, "1st place")
     submit(
         cast.team, cast.phase, (80, 20, 20), method="Ünet, “quoted”", description="two\nlines", by=cast.owner
     )
@@ -400,3 +407,22 @@ def test_every_column_is_exported() -> None:
     assert apart == {("LabelSet", "masks"), ("Prediction", "masks")}
     kept_private = {"id", "password", "last_login", "is_superuser", "is_staff", "is_active"}
     assert {column.name for column in User._meta.concrete_fields} - kept_private == set(tables.USER_COLUMNS)
+
+
+def test_another_server_on_sqlite_reads_it(rich: Cast, tmp_path: Path) -> None:
+    """A server of its own, on an empty SQLite database: in the run on PostgreSQL this crosses the two databases."""
+    path = tmp_path / "export.zip"
+    write.export_competition(rich.competition, path, with_labels=True)
+    (tmp_path / "server").mkdir()
+    environment = {**os.environ, "DATA_DIR": str(tmp_path / "server"), "DATABASE_URL": "", "REDIS_URL": ""}
+    for command in (["migrate", "-v0"], ["import_competition", str(path), "--verify"]):
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "Exported again it is identical" in done.stdout

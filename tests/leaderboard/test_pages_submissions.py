@@ -221,6 +221,16 @@ def test_problems_are_shown_with_file_code_sentence_and_what_to_do(cast: Cast, c
     assert "hx-get" not in page
 
 
+def test_the_result_names_what_it_was_made_with(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    url = reverse("pages:submission", args=[made.pk])
+    page, fragment = said(client.get(url)), said(client.get(url, headers={"HX-Request": "true"}))
+    assert made.sha256 in page
+    for part in (cast.phase.labels.sha256, "labels version 1", f"Scorer version {made.evaluation.scorer}"):
+        assert part in fragment
+
+
 def test_a_fault_of_the_server_names_its_incident(cast: Cast, client: Client) -> None:
     made = make_submission(cast.team, cast.phase, state=Evaluation.State.FAILED)
     client.force_login(cast.owner)

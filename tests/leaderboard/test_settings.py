@@ -79,8 +79,8 @@ def test_without_variables_it_is_the_demo(tmp_path):
 
 def test_uploads_lie_outside_every_served_path_and_are_private(tmp_path):
     found = settings_of("STORAGES", "STATIC_URL", data=tmp_path)["STORAGES"]
-    for name in ("uploads", "labels"):
-        assert found[name]["OPTIONS"]["location"] == str(tmp_path / name)
+    for name in ("default", "uploads"):
+        assert found[name]["OPTIONS"]["location"] == str(tmp_path / name.replace("default", "files"))
         assert found[name]["OPTIONS"]["base_url"] is None
         assert found[name]["OPTIONS"]["file_permissions_mode"] == 0o600
 

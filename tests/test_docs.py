@@ -1,0 +1,48 @@
+"""What the documents say exists, and what exists they tell of."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("*/*/*.md")])
+PAGES = [page for page in PAGES if not {".venv", "node_modules"} & set(page.relative_to(ROOT).parts)]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+ALL = "\n".join(TEXTS.values())
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):.*##", MAKEFILE, re.MULTILINE))
+TARGETS = {name for names in TARGETS for name in names.split()}
+PENDING = {"baseline/README.md"}  # written with the results of the training runs
+
+
+def test_every_command_of_ours_is_told_and_every_told_one_exists():
+    ours = {name for name, app in get_commands().items() if app == "leaderboard"}
+    told = set(re.findall(r"^\| `([a-z_]+)", TEXTS["docs/deployment.md"], re.MULTILINE))
+    assert told == ours
+    mentioned = set(re.findall(r"manage\.py ([a-z_]+)", ALL))
+    assert mentioned <= set(get_commands()), mentioned - set(get_commands())
+
+
+def test_every_mentioned_make_target_exists():
+    code = re.findall(r"`([^`\n]+)`", ALL) + re.findall(r"^(make [a-z -]+)", ALL, re.MULTILINE)
+    mentioned = {name for text in code for name in re.findall(r"\bmake ([a-z][a-z-]*)\b", text)}
+    assert {"demo", "test"} <= mentioned
+    assert mentioned <= TARGETS, mentioned - TARGETS
+
+
+@pytest.mark.parametrize("name", sorted(name for name in TARGETS if name.startswith("bench-")))
+def test_every_benchmark_target_has_its_program(name):
+    assert 'if __name__ == "__main__"' in (ROOT / f"benchmarks/{name.removeprefix('bench-')}.py").read_text()
+
+
+def test_every_benchmark_has_a_target():
+    programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
+    assert {f"bench-{name}" for name in programs - {"chaos"}} <= TARGETS
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://|mailto:|#)([^)#\s]+)", TEXTS[page]):
+        assert target in PENDING or (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
