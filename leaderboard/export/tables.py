@@ -4,6 +4,7 @@ A row names other rows by their number in the export, never by a database's id, 
 same lines on every server. All columns of a model are written unless they are named as kept apart.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -171,7 +172,8 @@ def later_lines(table: Table, competition: Competition, numbers: Numbers) -> Ite
 
 
 def encode(column: Any, row: models.Model, numbers: Numbers) -> Any:
-    """One column as JSON: a reference as a number, a date as ISO 8601 in UTC, counts of each patch as lists."""
+    """One column as JSON: a reference as a number, a date as ISO 8601 in UTC, counts of each patch as lists, other
+    bytes as base64."""
     value = getattr(row, column.attname)
     if column.related_model is Competition:
         return 1
@@ -179,9 +181,11 @@ def encode(column: Any, row: models.Model, numbers: Numbers) -> Any:
         return numbers.find(column.related_model, value)
     if isinstance(column, models.FileField):
         return f"archives/{row.sha256}.zip" if value else None  # type: ignore[attr-defined]
-    if isinstance(column, models.BinaryField):
+    if column.name == "patch_counts":
         counts = Counts.from_bytes(bytes(value)) if value else None
         return counts and {kind: getattr(counts, kind).tolist() for kind in KINDS}
+    if isinstance(column, models.BinaryField):
+        return None if value is None else b64encode(value).decode()
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
@@ -191,10 +195,12 @@ def encode(column: Any, row: models.Model, numbers: Numbers) -> Any:
 
 def decode(column: Any, value: Any) -> Any:
     """The value of a column that is no reference and no file, from what ``encode`` made of it."""
-    if isinstance(column, models.BinaryField):
+    if column.name == "patch_counts":
         return (
             None
             if value is None
             else Counts(*(np.array(value[kind], np.uint32) for kind in KINDS)).to_bytes()
         )
+    if isinstance(column, models.BinaryField):
+        return None if value is None else b64decode(value)
     return value if isinstance(column, models.JSONField) else column.to_python(value)
