@@ -67,7 +67,7 @@ def train_with_everything(path, pause=0.0):
         precision="bf16",
     )
     stage = Stage("stage", trained, options, HERE, path)
-    stage.fit(lambda: float(trained.network.classify.weight.abs().sum()))
+    stage.fit(lambda: float(trained.network.classify.weight.detach().abs().sum()))
 
 
 def train_and_kill(path, after):
