@@ -33,7 +33,8 @@ class AuditEntryAdmin(Exported, OrganiserAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         chain = {
-            "broken": AuditEntry.objects.first_broken(),
+            "broken": AuditEntry.objects.first_broken(newest=CHECKED),
             "last": AuditEntry.objects.order_by("-pk").first(),
+            "checked": CHECKED if AuditEntry.objects.count() > CHECKED else None,
         }
         return super().changelist_view(request, {**(extra_context or {}), "chain": chain})

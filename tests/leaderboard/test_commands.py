@@ -196,3 +196,14 @@ class TestVerifyAuditLog:
         AuditEntry.objects.filter(pk=entries[1].pk).update(reason="another")
         page = client.get("/admin/leaderboard/auditentry/").content.decode()
         assert "hash chain is broken" in page
+
+    def test_the_page_checks_the_end_of_a_long_log(
+        self, entries: list[AuditEntry], cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client.force_login(cast.organiser)
+        assert "verify_audit_log" not in client.get("/admin/leaderboard/auditentry/").content.decode()
+        monkeypatch.setattr("leaderboard.admin.audit.CHECKED", 2)
+        AuditEntry.objects.filter(pk=entries[0].pk).update(reason="another")
+        page = client.get("/admin/leaderboard/auditentry/").content.decode()
+        assert "as far as its last 2 entries go" in page
+        assert "hash chain is broken" not in page
