@@ -37,6 +37,7 @@ MENU = [
             _page("Phases", "event", "phase_changelist"),
             _page("Pages", "article", "page_changelist"),
             _page("Label sets", "lock", "labelset_changelist"),
+            _page("Label reports", "flag", "labelreport_changelist"),
             _page("Published entries", "menu_book", "publishedentry_changelist"),
         ],
     },

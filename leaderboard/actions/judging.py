@@ -4,9 +4,11 @@ import secrets
 from typing import Any
 
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from numpy import ndarray
 
+from evaluation import SCORER_VERSION
 from evaluation import labels as label_files
 from evaluation.counts import sha256
 from evaluation.spec import MaskSpec
@@ -28,11 +30,14 @@ def need_reason(reason: str) -> str:
     return reason.strip()
 
 
-def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: str = "") -> LabelSet:
+def load_labels(
+    user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: str = "", *, switch: bool = True
+) -> LabelSet:
     """Store hidden masks (bit-packed, see ``evaluation.labels``) as the phase's next version and put it in force.
 
-    Every submission that still stands is evaluated anew against it, behind all fresh ones. Masks of a version that
-    an import brought without them are put back in their place.
+    Every submission that still stands is evaluated anew against it, behind all fresh ones. With ``switch=False``
+    that happens while the old version stays in force: see ``corrections.dry_run`` and ``apply_correction``. Masks of
+    a version that an import brought without them are put back in their place.
     """
     check_organiser(user, phase)
     with transaction.atomic():
@@ -62,7 +67,10 @@ def load_labels(user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: s
             {"commitment": label_set.commitment},
             public=True,
         )
-        put_labels_in_force(phase, label_set)
+        if switch:
+            put_labels_in_force(phase, label_set)
+        else:
+            evaluate_ahead(phase, label_set)
     return label_set
 
 
@@ -74,36 +82,37 @@ def restore_masks(user: Any, phase: Phase, label_set: LabelSet, masks: ndarray) 
     return label_set
 
 
-def switch_labels(user: Any, label_set: LabelSet, reason: str) -> None:
-    """Put another version of a phase's labels in force again, with a reason."""
-    check_organiser(user, label_set.phase)
-    reason = need_reason(reason)
-    with transaction.atomic():
-        phase = (
-            Phase.objects.select_for_update(of=("self",))
-            .select_related("competition")
-            .get(pk=label_set.phase_id)
-        )
-        if phase.labels_id == label_set.pk:
-            raise Conflict(f"Version {label_set.version} is in force already.")
-        log_act(
-            "labels switched",
-            user,
-            phase,
-            f"version {label_set.version}",
-            reason,
-            {"commitment": label_set.commitment},
-            public=True,
-        )
-        put_labels_in_force(phase, label_set)
-
-
 def put_labels_in_force(phase: Phase, label_set: LabelSet) -> None:
-    """Switch a phase to a label set: one board is one version of labels. Inside the caller's transaction."""
+    """Switch a phase to a label set: one board is one version of labels. Inside the caller's transaction.
+
+    What was scored on it already counts at once. Who waits with a fresh submission keeps the place in the queue and
+    is scored on it; everything else that can be scored is queued behind. Standings under other versions stay.
+    """
+    waiting = Evaluation.objects.queued().filter(submission__phase=phase, priority=Evaluation.Priority.FRESH)
+    taken = Evaluation.objects.unfinished().filter(label_set=label_set).values("submission")
+    waiting.exclude(label_set=label_set).exclude(submission__in=taken).update(label_set=label_set)
     Phase.objects.filter(pk=phase.pk).update(labels=label_set)
     phase.labels = label_set
-    queue_evaluations(phase.submissions.exclude(evaluation__state=Evaluation.State.INVALID), label_set)
+    scored = Evaluation.objects.filter(label_set=label_set, state=Evaluation.State.SCORED)
+    newest = scored.filter(submission=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    phase.submissions.filter(pk__in=scored.values("submission")).update(evaluation=Subquery(newest))
+    evaluate_ahead(phase, label_set)
+    Standing.objects.rebuild(phase)
     Phase.objects.bump_board(phase.pk)
+
+
+def evaluate_ahead(phase: Phase, label_set: LabelSet) -> int:
+    """Queue whatever has no score by this scorer on the label set yet; returns how many.
+
+    Not what is invalid under any labels, nor what still waits: that is scored on the labels in force by then.
+    """
+    done = Evaluation.objects.filter(
+        label_set=label_set, state=Evaluation.State.SCORED, scorer=SCORER_VERSION
+    )
+    pending = Evaluation.objects.queued().filter(priority=Evaluation.Priority.FRESH)
+    rest = phase.submissions.exclude(evaluation__state=Evaluation.State.INVALID)
+    rest = rest.exclude(pk__in=done.values("submission")).exclude(pk__in=pending.values("submission"))
+    return queue_evaluations(rest, label_set)
 
 
 def rescore(user: Any, submissions: Any, reason: str) -> int:

@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from evaluation import labels as label_files
 from evaluation.problems import InvalidArchive
-from leaderboard.actions import judging, organising
+from leaderboard.actions import corrections, judging, organising
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
 
@@ -196,16 +196,21 @@ class PhaseAdmin(OrganiserAdmin):
         if form.is_valid():
             try:
                 label_set = judging.load_labels(
-                    request.user, phase, form.cleaned_data["masks"], form.spec, form.cleaned_data["note"]
+                    request.user,
+                    phase,
+                    form.cleaned_data["masks"],
+                    form.spec,
+                    form.cleaned_data["note"],
+                    switch=not form.cleaned_data["wait"],
                 )
             except Refusal as refusal:
                 form.add_error(None, refusal.message)
             else:
                 messages.success(
                     request,
-                    f"Version {label_set.version} is in force: {label_set.patches} patches, "
-                    f"{label_set.positive_pixels:,} positive pixels. Every submission that "
-                    "still stands is evaluated on it.",
+                    f"Version {label_set.version} is {'loaded' if form.cleaned_data['wait'] else 'in force'}: "
+                    f"{label_set.patches} patches, {label_set.positive_pixels:,} positive pixels. Every submission "
+                    "that still stands is evaluated on it.",
                 )
                 return HttpResponseRedirect(reverse("admin:leaderboard_phase_change", args=[phase.pk]))
         context = {
@@ -231,6 +236,13 @@ class LabelsForm(forms.Form):
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="What changed, for the other organisers.",
+    )
+
+    wait = forms.BooleanField(
+        label="Do not put them in force yet",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Everything is evaluated on them first; then see at the label set what would change.",
     )
 
     def clean_masks(self) -> Any:
@@ -269,7 +281,7 @@ class LabelSetAdmin(OrganiserAdmin):
     list_filter = (("phase", ScopedRelatedFilter),)
     list_select_related = ("phase__competition",)
     search_fields = ("sha256", "note", "phase__name")
-    actions_detail = ("put_in_force", "reveal")
+    actions_detail = ("compare", "put_in_force", "reveal")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return without_masks(super().get_queryset(request))
@@ -282,6 +294,21 @@ class LabelSetAdmin(OrganiserAdmin):
     def size(self, label_set: LabelSet) -> str:
         return f"{label_set.height} × {label_set.width}"
 
+    @action(description="Dry run", icon="compare_arrows")
+    def compare(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """What putting this version in force would change."""
+        label_set = get_object_or_404(
+            self.get_queryset(request).select_related("phase__competition"), pk=object_id
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Dry run: {label_set} in force",
+            "label_set": label_set,
+            "run": corrections.dry_run(request.user, label_set),
+        }
+        return TemplateResponse(request, "admin/leaderboard/dry_run.html", context)
+
     @action(description="Put in force", icon="swap_horiz")
     def put_in_force(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Make an earlier version the phase's labels again, with a reason."""
@@ -292,11 +319,12 @@ class LabelSetAdmin(OrganiserAdmin):
             self,
             request,
             title=f"Put {label_set} in force",
-            explanation="Every submission of the phase that still stands is evaluated on these labels, behind all "
-            "fresh ones; the board shows their results as they come in.",
+            explanation="What was scored on these labels counts at once; every other submission that still stands is "
+            "evaluated on them, behind all fresh ones. The owners of all teams are told by mail, with your reason. "
+            "The board of before stays to be read.",
             button="Put in force",
             rows=[label_set],
-            act=lambda reason: judging.switch_labels(request.user, label_set, reason),
+            act=lambda reason: corrections.apply_correction(request.user, label_set, reason),
             done=lambda _: f"{label_set} is in force.",
             back=reverse("admin:leaderboard_labelset_change", args=[label_set.pk]),
         )

@@ -23,6 +23,7 @@ from leaderboard.models import (
     Evaluation,
     Invitation,
     JoinRequest,
+    LabelReport,
     LabelSet,
     Membership,
     Merger,
@@ -109,6 +110,7 @@ TABLES = (
         "phase__competition",
         orders=("phase_id", "label_set_id", "kind", "-rank_key", "achieved_at", "team_id"),
     ),
+    Table("label_reports", LabelReport, "phase__competition"),
     Table("reports", PhaseReport, "phase__competition"),
     Table("audit", AuditEntry, "competition", amend=_amend_audit),
 )

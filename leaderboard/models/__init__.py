@@ -9,6 +9,7 @@ from .attempts import Attempt, QuotaUsage
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase
+from .corrections import LabelReport
 from .reports import PhaseReport
 from .rosters import Award, JoinRequest, Merger, MethodDescription
 from .submissions import Evaluation, Prediction, Submission
@@ -23,6 +24,7 @@ __all__ = [
     "Evaluation",
     "Invitation",
     "JoinRequest",
+    "LabelReport",
     "LabelSet",
     "Membership",
     "Merger",

@@ -18,8 +18,12 @@ from .teams import Team
 class StandingQuerySet(models.QuerySet["Standing"]):
     def board(self, phase: Phase, kind: str) -> "StandingQuerySet":
         """The phase's standings under the labels in force, best first, earlier first within a tie."""
+        return self.under(phase.labels, kind)
+
+    def under(self, label_set: LabelSet | None, kind: str) -> "StandingQuerySet":
+        """The standings under a version of the labels: what was put out of force stays as it was."""
         return (
-            self.filter(phase=phase, label_set=phase.labels, kind=kind)
+            self.filter(label_set=label_set, kind=kind)
             .select_related("team", "submission")
             .order_by("-rank_key", "achieved_at", "team_id")
         )
@@ -43,8 +47,9 @@ class StandingQuerySet(models.QuerySet["Standing"]):
         Phase.objects.bump_board(phase.pk)
 
     def rebuild(self, phase: Phase) -> None:
-        """All rows of a phase anew from its submissions."""
-        self.filter(phase=phase).delete()
+        """All rows under the labels in force anew from the submissions; those of other versions stay."""
+        in_force = Phase.objects.filter(pk=phase.pk).values("labels")
+        self.filter(phase=phase, label_set__in=in_force).delete()
         for team in Team.objects.filter(submissions__phase=phase).distinct():
             self.refresh(phase, team)
 

@@ -87,6 +87,7 @@ class Page(models.Model):
 
     RESERVED = (
         "board",
+        "labels",
         "report",
         "statistics",
         "submissions",

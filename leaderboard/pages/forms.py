@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Submission, Team, User
+from leaderboard.models import LabelReport, Submission, Team, User
 
 
 class RefusedForm:
@@ -67,6 +67,19 @@ class SubmitForm(RefusedForm, forms.Form):
         self.fields["phase"].choices = [(key, phase.name) for key, phase in self.phases.items()]  # type: ignore[attr-defined]
         self.fields["phase"].error_messages["invalid_choice"] = "Please choose one of the phases below."
         self.fields["phase"].error_messages["required"] = "Please choose a phase."
+
+
+class LabelReportForm(RefusedForm, forms.Form):
+    """A wrong label: which patch, and why."""
+
+    patch = forms.IntegerField(
+        label="Patch", min_value=1, help_text="Its number, as in mask_17.h5.", max_value=2**31 - 1
+    )
+    text = forms.CharField(
+        label="What is wrong",
+        max_length=LabelReport._meta.get_field("text").max_length,
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
 
 
 class TeamForm(RefusedForm, forms.Form):

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from . import account, boards, competitions, guide, reports, statistics, status, submissions, teams, trust
+from . import (
+    account,
+    boards,
+    competitions,
+    guide,
+    labels,
+    reports,
+    statistics,
+    status,
+    submissions,
+    teams,
+    trust,
+)
 
 app_name = "pages"
 
@@ -19,6 +31,8 @@ urlpatterns = [
     path("c/<slug:slug>/", competitions.competition, name="competition"),
     path("c/<slug:slug>/board/", boards.current_board, name="boards"),
     path("c/<slug:slug>/board/<slug:phase_slug>/", boards.board, name="board"),
+    path("c/<slug:slug>/labels/<slug:phase_slug>/", labels.labels, name="labels"),
+    path("c/<slug:slug>/labels/<slug:phase_slug>/<int:version>/", labels.old_board, name="old-board"),
     path("c/<slug:slug>/statistics/", statistics.statistics, name="statistics"),
     path("c/<slug:slug>/report/<slug:phase_slug>/", reports.report, name="report"),
     path("c/<slug:slug>/report/<slug:phase_slug>/report.json", reports.report_json, name="report-json"),

@@ -17,7 +17,16 @@ from django.utils import timezone
 from leaderboard import reports
 from leaderboard.actions.accounts import create_token
 from leaderboard.actions.teams import invite
-from leaderboard.models import AuditEntry, Competition, Page, Phase, PhaseReport, PublishedEntry, User
+from leaderboard.models import (
+    AuditEntry,
+    Competition,
+    LabelReport,
+    Page,
+    Phase,
+    PhaseReport,
+    PublishedEntry,
+    User,
+)
 from tests.leaderboard.factories import PASSWORD, Cast, make_competition, make_submission, make_user, upload
 
 TABLE = Path(__file__).with_name("permissions.txt")
@@ -97,6 +106,9 @@ class Stage:
             "evaluation": self.submission.evaluation,
             "attempt": self.submission.attempt,
             "leaderboard_team": cast.team,
+            "labelreport": LabelReport.objects.create(
+                phase=cast.phase, team=cast.team, patch=1, text=DESCRIPTION
+            ),
             "phasereport": PhaseReport.objects.create(
                 phase=cast.phase,
                 label_set=cast.phase.labels,
@@ -158,6 +170,8 @@ class Stage:
                 return reverse(name, kwargs=arguments)
             except NoReverseMatch:
                 continue
+        if name == "pages:old-board":
+            return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1])
         if name == "admin:view_on_site":
             return reverse(name, args=[ContentType.objects.get_for_model(row).pk, row.pk])
         raise LookupError(f"{name} has arguments that tests/leaderboard/permissions.py does not know.")
@@ -177,6 +191,7 @@ class Stage:
             "pages:create-token": {"name": "new"},
             "pages:revoke-token": {"digest": self.token.digest},
             "pages:select": {"selected": "1"},
+            "pages:labels": {"patch": 1, "text": "wrong"},
             "pages:account-delete": {"password": PASSWORD},
         }
         json: dict[str, dict[str, Any]] = {

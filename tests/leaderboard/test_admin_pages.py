@@ -12,7 +12,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evaluation.problems import too_large
-from leaderboard.models import ApiToken, AuditEntry, Evaluation, Page, PhaseReport, PublishedEntry
+from leaderboard.models import (
+    ApiToken,
+    AuditEntry,
+    Evaluation,
+    LabelReport,
+    Page,
+    PhaseReport,
+    PublishedEntry,
+)
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
 
 MODELS = [model for model in admin.site._registry if model._meta.app_label == "leaderboard"]
@@ -35,6 +43,7 @@ def full(cast: Cast) -> Cast:
     AuditEntry.objects.append("made", competition=cast.competition, subject="a test")
     ApiToken.objects.create(user=cast.owner, name="laptop")
     PhaseReport.objects.create(phase=cast.phase)
+    LabelReport.objects.create(phase=cast.phase, team=cast.team, patch=1, text="a landslide that is none")
     return cast
 
 

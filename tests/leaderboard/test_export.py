@@ -30,6 +30,7 @@ from leaderboard.models import (
     Competition,
     Evaluation,
     Invitation,
+    LabelReport,
     Page,
     Phase,
     PhaseReport,
@@ -97,6 +98,7 @@ def rich(cast: Cast) -> Cast:
     take(submit(cast.other_team, cast.phase, state="queued"))
     bad = submit(merged, cast.phase, (99, 0, 0))
     judging.disqualify(cast.organiser, bad, "labels by hand")
+    LabelReport.objects.create(phase=cast.phase, team=cast.team, patch=2, text="a river", decided_at=now)
     PhaseReport.objects.create(
         phase=cast.phase,
         label_set=cast.phase.labels,

@@ -22,13 +22,16 @@ class Command(BaseCommand):
         parser.add_argument(
             "path", metavar="PATH", help="a folder of mask_1.h5 … mask_N.h5, or a ZIP of them"
         )
+        parser.add_argument(
+            "--wait", action="store_true", help="do not put it in force yet: evaluate everything on it first"
+        )
         parser.add_argument("--note", default="", help="what changed, for the other organisers")
 
-    def handle(self, *, phase: str, path: str, note: str, **_: Any) -> None:
+    def handle(self, *, phase: str, path: str, note: str, wait: bool, **_: Any) -> None:
         row = find_phase(phase)
         try:
             masks, spec = labels.load(path)
-            label_set = load_labels(None, row, masks, spec, note)
+            label_set = load_labels(None, row, masks, spec, note, switch=not wait)
         except InvalidArchive as invalid:
             lines = [
                 f"  {problem.file}: {problem.message}".replace("  : ", "  ") for problem in invalid.problems
@@ -42,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError(refusal.message) from refusal
         self.stdout.write(
             self.style.SUCCESS(
-                f"{row}: version {label_set.version} is in force, {spec.patches} patches of {spec.height} x "
+                f"{row}: version {label_set.version} is {'loaded' if wait else 'in force'}, {spec.patches} patches of {spec.height} x "
                 f"{spec.width}, {label_set.positive_pixels:,} positive pixels, SHA-256 {label_set.sha256}."
             )
         )

@@ -1,0 +1,162 @@
+"""Wrong labels: reported by a team, decided by organisers, tried before they are put in force."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMessage, get_connection
+from django.db import transaction
+from django.utils import timezone
+
+from evaluation.metrics import KEY_SCALE
+from leaderboard.models import (
+    Evaluation,
+    LabelReport,
+    LabelSet,
+    Membership,
+    Phase,
+    Standing,
+    Submission,
+    Team,
+)
+from leaderboard.models.visibility import Ratio
+
+from .judging import check_organiser, log_act, need_reason, put_labels_in_force
+from .refusals import Conflict, InvalidInput, NoTeam
+
+OPEN_REPORTS = 50  # of a team and phase: who finds more writes to the organisers
+
+
+@dataclass(frozen=True)
+class Move:
+    """A team's rank and F1 under the labels in force and under the others; None where it has no result."""
+
+    team: str
+    rank_before: int | None
+    f1_before: Ratio | None
+    rank_after: int | None
+    f1_after: Ratio | None
+
+    @property
+    def places(self) -> int | None:
+        """By how many places the team rises (positive) or falls."""
+        if self.rank_before is None or self.rank_after is None:
+            return None
+        return self.rank_before - self.rank_after
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What putting a label set in force would do; ``missing`` results of the board are not evaluated on it yet."""
+
+    moves: list[Move]
+    missing: int
+    unfinished: int
+
+
+def report_label(user: Any, phase: Phase, patch: int, text: str) -> LabelReport:
+    """Say that the label of a patch (numbered as the files are, from 1) is wrong.
+
+    Raises NoTeam, InvalidInput for a patch that there is not, Conflict when too many reports of the team wait.
+    """
+    team = Team.objects.of(user).filter(competition=phase.competition).first()
+    if team is None:
+        raise NoTeam(f"Only members of a team of {phase.competition} can report a label.")
+    if phase.labels is None or not 1 <= patch <= phase.labels.patches:
+        last = phase.labels.patches if phase.labels else 0
+        raise InvalidInput(f"{phase.name} has patches 1 to {last}.", fields={"patch": [f"From 1 to {last}."]})
+    row = LabelReport(phase=phase, team=team, reported_by=user, patch=patch, text=text.strip())
+    try:
+        row.clean_fields()
+    except ValidationError as error:
+        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=team.pk)
+        if LabelReport.objects.open().filter(team=team, phase=phase).count() >= OPEN_REPORTS:
+            raise Conflict(
+                f"{OPEN_REPORTS} reports of your team wait for an answer. Please write to the organisers."
+            )
+        row.save()
+    return row
+
+
+def decide_report(user: Any, report: LabelReport, accepted: bool, answer: str) -> None:
+    """Accept or decline a report, with an answer that the team reads. Labels are changed by loading a new version."""
+    check_organiser(user, report.phase)
+    answer = need_reason(answer)
+    with transaction.atomic():
+        open_row = LabelReport.objects.open().filter(pk=report.pk)
+        if not open_row.update(accepted=accepted, answer=answer[:300], decided_at=timezone.now()):
+            raise Conflict("This report was decided already.")
+        word = "accepted" if accepted else "declined"
+        log_act(f"label report {word}", user, report.phase, f"patch {report.patch}", answer, {"report": report.pk},
+                public=True)  # fmt: skip
+    report.refresh_from_db()
+
+
+def dry_run(user: Any, label_set: LabelSet) -> DryRun:
+    """The board as it would be with this label set in force, beside the one of now.
+
+    It is the switch itself, taken back before anyone can see it: so both follow the same rules.
+    """
+    check_organiser(user, label_set.phase)
+    with transaction.atomic():
+        phase = _locked(label_set)
+        before = _board(phase)
+        put_labels_in_force(phase, label_set)
+        after = _board(phase)
+        transaction.set_rollback(True)
+    teams = dict.fromkeys([*after, *before])
+    moves = [Move(name, *before.get(name, (None, None)), *after.get(name, (None, None))) for name in teams]
+    unfinished = Evaluation.objects.unfinished().filter(label_set=label_set).count()
+    return DryRun(moves, sum(move.rank_after is None for move in moves), unfinished)
+
+
+def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
+    """Put a label set in force and tell the teams. The board of before stays to be read."""
+    check_organiser(user, label_set.phase)
+    reason = need_reason(reason)
+    with transaction.atomic():
+        phase = _locked(label_set)
+        if phase.labels_id == label_set.pk:
+            raise Conflict(f"Version {label_set.version} is in force already.")
+        log_act("labels switched", user, phase, f"version {label_set.version}", reason,
+                {"commitment": label_set.commitment}, public=True)  # fmt: skip
+        put_labels_in_force(phase, label_set)
+        transaction.on_commit(lambda: _tell_teams(phase, label_set, reason), robust=True)
+
+
+def _locked(label_set: LabelSet) -> Phase:
+    return Phase.objects.select_for_update(of=("self",)).select_related("competition", "labels").get(
+        pk=label_set.phase_id
+    )  # fmt: skip
+
+
+def _board(phase: Phase) -> dict[str, tuple[int, Ratio]]:
+    """Rank and F1 of each team under the labels in force, best first."""
+    ranked: dict[str, tuple[int, Ratio]] = {}
+    rank, key = 0, None
+    for place, standing in enumerate(Standing.objects.board(phase, Standing.Kind.EXACT), start=1):
+        rank, key = (rank, key) if standing.rank_key == key else (place, standing.rank_key)
+        ranked[standing.team.name] = (rank, Ratio(standing.rank_key, KEY_SCALE))
+    return ranked
+
+
+def _tell_teams(phase: Phase, label_set: LabelSet, reason: str) -> None:
+    """One mail to the owners of each team that submitted in the phase; no score stands in it."""
+    teams = Team.objects.filter(
+        pk__in=Submission.objects.filter(phase=phase).values("team"), is_organisers=False
+    )
+    owners = Membership.objects.filter(team__in=teams, role=Membership.Role.OWNER).exclude(user__email="")
+    board = f"{settings.SITE_URL}/c/{phase.competition.slug}/board/{phase.slug}/"
+    old_boards = f"{settings.SITE_URL}/c/{phase.competition.slug}/labels/{phase.slug}/"
+    text = (
+        f"The labels of {phase.name} in {phase.competition} were corrected: version {label_set.version} is in force. "
+        f"All submissions are scored on them; nothing is taken from your quota.\n\nWhy: {reason}\n\n"
+        f"The leaderboard: {board}\nBoards under earlier labels: {old_boards}\n"
+    )
+    subject = f"[{settings.SITE_NAME}] Labels of {phase.name} were corrected"
+    addresses = owners.values_list("user__email", flat=True).distinct()
+    messages = [EmailMessage(subject, text, to=[address]) for address in addresses]
+    get_connection(fail_silently=True).send_messages(messages)
