@@ -94,7 +94,7 @@ def _sky(rng, site: Site) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mist = 1 + np.float32(0.25) * mist
     if rng.random() >= site.clouds:
         return np.zeros_like(puff), np.zeros_like(puff), mist
-    cloud = ramp(puff, 1.9, 2.4)
+    cloud = ramp(puff, 2.1, 2.6)
     distance = 60 / np.tan(np.radians(site.sun_elevation))  # clouds 600 m above ground
     azimuth = np.radians(site.sun_azimuth)
     shift = round(float(distance * np.cos(azimuth))), round(float(-distance * np.sin(azimuth)))
