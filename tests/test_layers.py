@@ -23,6 +23,7 @@ LEVELS = {
     "evaluation.queue": 2,
     "leaderboard.reports": 2,
     "leaderboard.models": 1,
+    "leaderboard.bias": 1,
     "leaderboard.boards": 1,
     "leaderboard.countries": 1,
     "leaderboard.statistics": 1,
