@@ -91,6 +91,7 @@ class Page(models.Model):
         "report",
         "statistics",
         "submissions",
+        "winners",
         "submit",
         "team",
         "trust",

@@ -65,6 +65,7 @@ def render_in(
         "phases": context["phases"] if "phases" in context else phases_of(competition),
         "texts": list(competition.pages.defer("body")),
         "team": context["team"] if "team" in context else my_team(request, competition),
+        "has_winners": competition.awards.exists() or competition.is_organised_by(request.user),
         "refusal": refusal,
         "now": timezone.now(),
     }

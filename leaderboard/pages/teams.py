@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from leaderboard.actions import teams as actions
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Competition, Membership, Team
+from leaderboard.models import Competition, Membership, MethodDescription, Team
 
 from .forms import InvitationForm, TeamForm
 from .frame import find_competition, my_team, render_in, signed_in
@@ -39,7 +39,13 @@ def team(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _create(request: HttpRequest, competition: Competition, form: TeamForm, status: int) -> HttpResponse:
-    context = {"form": form, "team": None, "locked": competition.roster_is_locked(timezone.now())}
+    context = {
+        "form": form,
+        "team": None,
+        "locked": competition.roster_is_locked(timezone.now()),
+        "others": list(Team.objects.competing().filter(competition=competition)),
+        "asked": list(request.user.join_requests.filter(decided_at=None, team__competition=competition)),
+    }
     response = render_in(request, competition, "teams/create.html", context)
     response.status_code = status
     return response
@@ -63,6 +69,12 @@ def _show(
         "locked": competition.roster_is_locked(timezone.now()),
         "invitations": list(mine.invitations.open().select_related("created_by")) if owner else [],
         "days": actions.INVITATION_DAYS,
+        "requests": list(mine.join_requests.filter(decided_at=None).select_related("user")) if owner else [],
+        "offers": list(mine.offered_mergers.filter(decided_at=None).select_related("team")) if owner else [],
+        "others": list(Team.objects.competing().filter(competition=competition).exclude(pk=mine.pk))
+        if owner
+        else [],
+        "description": MethodDescription.objects.filter(team=mine).defer("pdf").first(),
         "form": form or InvitationForm(),
         "link": link,
     }
@@ -96,7 +108,7 @@ def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         actions.revoke_invitation(request.user, invitation)
         return "The invitation is revoked: its link no longer works."
 
-    return _act(request, slug, act)
+    return act_for_team(request, slug, act)
 
 
 @signed_in
@@ -109,7 +121,7 @@ def remove_member(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         actions.remove_member(request.user, mine, member)
         return f"You have left {mine}." if member == request.user else f"{member} is no longer in {mine}."
 
-    return _act(request, slug, act)
+    return act_for_team(request, slug, act)
 
 
 @signed_in
@@ -120,10 +132,10 @@ def make_owner(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         actions.make_owner(request.user, mine, member)
         return f"{member} is an owner of {mine} now."
 
-    return _act(request, slug, act)
+    return act_for_team(request, slug, act)
 
 
-def _act(request: HttpRequest, slug: str, act: Callable[[Team], str]) -> HttpResponse:
+def act_for_team(request: HttpRequest, slug: str, act: Callable[[Team], str]) -> HttpResponse:
     """Do it and go back to the team's page; a refusal is shown there."""
     competition = find_competition(request, slug)
     mine = get_object_or_404(Team.objects.of(request.user), competition=competition)

@@ -19,15 +19,27 @@ from leaderboard.actions.accounts import create_token
 from leaderboard.actions.teams import invite
 from leaderboard.models import (
     AuditEntry,
+    Award,
     Competition,
+    JoinRequest,
     LabelReport,
+    Merger,
+    MethodDescription,
     Page,
     Phase,
     PhaseReport,
     PublishedEntry,
     User,
 )
-from tests.leaderboard.factories import PASSWORD, Cast, make_competition, make_submission, make_user, upload
+from tests.leaderboard.factories import (
+    PASSWORD,
+    Cast,
+    make_competition,
+    make_submission,
+    make_team,
+    make_user,
+    upload,
+)
 
 TABLE = Path(__file__).with_name("permissions.txt")
 ROLES = ("nobody", "stranger", "rival", "teammate", "owner", "elsewhere", "organiser", "administrator")
@@ -120,6 +132,21 @@ class Stage:
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
             "group": Group.objects.create(name="group"),
         }
+        self.award = Award.objects.create(
+            competition=cast.competition, team=cast.team, title="First", citation="of all"
+        )
+        MethodDescription.objects.create(
+            team=cast.team,
+            pdf=b"%PDF-1.7",
+            sha256="0" * 64,
+            uploaded_by=cast.owner,
+            uploaded_at=timezone.now(),
+        )
+        applicant = make_user("applicant")
+        self.asked = JoinRequest.objects.create(team=cast.team, user=applicant)
+        third = make_team(cast.competition, "Third")
+        self.offered = Merger.objects.create(team=third, other=cast.team)
+        self.third = third
         people: dict[str, User | None] = {
             "nobody": None,
             "elsewhere": elsewhere.organisers.get(),
@@ -158,6 +185,7 @@ class Stage:
             "prefix": self.token.token_key,
             "app_label": "leaderboard",
             "key": "unknown",
+            "title": self.award.title,
             **dict.fromkeys(("pk", "object_id", "id"), row.pk),
         }
         for arguments in (
@@ -186,6 +214,13 @@ class Stage:
         archive = {"phase": self.cast.phase.pk, "archive": upload(b"PK"), "method": "U-Net"}
         forms: dict[str, dict[str, Any]] = {
             "pages:submit": archive,
+            "pages:ask-to-join": {"team": self.cast.team.pk},
+            "pages:decide-request": {"request": self.asked.pk, "accept": "yes"},
+            "pages:propose-merger": {"team": self.third.pk},
+            "pages:decide-merger": {"merger": self.offered.pk, "accept": "yes"},
+            "pages:description": {"file": upload(b"%PDF-1.7", "method.pdf")},
+            "pages:winners": {"team": self.cast.team.pk, "title": "Second"},
+            "pages:take-award-back": {"award": self.award.pk, "reason": "a mistake"},
             "api:submission-list": archive,
             "pages:team": {"name": "A new team"},
             "pages:create-token": {"name": "new"},
