@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from leaderboard.actions import teams as actions
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Competition, Membership, MethodDescription, Team
+from leaderboard.models import Competition, JoinRequest, Membership, MethodDescription, Team
 
 from .forms import InvitationForm, TeamForm
 from .frame import find_competition, my_team, render_in, signed_in
@@ -44,7 +44,7 @@ def _create(request: HttpRequest, competition: Competition, form: TeamForm, stat
         "team": None,
         "locked": competition.roster_is_locked(timezone.now()),
         "others": list(Team.objects.competing().filter(competition=competition)),
-        "asked": list(request.user.join_requests.filter(decided_at=None, team__competition=competition)),
+        "asked": list(JoinRequest.objects.open().filter(user=request.user.pk, team__competition=competition)),
     }
     response = render_in(request, competition, "teams/create.html", context)
     response.status_code = status
