@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from typing import Any
 
 from django.db import models
 
-from evaluation.ladder import Ladder
+from evaluation.ladder import Ladder, climb_all
 from evaluation.metrics import KEY_SCALE, f1_exact
 
 from .competitions import LabelSet, Phase
@@ -104,22 +103,17 @@ def _ladder_result(phase: Phase, ladder: Ladder, team: Team) -> Result | None:
     assert phase.labels is not None
     made = Submission.objects.filter(phase=phase, team=team, reference=False, disqualified_at=None)
     made = made.evaluated_on(phase.labels).received_before(phase.freezes_at)
-    best: Fraction | None = None
-    leader: Submission | None = None
-    scored = list(made.select_related("evaluation").order_by("received_at", "pk"))
-    for submission in scored:
-        assert submission.evaluation is not None
-        tp, fp, fn = (
-            submission.evaluation.tp or 0,
-            submission.evaluation.fp or 0,
-            submission.evaluation.fn or 0,
-        )
-        rung = ladder.climb(best, f1_exact(tp, fp, fn))
-        if rung != best:
-            best, leader = rung, submission
-    if best is None or leader is None:
+    counts = made.order_by("received_at", "pk").values_list(
+        "evaluation__tp", "evaluation__fp", "evaluation__fn"
+    )
+    rungs = climb_all(ladder, [f1_exact(*one) for one in counts])
+    climbs = [place for place, rung in enumerate(rungs) if rung.improved]
+    if not climbs:
         return None
-    return Result(leader, int(best * KEY_SCALE), leader.received_at, len(scored))
+    leader = made.order_by("received_at", "pk")[climbs[-1]]
+    best = rungs[-1].best
+    assert best is not None, "it has climbed"
+    return Result(leader, int(best * KEY_SCALE), leader.received_at, len(rungs))
 
 
 class Standing(models.Model):

@@ -2,7 +2,6 @@ from fractions import Fraction as F
 
 import pytest
 
-from evaluation.display import Exact, Hidden, shown
 from evaluation.ladder import Ladder, Rung, climb_all, points
 
 HALF = Ladder(step=points("0.5"), start=points("57.82"))
@@ -71,22 +70,6 @@ def test_points():
     assert points("57.82") == F(5782, 10_000)
     with pytest.raises(ValueError, match="percentage points"):
         points("half")
-
-
-def test_what_each_policy_shows():
-    scores = [F("0.57825"), F("0.6"), F("0.59")]
-    assert [s.text for s in shown(Exact(), scores)] == ["57.83", "60.00", "59.00"]
-    assert [s.text for s in shown(Exact(0), scores)] == ["58", "60", "59"]
-    assert [s.value for s in shown(Exact(), scores)] == scores
-    assert [(s.value, s.text) for s in shown(Hidden(), scores)] == [(None, "")] * 3
-    assert [(s.text, s.improved) for s in shown(HALF, scores)] == [
-        ("not above the baseline", False),
-        ("59.82", True),
-        ("59.82", False),
-    ]
-    assert shown(HALF, scores)[2].value == points("59.82")
-    with pytest.raises(ValueError, match="0 to 4 decimals"):
-        Exact(5)
 
 
 def test_hill_climbing_learns_nothing_from_small_steps():
