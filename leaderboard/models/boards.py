@@ -106,7 +106,7 @@ def _ladder_result(phase: Phase, ladder: Ladder, team: Team) -> Result | None:
     counts = made.order_by("received_at", "pk").values_list(
         "evaluation__tp", "evaluation__fp", "evaluation__fn"
     )
-    rungs = climb_all(ladder, [f1_exact(*one) for one in counts])
+    rungs = climb_all(ladder, [f1_exact(tp or 0, fp or 0, fn or 0) for tp, fp, fn in counts])
     climbs = [place for place, rung in enumerate(rungs) if rung.improved]
     if not climbs:
         return None
