@@ -62,11 +62,11 @@ def ring() -> None:
         log.warning("the broker cannot be reached; the beat will ring", error=type(error).__name__)
 
 
-def fill(row: PhaseReport) -> str:
-    """Build a claimed report and store it; returns the row's state."""
+def fill(row: PhaseReport, sites: Sequence[str] | None = None) -> str:
+    """Build a claimed report and store it; returns the row's state. ``sites``: see ``build``."""
     try:
         phase = Phase.objects.select_related("competition", "labels").get(pk=row.phase_id)
-        content = build(phase)
+        content = build(phase, sites=sites)
     except NothingToReport as nothing:
         row.error = str(nothing)
     except Exception as error:
@@ -80,8 +80,11 @@ def fill(row: PhaseReport) -> str:
     return row.state
 
 
-def build(phase: Phase, replicates: int = 10_000) -> dict[str, Any]:
-    """The report of a phase as it stands now. Raises NothingToReport where no team is ranked."""
+def build(phase: Phase, replicates: int = 10_000, sites: Sequence[str] | None = None) -> dict[str, Any]:
+    """The report of a phase as it stands now. Raises NothingToReport where no team is ranked.
+
+    ``sites`` names the site of each patch, in their order: then intervals and tests are by site.
+    """
     if phase.labels is None:
         raise NothingToReport(f"{phase.name} has no labels yet.")
     standings = list(
@@ -92,7 +95,7 @@ def build(phase: Phase, replicates: int = 10_000) -> dict[str, Any]:
     made = list(_made(phase))
     before = _earlier(phase)
     content = report.build(
-        _table([(standing.team.name, standing.submission) for standing in standings]),
+        _table([(standing.team.name, standing.submission) for standing in standings], sites),
         f"{phase.competition.slug}/{phase.slug}",
         received={standing.team.name: standing.achieved_at for standing in standings},
         submissions=_submissions(made),
@@ -130,7 +133,7 @@ def _made(phase: Phase) -> Iterable[Submission]:
     )
 
 
-def _table(rows: Sequence[tuple[str, Submission]]) -> CountTable:
+def _table(rows: Sequence[tuple[str, Submission]], sites: Sequence[str] | None = None) -> CountTable:
     """Counts per patch, a row for each submission under the name given; patches are named by their numbers."""
     counts = []
     for _, submission in rows:
@@ -138,7 +141,9 @@ def _table(rows: Sequence[tuple[str, Submission]]) -> CountTable:
         counts.append(Counts.from_bytes(bytes(submission.evaluation.patch_counts or b"")))
     names = tuple(str(number) for number in range(1, len(counts[0]) + 1))
     tp, fp, fn = (np.stack([getattr(row, kind) for row in counts]) for kind in ("tp", "fp", "fn"))
-    return CountTable(tuple(name for name, _ in rows), names, tp, fp, fn)
+    return CountTable(
+        tuple(name for name, _ in rows), names, tp, fp, fn, site=tuple(sites) if sites else None
+    )
 
 
 def _submissions(made: Sequence[Submission]) -> report.Submissions:

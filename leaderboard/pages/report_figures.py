@@ -84,6 +84,15 @@ def object_rows(masks: Content) -> list[Content]:
     ]
 
 
+def site_rows(sites: Content) -> list[Content]:
+    """For each team its F1 at each site and its rank without the site (None where that cannot be said)."""
+    ranks = sites["ranks_without"] or [[None] * len(sites["names"])] * len(sites["teams"])
+    return [
+        {"team": team, "cells": list(zip(scores, without, strict=True))}
+        for team, scores, without in zip(sites["teams"], sites["f1"], ranks, strict=True)
+    ]
+
+
 def size_classes(masks: Content) -> list[str]:
     """The size classes of objects in words: "1 to 9", ..., "400 and more" pixels."""
     starts = masks["object_sizes"]

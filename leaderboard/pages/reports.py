@@ -12,7 +12,7 @@ from leaderboard.reports import shown
 from leaderboard.spreadsheets import write_csv
 
 from .frame import find_competition, phases_of, render_in
-from .report_figures import closest_pairs, figures, object_rows, size_classes
+from .report_figures import closest_pairs, figures, object_rows, site_rows, size_classes
 
 
 def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
@@ -28,6 +28,7 @@ def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         "for_organisers": view.shows("counts"),
         "closest": closest_pairs(masks) if masks else [],
         "objects": object_rows(masks) if masks else [],
+        "sites": site_rows(content["sites"]) if content["sites"] else [],
         "sizes": size_classes(masks) if masks else [],
     }
     return _private(render_in(request, competition, "reports/report.html", context))

@@ -217,15 +217,15 @@ def test_a_board_costs_the_same_whatever_its_length(
 
     fill(2)
     client.get(board_url(cast))
-    # competition, phases, published entries, standings, rank of the first, references, texts
-    with django_assert_num_queries(7):
+    # competition, phases, published entries, standings, rank of the first, references, texts, awards
+    with django_assert_num_queries(8):
         client.get(board_url(cast))
     fill(8)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         client.get(board_url(cast))
     client.force_login(cast.owner)
     # and: session, user, is an organiser (twice), my team, my line
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         client.get(board_url(cast))
 
 

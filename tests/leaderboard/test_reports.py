@@ -240,3 +240,22 @@ def test_organisers_ask_and_publish_in_the_admin(cast: Cast, season: Phase, clie
     elsewhere = make_user("elsewhere", is_staff=True)
     client.force_login(elsewhere)
     assert client.get(reverse("admin:leaderboard_phasereport_change", args=[row.pk])).status_code == 302
+
+
+def test_sites_are_read_from_a_file(cast: Cast, season: Phase, client: Client, tmp_path: Any) -> None:
+    sites = tmp_path / "sites.csv"
+    sites.write_text("patch,site\n1,Kodagu\n2,Iburi\n")
+    with pytest.raises(CommandError, match="no site for patch 3"):
+        call_command("build_report", str(season.pk), "--sites", str(sites))
+    sites.write_text("patch;site\n1;Kodagu\n")
+    with pytest.raises(CommandError, match="columns patch and site"):
+        call_command("build_report", str(season.pk), "--sites", str(sites))
+    sites.write_text("patch,site\n1,Kodagu\n2,Iburi\n3,Kodagu\n")
+    call_command("build_report", str(season.pk), "--sites", str(sites))
+    content = PhaseReport.objects.latest("pk").content
+    assert content["sites"]["names"] == ["Iburi", "Kodagu"]
+    assert content["method"]["few_sites"]
+    client.force_login(cast.organiser)
+    page = pages(client, season, ("report",))["report"].content.decode()
+    assert "Kodagu" in page
+    assert "fewer than five sites" in page
