@@ -224,8 +224,8 @@ def test_a_board_costs_the_same_whatever_its_length(
     with django_assert_num_queries(8):
         client.get(board_url(cast))
     client.force_login(cast.owner)
-    # and: session, user, is an organiser (twice), my team, my line
-    with django_assert_num_queries(14):
+    # and: session, user, is an organiser (three times), my team, my line
+    with django_assert_num_queries(15):
         client.get(board_url(cast))
 
 
