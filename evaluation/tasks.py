@@ -14,10 +14,11 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 from celery import shared_task
-from celery.signals import worker_shutdown
+from celery.signals import worker_ready, worker_shutdown
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection
+from django.utils import timezone
 from numpy import ndarray
 
 from evaluation import labels, queue
@@ -25,22 +26,50 @@ from evaluation.counts import count, sha256
 from evaluation.problems import InvalidArchive, internal_error
 from evaluation.reader import Reader
 from evaluation.spec import MaskSpec
-from leaderboard.models import AuditEntry, Evaluation, LabelSet
+from leaderboard.models import AuditEntry, Evaluation, LabelSet, Worker
 
 log = structlog.get_logger(__name__)
 
 reader = Reader()
 
 
+_stopping = threading.Event()
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@worker_ready.connect
+def _sign_on(**_: Any) -> None:
+    threading.Thread(target=_sign, name="presence", daemon=True).start()
+
+
+def _sign() -> None:
+    """Say that this worker is alive, from a thread, so that a long evaluation does not look like a dead worker."""
+    while not _stopping.is_set():
+        try:
+            Worker.objects.sign(worker_name(), timezone.now())
+        except Exception as error:
+            log.warning("this worker could not sign", error=type(error).__name__)
+        connection.close()
+        _stopping.wait(settings.EVALUATION_SWEEP_SECONDS)
+
+
 @worker_shutdown.connect
-def _close_reader(**_: Any) -> None:
+def _sign_off(**_: Any) -> None:
+    _stopping.set()
     reader.close()
+    try:
+        Worker.objects.filter(name=worker_name()).delete()
+    except Exception as error:
+        log.warning("this worker could not sign off", error=type(error).__name__)
 
 
 @shared_task(name="evaluation.tasks.work")
 def work() -> str:
     """Score the next evaluation in the queue, if there is one, and ring again while others wait."""
-    held = queue.claim(f"{socket.gethostname()}:{os.getpid()}")
+    held = queue.claim(worker_name())
     if held is None:
         return "nothing waits"
     with structlog.contextvars.bound_contextvars(
@@ -57,6 +86,7 @@ def work() -> str:
 def sweep() -> None:
     """Take back what dead workers held, and ring for everything that waits unheard."""
     swept = queue.sweep()
+    Worker.objects.forgotten(timezone.now()).delete()
     for evaluation in swept.given_up:
         tell_organisers(evaluation)
     if swept.taken_back or swept.given_up:

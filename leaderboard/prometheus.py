@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from leaderboard.models import Evaluation
+from leaderboard.models import Evaluation, Worker
 
 RECENT = 1000
 QUANTILES = (0.5, 0.9, 1.0)
@@ -50,6 +50,9 @@ class QueueCollector(Collector):
         running = Evaluation.objects.scoring()
         yield waiting
         yield oldest
+        yield GaugeMetricFamily(
+            "leaderboard_workers", "Workers that have signed lately", Worker.objects.alive(now).count()
+        )
         yield GaugeMetricFamily("leaderboard_scoring", "Evaluations being scored", running.count())
         yield GaugeMetricFamily(
             "leaderboard_leases_expired",

@@ -115,6 +115,7 @@ TABLES = (
     Table("audit", AuditEntry, "competition", amend=_amend_audit),
 )
 NOT_EXPORTED = {
+    "Worker": "a process of one server",
     "ApiToken": "a secret of one person on one server",
 }
 

@@ -14,6 +14,7 @@ from .reports import PhaseReport
 from .rosters import Award, JoinRequest, Merger, MethodDescription
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
+from .workers import Worker
 
 __all__ = [
     "ApiToken",
@@ -39,4 +40,5 @@ __all__ = [
     "Submission",
     "Team",
     "User",
+    "Worker",
 ]

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from leaderboard.models import Evaluation
+from leaderboard.models import Evaluation, Worker
 from leaderboard.waiting import usual_seconds
 
 
@@ -20,10 +20,16 @@ def status(request: HttpRequest) -> HttpResponse:
         overdue=Count("pk", filter=Q(state=Evaluation.State.SCORING, lease_until__lt=now)),
         oldest=Min("queued_at", filter=Q(state=Evaluation.State.QUEUED, priority=Evaluation.Priority.FRESH)),
     )
-    recent = Evaluation.objects.filter(finished_at__gte=now - timedelta(hours=1)).aggregate(
-        finished=Count("pk"), workers=Count("worker", distinct=True)
-    )
+    finished = Evaluation.objects.filter(finished_at__gte=now - timedelta(hours=1)).count()
     waited = (now - queue["oldest"]).total_seconds() if queue["oldest"] else None
-    context = {**queue, **recent, "waited": waited, "usual_seconds": usual_seconds(), "now": now}
+    workers = {"workers": Worker.objects.alive(now).count(), "silent": Worker.objects.silent(now).count()}
+    context = {
+        **queue,
+        **workers,
+        "finished": finished,
+        "waited": waited,
+        "usual_seconds": usual_seconds(),
+        "now": now,
+    }
     template = "status_figures.html" if request.headers.get("HX-Request") == "true" else "status.html"
     return render(request, template, context)

@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.models import Competition, Evaluation
+from leaderboard.models import Competition, Evaluation, Worker
 from leaderboard.pages import competitions
 from tests.leaderboard.factories import Cast, make_submission, take
 
@@ -34,6 +34,7 @@ def test_the_guide_is_there_before_any_competition(db: None, client: Client) -> 
 
 
 def test_the_status_page_counts_what_waits(cast: Cast, client: Client) -> None:
+    Worker.objects.sign("host:1", timezone.now())
     assert "Nothing waits" in said(client.get(reverse("pages:status")))
     old = timezone.now() - timedelta(minutes=30)
     make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED, received_at=old)
@@ -47,6 +48,7 @@ def test_the_status_page_counts_what_waits(cast: Cast, client: Client) -> None:
 
 
 def test_a_silent_worker_is_said(cast: Cast, client: Client) -> None:
+    Worker.objects.sign("host:1", timezone.now())
     held = take(make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED))
     Evaluation.objects.filter(pk=held.evaluation.pk).update(lease_until=timezone.now() - timedelta(minutes=5))
     assert "A worker has gone silent" in said(client.get(reverse("pages:status")))
