@@ -9,6 +9,7 @@ from leaderboard.models import (
     AuditEntry,
     Invitation,
     JoinRequest,
+    LabelReport,
     Merger,
     MethodDescription,
     PhaseReport,
@@ -59,6 +60,11 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "reports_requested": list(
             PhaseReport.objects.filter(requested_by=user).values("phase__name", "requested_at")
+        ),
+        "label_reports": list(
+            LabelReport.objects.filter(reported_by=user).values(
+                "phase__name", "patch", "text", "created_at", "answer"
+            )
         ),
         "submissions": [_submission(each, viewpoint) for each in submissions],
         "acts_in_the_log": list(

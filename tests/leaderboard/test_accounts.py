@@ -42,6 +42,7 @@ TOLD = {
         "Invitation.created_by",
         "Invitation.accepted_by",
         "JoinRequest.user",
+        "LabelReport.reported_by",
         "Membership.user",
         "Team.members",
     ),

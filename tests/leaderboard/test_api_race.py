@@ -56,7 +56,7 @@ class Race:
         """One round: everybody posts once; returns status and body of each answer."""
         connections.close_all()
         self.line.wait(60)
-        return [self.answers.get(timeout=60) for _ in range(RACERS)]
+        return [self.answers.get(timeout=100) for _ in range(RACERS)]
 
 
 @contextmanager
