@@ -29,7 +29,7 @@ def make_tile(seed: int, split: str, site_number: int, tile: int) -> tuple[np.nd
     site = SITES[split][site_number]
     jitter = stream(seed, split, site_number, 0).standard_normal((2, 14))
     shape, sky, scene = (stream(seed, split, site_number, 1 + tile, part) for part in range(3))
-    jitter += scene.standard_normal((2, 14))  # a site's tiles come from several scenes
+    jitter += 0.7 * scene.standard_normal((2, 14))  # a site's tiles come from several scenes
     ground = make_terrain(shape, site)
     cover = make_cover(shape, site, ground)
     scars = make_scars(shape, site, ground)
