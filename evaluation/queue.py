@@ -65,9 +65,8 @@ def claim(worker: str) -> Claim | None:
         if not taken:
             return None
         Team.objects.filter(submissions=evaluation.submission_id).update(served_at=now)
-    evaluation = Evaluation.objects.select_related("submission__team", "submission__phase").get(
-        pk=evaluation.pk
-    )
+    rows = Evaluation.objects.select_related("submission__team", "submission__phase", "label_set")
+    evaluation = rows.defer("label_set__masks").get(pk=evaluation.pk)
     return Claim(evaluation, evaluation.tries)
 
 

@@ -116,7 +116,7 @@ def evaluate(held: queue.Claim) -> str:
         except Exception:
             return give_up_or_retry(held)
         try:
-            counts = count(prediction, truth(held.evaluation.label_set_id))
+            counts = count(prediction, truth(held.evaluation.label_set_id, held.evaluation.label_set.sha256))
             packed = labels.compress(prediction)
             written = queue.record_score(held, counts, packed, sha256(prediction, spec_of(held.evaluation)))
         except Exception:
@@ -138,12 +138,12 @@ def spec_of(evaluation: Evaluation) -> MaskSpec:
 
 
 @lru_cache(maxsize=8)
-def truth(label_set_id: int) -> ndarray:
+def truth(label_set_id: int, digest: str) -> ndarray:
     """The hidden masks of a label set, bit-packed and read-only: loaded once per worker process."""
     label_set = LabelSet.objects.get(pk=label_set_id)
     spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
     masks = labels.decompress(bytes(label_set.masks), spec)
-    if sha256(masks, spec) != label_set.sha256:
+    if sha256(masks, spec) != digest:
         raise ValueError(f"the masks of label set {label_set_id} do not match their SHA-256")
     masks.flags.writeable = False
     return masks

@@ -40,7 +40,7 @@ def _bells_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
 def predict(team: Team, phase: Phase, masks: np.ndarray, **fields: Any) -> Submission:
     """A submission whose masks were scored on the labels in force."""
     submission = make_submission(team, phase, state=Evaluation.State.QUEUED, **fields)
-    packed, truth = pack(masks), tasks.truth(phase.labels_id)
+    packed, truth = pack(masks), tasks.truth(phase.labels_id, phase.labels.sha256)
     counts = count(packed, truth)
     assert queue.record_score(take(submission), counts, label_files.compress(packed), sha256(packed, TINY))
     return submission
