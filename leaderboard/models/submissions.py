@@ -76,7 +76,10 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return made.filter(withdrawn_at=None) if phase.hidden_until_close else made
 
     def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":
-        """A team's submissions among which the best one is its result, by the phase's rule, best first."""
+        """A team's submissions among which the best one is its result, by the phase's rule, best first.
+
+        Of a team that selected none, where selected ones count: the best, or the latest where scores were hidden.
+        """
         if phase.labels is None:
             return self.none()
         mine = (
@@ -84,10 +87,13 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
             .scored_on(phase.labels)
             .received_before(before)
         )
-        if phase.counts == Phase.Counts.LATEST:
+        latest = phase.counts == Phase.Counts.LATEST
+        if phase.counts == Phase.Counts.SELECTED:
+            selected = mine.filter(selected=True)
+            mine = selected if selected.exists() else mine
+            latest = phase.hidden_until_close and not selected.exists()
+        if latest:
             mine = mine.filter(pk__in=mine.order_by("-received_at", "-pk").values("pk")[:1])
-        elif phase.counts == Phase.Counts.SELECTED:
-            mine = mine.filter(selected=True)
         return mine.order_by("-evaluation__rank_key", "received_at", "pk")
 
 

@@ -9,7 +9,8 @@ from django.core.management import CommandError, call_command
 
 from evaluation import archive
 from leaderboard.actions import competition_files
-from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, moved, plan, read_file
+from leaderboard.actions.calendars import moved
+from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, plan, read_file
 from leaderboard.models import AuditEntry, Competition, Standing
 from tests.leaderboard.factories import make_labels, make_masks, make_submission, make_team, make_user
 
@@ -84,7 +85,7 @@ def test_every_problem_is_named_at_once(tmp_path):
 
 @pytest.mark.parametrize("name", ["no-such-file.toml", "no-such-preset"])
 def test_a_missing_file_names_the_presets(name):
-    with pytest.raises(CompetitionFileInvalid, match="l4s-2022"):
+    with pytest.raises(CompetitionFileInvalid, match="hidden-test, l4s-2022"):
         read_file(Path(name))
 
 
@@ -112,6 +113,9 @@ def test_labels_of_the_file_are_loaded_once(tmp_path):
     path = write(tmp_path, SMALL + 'labels = { path = "masks.zip", note = "first" }\n')
     phase = applied(path).phases.get()
     assert (phase.labels.version, phase.labels.patches, phase.labels.note) == (1, 3, "first")
+    told = str(AuditEntry.objects.get(act="competition file applied").details)
+    assert "new labels of 3 patches" in told
+    assert phase.labels.sha256[:8] not in told, "without its salt it confirms a guess"
     assert plan(read_file(path)).lines == []
     with pytest.raises(CompetitionFileInvalid, match="cannot be read"):
         plan(read_file(write(tmp_path, SMALL + 'labels = { path = "gone.zip" }\n')))
@@ -153,3 +157,77 @@ def test_a_changed_rule_reaches_the_board_and_undoes_nothing(tmp_path):
     assert phase.labels == latest.evaluation.label_set
     assert phase.board_version > version
     assert Standing.objects.get(team=team).submission == latest
+
+
+def test_days_count_from_the_start(tmp_path):
+    counted = "starts_at = 2027-03-01T00:00:00Z\n" + SMALL.replace("2022-04-01T00:00:00Z", '"day 7 12:30"')
+    phase = applied(write(tmp_path, counted)).phases.get()
+    assert phase.opens_at == datetime(2027, 3, 8, 12, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            SMALL.replace("2022-04-01T00:00:00Z", '"day 7"'),
+            r"phases\[1\]: opens_at: 'day 7' counts from starts_at",
+        ),
+        (SMALL.replace("2022-04-01T00:00:00Z", '"soon"'), r"phases\[1\]: opens_at: 'soon' is no date"),
+    ],
+)
+def test_a_day_that_is_none_is_named(tmp_path, text, problem):
+    with pytest.raises(CompetitionFileInvalid, match=problem):
+        plan(read_file(write(tmp_path, text)))
+
+
+@pytest.mark.parametrize("preset", ["hidden-test", "l4s-2022"])
+def test_the_calendar_of_a_preset_can_begin_on_another_day(preset):
+    call_command("create_competition", preset, "--starts", "2027-05-03", "--yes")
+    first, second, _ = Competition.objects.get().phases.all()
+    assert first.opens_at == datetime(2027, 5, 3, tzinfo=UTC)
+    assert second.opens_at == first.closes_at > first.opens_at
+
+
+def test_the_safer_preset_has_the_recommended_rules():
+    competition = applied(Path("hidden-test"))
+    validation, test, future = competition.phases.all()
+    assert (validation.quota_per_day, validation.quota_total, validation.quota_on_board) == (5, 150, None)
+    assert (validation.hidden_until_close, validation.ladder, validation.counts) == (False, None, "best")
+    assert (test.quota_total, test.hidden_until_close, test.allows_withdrawal) == (10, True, False)
+    assert (test.counts, test.selected_limit, test.ladder) == ("selected", 2, None)
+    assert future.closes_at is None
+    assert future.ladder is not None
+    assert competition.roster_locks_at == test.opens_at == validation.closes_at
+    assert competition.mergers_until < competition.roster_locks_at
+
+
+def test_the_rules_page_of_the_safer_preset_tells_the_figures_of_its_phases():
+    competition = applied(Path("hidden-test"))
+    validation, test, future = competition.phases.all()
+    rules = " ".join(competition.pages.get(slug="rules").body.split())
+    for sentence in (
+        f"At most {validation.quota_per_day} submissions per day (UTC) and {validation.quota_total} in all.",
+        f"At most {test.quota_total} submissions in all; none can be withdrawn.",
+        f"selects at most {test.selected_limit} submissions",
+        f"at most {future.quota_per_day} submission per day (UTC)",
+        f"whole steps of {100 * future.ladder_step:.1f} points",
+        "may merge until a week before",
+    ):
+        assert sentence in rules, sentence
+    assert competition.roster_locks_at - competition.mergers_until == timedelta(days=7)
+    assert (
+        f"{validation.quota_per_day} submissions per day and {validation.quota_total}" in validation.summary
+    )
+    overview = competition.pages.get(slug="overview").body
+    assert f"after {(test.opens_at - validation.opens_at).days // 7} weeks | validation closes" in overview
+    assert f"after {(test.closes_at - validation.opens_at).days // 7} weeks | the test closes" in overview
+    assert (
+        f"after {(competition.mergers_until - validation.opens_at).days // 7} weeks | last mergers"
+        in overview
+    )
+
+
+def test_the_help_lists_the_presets(capsys):
+    with pytest.raises(SystemExit):
+        call_command("create_competition", "--help")
+    assert "hidden-test or l4s-2022" in " ".join(capsys.readouterr().out.split())

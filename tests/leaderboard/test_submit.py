@@ -216,9 +216,8 @@ def test_twelve_at_once_for_two_places(cast):
 
 def test_selected_submissions_count_and_no_more_than_allowed(cast):
     phase = make_phase(cast.competition, "final", counts=Phase.Counts.SELECTED, selected_limit=1)
-    low = make_submission(cast.team, phase, (10, 50, 50))
     high = make_submission(cast.team, phase, (90, 5, 5))
-    assert not Standing.objects.exists()
+    low = make_submission(cast.team, phase, (10, 50, 50))
     submissions.select(cast.owner, low, True)
     assert Standing.objects.get().submission == low
     with pytest.raises(refusals.Conflict, match="selected 1"):
@@ -226,3 +225,14 @@ def test_selected_submissions_count_and_no_more_than_allowed(cast):
     submissions.select(cast.owner, low, False)
     submissions.select(cast.owner, high, True)
     assert Standing.objects.get().submission == high
+
+
+@pytest.mark.parametrize(("hidden", "counts"), [(False, "best"), (True, "latest")])
+def test_of_a_team_that_selects_none_the_best_shown_or_else_the_latest_counts(cast, hidden, counts):
+    phase = make_phase(cast.competition, "final", counts=Phase.Counts.SELECTED, hidden_until_close=hidden)
+    made = {"best": make_submission(cast.team, phase, (90, 5, 5))}
+    made["latest"] = make_submission(cast.team, phase, (10, 50, 50))
+    assert Standing.objects.get().submission == made[counts]
+    other = next(submission for name, submission in made.items() if name != counts)
+    submissions.select(cast.owner, other, True)
+    assert Standing.objects.get().submission == other

@@ -1,11 +1,13 @@
 """Create or change a competition from its file."""
 
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leaderboard.actions import competition_files
+from leaderboard.actions import calendars, competition_files
 from leaderboard.actions.competition_files import CompetitionFileInvalid
 
 
@@ -13,16 +15,24 @@ class Command(BaseCommand):
     help = "Create or change a competition from a TOML file or a preset, after showing what would change."
 
     def add_arguments(self, parser: Any) -> None:
+        presets = " or ".join(competition_files.presets())
         parser.add_argument(
-            "file", type=Path, metavar="FILE", help="a TOML file, or the name of a preset (l4s-2022)"
+            "file", type=Path, metavar="FILE", help=f"a TOML file, or the name of a preset: {presets}"
+        )
+        parser.add_argument(
+            "--starts", type=date, metavar="DATE", help="move the whole calendar so that it begins then (UTC)"
         )
         parser.add_argument("--organiser", action="append", default=[], metavar="USERNAME")
         parser.add_argument("--yes", action="store_true", help="do not ask")
         parser.add_argument("--dry-run", action="store_true", help="only show what would change")
 
-    def handle(self, *, file: Path, organiser: list[str], yes: bool, dry_run: bool, **_: Any) -> None:
+    def handle(
+        self, *, file: Path, starts: datetime | None, organiser: list[str], yes: bool, dry_run: bool, **_: Any
+    ) -> None:
         try:
             document = competition_files.read_file(file)
+            if starts is not None:
+                document = calendars.starting(document, starts)
             document["organisers"] = [*document.get("organisers", []), *organiser]
             planned = competition_files.plan(document)
         except CompetitionFileInvalid as error:
@@ -35,3 +45,12 @@ class Command(BaseCommand):
             raise CommandError("Nothing was changed.")
         competition = competition_files.apply(planned)
         self.stdout.write(self.style.SUCCESS(f"{competition} is in place."))
+
+
+def date(text: str) -> datetime:
+    """A date and, if given, time of day; in UTC where it names no zone."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no date: write 2027-01-11") from error
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

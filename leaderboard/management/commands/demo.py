@@ -18,7 +18,7 @@ from django.utils import timezone
 from baseline import synth
 from evaluation import archive, labels, tasks
 from evaluation.counts import unpack
-from leaderboard.actions import competition_files, submissions, teams
+from leaderboard.actions import calendars, competition_files, submissions, teams
 from leaderboard.models import ApiToken, Competition, Phase, User
 
 VALIDATION_OPENED = datetime(2022, 4, 1, tzinfo=UTC)
@@ -120,7 +120,7 @@ def make_competition(hidden: Path, organiser: User) -> Competition:
     """The preset of 2022 with its calendar moved so that the validation phase is open."""
     document = competition_files.read_file(Path("l4s-2022"))
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    document = competition_files.moved(document, today - OPEN_FOR - VALIDATION_OPENED)
+    document = calendars.moved(document, today - OPEN_FOR - VALIDATION_OPENED)
     document["competition"]["data_note"] = DATA_NOTE
     document["organisers"] = [organiser.username]
     folders = {"validation": "ValidData", "test": "TestData", "future-development": "TestData"}
