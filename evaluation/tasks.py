@@ -16,7 +16,6 @@ import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown
 from django.conf import settings
-from django.core.mail import send_mail
 from django.db import connection
 from django.utils import timezone
 from numpy import ndarray
@@ -26,6 +25,7 @@ from evaluation.counts import count, sha256
 from evaluation.problems import InvalidArchive, internal_error
 from evaluation.reader import Reader
 from evaluation.spec import MaskSpec
+from leaderboard import mails
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Worker
 
 log = structlog.get_logger(__name__)
@@ -174,15 +174,14 @@ def tell_organisers(evaluation: Evaluation) -> None:
     )
     addresses = list(competition.organisers.exclude(email="").values_list("email", flat=True))
     if addresses:
-        send_mail(
-            f"[{settings.SITE_NAME}] A submission could not be evaluated (incident {evaluation.incident})",
+        mails.send(
+            competition,
+            f"A submission could not be evaluated (incident {evaluation.incident})",
             f"Submission {submission.pk} of team {submission.team} in {submission.phase} failed after "
             f"{evaluation.tries} tries. The team's attempt was given back.\n\n"
             f"Look for incident {evaluation.incident} in the workers' log, then re-score it in the admin:\n"
             f"{settings.SITE_URL}/admin/leaderboard/submission/{submission.pk}/change/\n",
-            None,
             addresses,
-            fail_silently=True,
         )
 
 

@@ -50,7 +50,13 @@ MENU = [
             _page("API tokens", "key", "apitoken_changelist", superusers=True),
         ],
     },
-    {"title": "Records", "items": [_page("Audit log", "history_edu", "auditentry_changelist")]},
+    {
+        "title": "Records",
+        "items": [
+            _page("Audit log", "history_edu", "auditentry_changelist"),
+            _page("Outbox", "outgoing_mail", "mail_changelist"),
+        ],
+    },
 ]
 
 # Greens of a hillside; each shade keeps a contrast of 4.5 : 1 with white text from 600 on.

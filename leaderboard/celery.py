@@ -21,6 +21,7 @@ app = Celery("leaderboard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["evaluation"])
 app.autodiscover_tasks(["leaderboard"], related_name="reports")
+app.autodiscover_tasks(["leaderboard"], related_name="mails")
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 

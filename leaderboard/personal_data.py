@@ -10,6 +10,7 @@ from leaderboard.models import (
     Invitation,
     JoinRequest,
     LabelReport,
+    Mail,
     Merger,
     MethodDescription,
     PhaseReport,
@@ -65,6 +66,9 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
             LabelReport.objects.filter(reported_by=user).values(
                 "phase__name", "patch", "text", "created_at", "answer"
             )
+        ),
+        "mails_not_sent_yet": list(
+            Mail.objects.filter(to__iexact=user.email).exclude(to="").values("subject", "queued_at")
         ),
         "submissions": [_submission(each, viewpoint) for each in submissions],
         "acts_in_the_log": list(

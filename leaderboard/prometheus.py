@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from leaderboard.models import Evaluation, Worker
+from leaderboard.models import Evaluation, Mail, Worker
 
 RECENT = 1000
 QUANTILES = (0.5, 0.9, 1.0)
@@ -26,6 +26,7 @@ class QueueCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._queue()
+        yield from self._mails()
         yield from self._recent()
 
     def _queue(self) -> Iterator[Metric]:
@@ -59,6 +60,12 @@ class QueueCollector(Collector):
             "Of these, how many no worker holds any more",
             running.filter(lease_until__lt=now).count(),
         )
+
+    def _mails(self) -> Iterator[Metric]:
+        mails = GaugeMetricFamily("leaderboard_mails", "Mails that were not sent", labels=["state"])
+        mails.add_metric(["waiting"], Mail.objects.waiting().count())
+        mails.add_metric(["given_up"], Mail.objects.failed().count())
+        yield mails
 
     def _recent(self) -> Iterator[Metric]:
         states = GaugeMetricFamily(

@@ -208,14 +208,16 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = SITE_NAME
 
-# Mail: files under DATA_DIR/mail until a server is named. An address can be verified only where mail is sent.
+# Mail goes through the outbox (leaderboard.mails), from there into files under DATA_DIR/mail until a server is
+# named. An address can be verified only where mail is sent.
 EMAIL_URL = env.url("EMAIL_URL", ("smtp", "smtps"), example="smtp://user:password@mail.example.org:587")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"leaderboard@{_site_host or 'localhost'}")
+EMAIL_BACKEND = "leaderboard.mails.Outbox"
 if EMAIL_URL:
-    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    MAIL_DELIVERY_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     globals().update(env.smtp("EMAIL_URL", EMAIL_URL))
 else:
-    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    MAIL_DELIVERY_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = DATA_DIR / "mail"
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL else "none"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = bool(EMAIL_URL)
@@ -337,6 +339,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "leaderboard.reports.work",
         "schedule": 60.0,  # only for reports whose bell nobody heard, or that stood back
         "options": {"expires": 60.0},
+    },
+    "mails": {
+        "task": "leaderboard.mails.deliver",
+        "schedule": 30.0,  # for mails that are tried again, and those whose bell nobody heard
+        "options": {"expires": 30.0},
     },
 }
 if REDIS_URL:

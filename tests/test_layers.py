@@ -21,6 +21,7 @@ LEVELS = {
     "leaderboard.actions": 3,
     "evaluation.tasks": 2,
     "evaluation.queue": 2,
+    "leaderboard.mails": 2,
     "leaderboard.reports": 2,
     "leaderboard.models": 1,
     "leaderboard.bias": 1,

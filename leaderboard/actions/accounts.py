@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from knox.settings import knox_settings
 
-from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Membership, Team, User
+from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Mail, Membership, Team, User
 
 from .refusals import Conflict, InvalidInput
 
@@ -60,6 +60,7 @@ def delete_account(user: Any, password: str) -> None:
             leave_for_good(membership)
         if user.email:
             Invitation.objects.filter(email__iexact=user.email).update(email="")
+            Mail.objects.filter(to__iexact=user.email).delete()
         AuditEntry.objects.append("account deleted", subject=f"account {user.pk}")
         User.objects.get(pk=user.pk).delete()
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.utils import timezone
 
 from evaluation.metrics import KEY_SCALE
+from leaderboard import mails
 from leaderboard.models import (
     Evaluation,
     LabelReport,
@@ -124,7 +124,7 @@ def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
         log_act("labels switched", user, phase, f"version {label_set.version}", reason,
                 {"commitment": label_set.commitment}, public=True)  # fmt: skip
         put_labels_in_force(phase, label_set)
-        transaction.on_commit(lambda: _tell_teams(phase, label_set, reason), robust=True)
+        _tell_teams(phase, label_set, reason)
 
 
 def _locked(label_set: LabelSet) -> Phase:
@@ -156,7 +156,5 @@ def _tell_teams(phase: Phase, label_set: LabelSet, reason: str) -> None:
         f"All submissions are scored on them; nothing is taken from your quota.\n\nWhy: {reason}\n\n"
         f"The leaderboard: {board}\nBoards under earlier labels: {old_boards}\n"
     )
-    subject = f"[{settings.SITE_NAME}] Labels of {phase.name} were corrected"
     addresses = owners.values_list("user__email", flat=True).distinct()
-    messages = [EmailMessage(subject, text, to=[address]) for address in addresses]
-    get_connection(fail_silently=True).send_messages(messages)
+    mails.send(phase.competition, f"Labels of {phase.name} were corrected", text, addresses)

@@ -4,6 +4,6 @@ It holds no rule: it shows QuerySets and calls ``leaderboard.actions``. Who is n
 competitions that he or she organises (``scope``), and every change is written into the audit log (``base``).
 """
 
-from . import audit, competitions, corrections, people, reports, submissions, teams
+from . import audit, competitions, corrections, mails, people, reports, submissions, teams
 
-__all__ = ["audit", "competitions", "corrections", "people", "reports", "submissions", "teams"]
+__all__ = ["audit", "competitions", "corrections", "mails", "people", "reports", "submissions", "teams"]

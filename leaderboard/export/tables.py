@@ -116,6 +116,7 @@ TABLES = (
 )
 NOT_EXPORTED = {
     "Worker": "a process of one server",
+    "Mail": "on its way, from one server",
     "ApiToken": "a secret of one person on one server",
 }
 

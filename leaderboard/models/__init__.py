@@ -10,6 +10,7 @@ from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase
 from .corrections import LabelReport
+from .mails import Mail
 from .reports import PhaseReport
 from .rosters import Award, JoinRequest, Merger, MethodDescription
 from .submissions import Evaluation, Prediction, Submission
@@ -27,6 +28,7 @@ __all__ = [
     "JoinRequest",
     "LabelReport",
     "LabelSet",
+    "Mail",
     "Membership",
     "Merger",
     "MethodDescription",

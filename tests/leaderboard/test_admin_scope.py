@@ -19,6 +19,7 @@ from leaderboard.models import (
     Competition,
     LabelReport,
     LabelSet,
+    Mail,
     Membership,
     Page,
     Phase,
@@ -69,6 +70,7 @@ def foreign(cast: Cast) -> Foreign:
             AuditEntry: AuditEntry.objects.append("Secret act", competition=competition),
             LabelReport: LabelReport.objects.create(phase=phase, team=team, patch=1, text="Secret text"),
             PhaseReport: PhaseReport.objects.create(phase=phase, error="Secret error"),
+            Mail: Mail.objects.create(competition=competition, to="secret@example.org", subject="Secret"),
             User: member,
             ApiToken: ApiToken.objects.create(user=member, name="Secret token")[0],
         }

@@ -1,0 +1,78 @@
+"""The outbox: what waits, and what could not be delivered. The texts may hold codes and links: nobody reads them here."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from unfold.decorators import action, display
+
+from leaderboard.actions import outbox
+from leaderboard.models import Mail
+
+from .base import OrganiserAdmin, ScopedRelatedFilter, Who
+from .reasons import ask_for_reason
+
+STATES = {"waiting": "default", "given up": "danger"}
+
+
+@admin.register(Mail)
+class MailAdmin(OrganiserAdmin):
+    adds = changes = deletes = Who.NOBODY
+    list_display = (
+        "subject",
+        "to",
+        "state_label",
+        "tries",
+        "next_try_at",
+        "error",
+        "competition",
+        "queued_at",
+    )
+    list_filter = (("competition", ScopedRelatedFilter), ("failed_at", admin.EmptyFieldListFilter))
+    list_select_related = ("competition",)
+    search_fields = ("to", "subject")
+    fields = readonly_fields = (
+        "subject", "to", "competition", "state_label", "queued_at", "tries", "next_try_at", "failed_at", "error",
+    )  # fmt: skip
+    actions_detail = ("again", "discard")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("competition").defer("text")
+
+    @display(description="state", label=STATES)
+    def state_label(self, mail: Mail) -> str:
+        return mail.state
+
+    @action(description="Send again", icon="send")
+    def again(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        explanation = "It is tried from the beginning, as if it were new."
+        return self._ask(request, object_id, "Send again", explanation, outbox.send_again)
+
+    @action(description="Discard", icon="delete")
+    def discard(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self._ask(request, object_id, "Discard", "It is never sent then.", outbox.discard)
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        pk: int,
+        button: str,
+        explanation: str,
+        act: Callable[[Any, Mail, str], None],
+    ) -> HttpResponse:
+        mail = get_object_or_404(self.get_queryset(request), pk=pk)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"{button}: {mail}",
+            explanation=explanation,
+            button=button,
+            rows=[f"{mail.subject}, to {mail.to}"],
+            act=lambda reason: act(request.user, mail, reason),
+            done=lambda _: f"Done: {mail}.",
+            back=reverse("admin:leaderboard_mail_changelist"),
+        )
