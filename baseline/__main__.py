@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from baseline import commands as trainer
-from baseline import synth
+from baseline import reference_commands, synth
+from baseline.deadline import EXIT_STATUS, TimeIsUp
 
 
 def add_synth(commands: argparse._SubParsersAction) -> None:
@@ -52,11 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_synth(commands)
     trainer.add_commands(commands)
+    reference_commands.add_commands(commands)
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return options.command(options, rest) if options.rest else options.command(options)
+    except TimeIsUp as stop:
+        print(f"{stop} The same command goes on.", file=sys.stderr)
+        return EXIT_STATUS
     except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

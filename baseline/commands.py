@@ -5,10 +5,13 @@ import dataclasses
 import getpass
 import json
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
+
+from baseline import deadline
 
 if TYPE_CHECKING:
     from baseline.run import Run
@@ -83,17 +86,18 @@ def _on_run(
 def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from baseline import run
     from baseline.options import from_dict
+    from baseline.results import score_run
     from baseline.world import world
 
     if arguments.method is None:
         return _show_methods("train", rest)
     module, flags = _flags("train", arguments.method, rest)
-    data, out, preset = flags.pop("data"), flags.pop("out"), flags.pop("preset")
+    data, out, preset, end = (flags.pop(name) for name in ("data", "out", "preset", "limit_minutes"))
     options = from_dict(module.Options, module.PRESETS.get(preset, {}) | flags)
     folder = out or Path("runs") / f"{arguments.method}-{preset}-{options.seed}"
-    with world(options.device, options.threads) as here:
+    with world(options.device, options.threads, time.monotonic() + 60 * end) as here:
         started = run.start(folder, arguments.method, data, options, here)
-        scores = run.score_splits(started, run.train(started), SPLITS)
+        scores = score_run(started, run.train(started))
         if here.main:
             print(f"{folder}: trained. " + " ".join(f"{split}: {score}." for split, score in scores.items()))
     return 0
@@ -108,11 +112,12 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
         return _show_methods("study", rest)
     chosen = study.find(arguments.method, arguments.study)
     module, flags = _flags("study", arguments.method, rest)
-    data, out, preset, seeds = (flags.pop(name) for name in ("data", "out", "preset", "seeds"))
+    names = ("data", "out", "preset", "seeds", "limit_minutes")
+    data, out, preset, seeds, end = (flags.pop(name) for name in names)
     base = module.PRESETS.get(preset, {}) | flags
     options = from_dict(module.Options, base)
     folder = out or Path("runs") / f"{arguments.method}-{arguments.study}-{preset}"
-    with world(options.device, options.threads) as here:
+    with world(options.device, options.threads, time.monotonic() + 60 * end) as here:
         results = study.carry_out(arguments.method, chosen, data, folder, base, seeds, here)
         if here.main:
             text = f"{arguments.method}, {chosen.paper}; preset {preset}, seeds {seeds}\n\n{study.table(results)}\n"
@@ -151,18 +156,27 @@ def _flags(command: str, name: str, rest: Sequence[str]) -> tuple[Any, dict[str,
         parser.add_argument(
             "--seeds", type=int, nargs="+", default=[0], help="each variant is trained with each"
         )
-    types = get_type_hints(module.Options)
-    for field in dataclasses.fields(module.Options):
-        if command == "study" and field.name == "seed":
+    deadline.add_flag(parser)
+    add_option_flags(parser, module.Options, skip={"seed"} if command == "study" else set())
+    return module, vars(parser.parse_args(rest))
+
+
+def add_option_flags(parser: Any, kind: type, skip: Collection[str]) -> None:
+    """One flag per field of a class of options. A flag that is not given leaves no value."""
+    types = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if field.name in skip:
             continue
         flag = "--" + field.name.replace("_", "-")
-        text = f"{field.metadata['help']} (full: {field.default})".replace("%", "%%")
+        given: dict[str, Any] = {
+            "default": argparse.SUPPRESS,
+            "help": f"{field.metadata['help']} (full: {field.default})".replace("%", "%%"),
+        }
         if types[field.name] is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **given)
         else:
             choices = field.metadata["choices"] or None
-            parser.add_argument(flag, type=types[field.name], choices=choices, help=text)
-    return module, vars(parser.parse_args(rest))
+            parser.add_argument(flag, type=types[field.name], choices=choices, **given)
 
 
 @contextmanager
@@ -196,10 +210,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
-    from baseline.run import score_splits
+    from baseline.results import score_run
 
     with _opened(arguments) as run:
-        scores = score_splits(run, run.trained(), arguments.split, arguments.threshold)
+        scores = score_run(run, run.trained(), arguments.split, arguments.threshold)
         for split in arguments.split:
             print(f"{split}: {scores.get(split, 'no labels here; submit its archive instead')}")
     return 0 if scores else 1

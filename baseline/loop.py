@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from baseline.deadline import TimeIsUp
 from baseline.dice import Dice, derived_seed
 from baseline.options import Options
 from baseline.world import World
@@ -113,9 +114,14 @@ class Stage:
             if evaluated and evaluate:
                 row["f1"] = self._keep_if_best(evaluate)
             self._show(bar, row)
-            if time.monotonic() - saved > options.checkpoint_seconds and progress.step < options.steps:
-                self._save(optimiser)
-                saved = time.monotonic()
+            if progress.step < options.steps:
+                go_on = self.world.time_for(time.monotonic() - began)  # as long as the last row took
+                if not go_on or time.monotonic() - saved > options.checkpoint_seconds:
+                    self._save(optimiser)
+                    saved = time.monotonic()
+                if not go_on:
+                    bar.close()
+                    raise TimeIsUp(f"Stage {self.name} stopped at step {progress.step} of {options.steps}.")
             total, steps_of_row, began = torch.zeros_like(total), 0, time.monotonic()
         bar.close()
 

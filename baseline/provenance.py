@@ -1,5 +1,6 @@
 """What made a run: versions, machine, code and data, so that it can be repeated or found out why not."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -21,7 +22,7 @@ def provenance(world: World) -> dict[str, Any]:
         "command": sys.argv,
         "code": _commit(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "machine": _device_name(world.device),
+        "machine": device_name(world.device),
         "processes": world.size,
         "threads": torch.get_num_threads(),
     }
@@ -44,7 +45,16 @@ def _commit() -> str | None:
         return None
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.system()} {platform.machine()} {platform.processor()}".strip()
+    return f"{_processor()}, {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, f"{platform.system()} {platform.machine()} {platform.processor()}".strip())

@@ -5,14 +5,14 @@
     stages/          a checkpoint for each stage of training
     curve.csv/.png   the curve of all finished stages
     weights.pt       the finished predictor
-    metrics.json     counts and F1 of each split that has labels
+    metrics.json     counts and F1 of each split that has labels, written by results.py
 
 The same command on the same folder goes on with a run that was killed, and does nothing to a finished one.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from baseline import curve, data, normalise
+from baseline.deadline import TimeIsUp
 from baseline.dice import derived_seed
 from baseline.loop import Objective, Stage, autocast, save_atomically
 from baseline.methods import method
@@ -113,6 +114,11 @@ class Run(Generic[Chosen]):
         """The training patches kept for evaluation; where none are, the training patches themselves."""
         rows = self._rows_kept_and_held_out[1]
         return self.pool("train").take(rows) if len(rows) else self.pool("train")
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether training patches are kept out of training."""
+        return bool(self.options.holdout or self.options.holdout_site)
 
     @property
     def target(self) -> Pool:
@@ -228,31 +234,36 @@ def saved(folder: Path) -> tuple[str, Path, Options]:
 
 
 def train(run: Run) -> Predictor:
-    """Train the run's method to the end, or go on with it; writes weights, curve and provenance."""
+    """Train the run's method to the end, or go on with it; writes weights, curve and provenance.
+
+    Raises TimeIsUp where the world's deadline comes first; the next call goes on.
+    """
     if (run.folder / "weights.pt").exists():
         return run.trained()
     run.seed("weights")
     predictor = run.method.build(run.options)
-    run.write_json("provenance.json", provenance(run.world))
+    pieces = _pieces(run.folder)
     began = time.monotonic()
-    run.method.train(run, predictor)
+
+    def tell(seconds: float | None) -> None:
+        told = [*pieces, seconds]
+        made = provenance(run.world) | {"data_sha256": run.hashes, "pieces": told}
+        run.write_json("provenance.json", made | {"seconds": round(sum(s or 0 for s in told), 1)})
+
+    tell(None)
+    try:
+        run.method.train(run, predictor)
+    except TimeIsUp:
+        tell(time.monotonic() - began)
+        raise
     if run.world.main:
         save_atomically(predictor.state_dict(), run.folder / "weights.pt")
-    run.write_json(
-        "provenance.json",
-        provenance(run.world) | {"data_sha256": run.hashes, "seconds": round(time.monotonic() - began, 1)},
-    )
+    tell(time.monotonic() - began)
     run.world.wait()
     return predictor
 
 
-def score_splits(
-    run: Run, predictor: Predictor, splits: Iterable[str], threshold: float = 0.5
-) -> dict[str, Score]:
-    """The scores of those splits that have labels here, also written to metrics.json."""
-    scores = {}
-    for split in splits:
-        if data.find_split(run.data, split, mask_root=run.labels).masks:
-            scores[split] = run.score(predictor, run.pool(split), threshold)
-    run.write_json("metrics.json", {k: s.to_dict() | {"threshold": threshold} for k, s in scores.items()})
-    return scores
+def _pieces(folder: Path) -> list[float | None]:
+    """The seconds of each piece in which the run was trained so far; None for one that was killed."""
+    path = folder / "provenance.json"
+    return json.loads(path.read_text()).get("pieces", [None]) if path.exists() else []

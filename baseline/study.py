@@ -1,6 +1,5 @@
 """A study: one method trained in several variants and seeds, side by side, as the tables and ablations of the paper are."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any
 from baseline import run as runs
 from baseline.methods import method
 from baseline.options import from_dict
-from baseline.scores import Score
+from baseline.results import SPLITS, Result, is_scored, load_results, score_run
+from baseline.tables import mean_and_spread
 from baseline.world import World
-
-SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -43,36 +41,33 @@ def carry_out(
     base: dict[str, Any],
     seeds: Sequence[int],
     world: World,
-) -> dict[str, list[dict[str, Score]]]:
+) -> dict[str, list[dict[str, Result]]]:
     """The scores of every variant and seed; each is a run of its own in `folder`, gone on with if it is there."""
     kind = method(method_name).Options
-    results: dict[str, list[dict[str, Score]]] = {}
+    results: dict[str, list[dict[str, Result]]] = {}
     for label, changes in study.rows.items():
         for seed in seeds:
             options = replace(from_dict(kind, base | changes), seed=seed)
             started = runs.start(folder / f"{_file_name(label)}-{seed}", method_name, data, options, world)
-            scores = runs.score_splits(started, runs.train(started), SPLITS)
+            predictor = runs.train(started)
+            scores = load_results(started.folder) if is_scored(started) else score_run(started, predictor)
             results.setdefault(label, []).append(scores)
     return results
 
 
-def table(results: dict[str, list[dict[str, Score]]]) -> str:
+def table(results: dict[str, list[dict[str, Result]]]) -> str:
     """A Markdown table of F1 in percent: mean over the seeds, ± their standard deviation where there are several."""
     lines = [
         "| variant | " + " | ".join(f"{split} F1 (%)" for split in SPLITS) + " |",
         "| --- |" + " ---: |" * len(SPLITS),
     ]
     for label, scores in results.items():
-        cells = [_mean_and_spread([100 * s[split].f1 for s in scores if split in s]) for split in SPLITS]
+        cells = [
+            mean_and_spread([100 * found[split].score.f1 for found in scores if split in found])
+            for split in SPLITS
+        ]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _mean_and_spread(values: list[float]) -> str:
-    if not values:
-        return ""
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def _file_name(label: str) -> str:

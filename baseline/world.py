@@ -1,7 +1,9 @@
 """The processes and the device of a run: one process, or as many as torchrun started, each with its device."""
 
+import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +18,12 @@ from baseline.options import OptionError
 
 @dataclass(frozen=True)
 class World:
+    """deadline: of time.monotonic(), by which training stops by itself at a step from which it can go on."""
+
     device: torch.device
     rank: int = 0
     size: int = 1
+    deadline: float = math.inf
 
     @property
     def main(self) -> bool:
@@ -50,6 +55,12 @@ class World:
         distributed.broadcast(box, 0)
         return float(box)
 
+    def time_for(self, seconds: float) -> bool:
+        """Whether so many seconds are left before the deadline: the same answer in every process."""
+        if self.deadline == math.inf:
+            return True
+        return bool(self.agree(float(time.monotonic() + seconds < self.deadline)))
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.size > 1:
@@ -64,7 +75,7 @@ def synchronised(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def world(device: str = "auto", threads: int = 0) -> Iterator[World]:
+def world(device: str = "auto", threads: int = 0, deadline: float = math.inf) -> Iterator[World]:
     """The world of this process; ends the process group on leaving."""
     if threads:
         torch.set_num_threads(threads)
@@ -75,11 +86,11 @@ def world(device: str = "auto", threads: int = 0) -> Iterator[World]:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     if size == 1:
-        yield World(chosen)
+        yield World(chosen, deadline=deadline)
         return
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(minutes=30))
     try:
-        yield World(chosen, distributed.get_rank(), size)
+        yield World(chosen, distributed.get_rank(), size, deadline)
     finally:
         distributed.destroy_process_group()
 

@@ -1,0 +1,187 @@
+"""All methods and seeds side by side: in pieces as in one go, and what stands in the tables."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from baseline import compare, results, tables  # noqa: E402
+from baseline.__main__ import main  # noqa: E402
+from baseline.results import Result  # noqa: E402
+from baseline.world import World  # noqa: E402
+from evaluation.counts import Counts  # noqa: E402
+
+QUICK = ["--preset", "tiny", "--methods", "unet", "--steps", "6", "--width", "4", "--log-every", "2"]
+QUICK += ["--device", "cpu", "--threads", "1", "--holdout", "0.25"]
+
+
+def weights(folder):
+    return torch.load(folder / "weights.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    assert main(["compare", "--out", str(folder), *QUICK, "--seeds", "0", "1", "--archives"]) == 0
+    return folder
+
+
+def test_tables_hold_what_the_runs_scored(whole):
+    content = json.loads((whole / "table.json").read_text())
+    assert content["missing"] == []
+    rows = content["runs"]
+    assert [(r["seed"], r["split"]) for r in rows] == [
+        (seed, split) for seed in (0, 1) for split in ("validation", "test", "held-out")
+    ]
+    for row in rows:
+        metrics = json.loads((whole / f"runs/unet-{row['seed']}" / "metrics.json").read_text())[row["split"]]
+        assert (row["tp"], row["f1"], row["best_f1"]) == (metrics["tp"], metrics["f1"], metrics["best_f1"])
+        assert row["best_f1"] >= row["f1"]
+        assert row["seconds_exact"]
+    with (whole / "table.csv").open() as file:
+        assert [float(row["f1"]) for row in csv.DictReader(file)] == [row["f1"] for row in rows]
+    text = (whole / "table.md").read_text()
+    scores = [100 * row["f1"] for row in rows if row["split"] == "test"]
+    assert f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}" in text
+    assert torch.__version__ in text
+    assert len(list(whole.glob("runs/*/archives/*.zip"))) == 4
+
+
+def test_in_pieces_as_in_one_go(whole, tmp_path, monkeypatch, capsys):
+    """The time is up at every second look at the clock, so that each piece stops within a stage, at another step."""
+    looks = []
+
+    def time_for(self, seconds):
+        looks.append(seconds)
+        return bool(len(looks) % 2)
+
+    monkeypatch.setattr(World, "time_for", time_for)
+    command = ["compare", "--out", str(tmp_path), *QUICK, "--seeds", "0"]
+    statuses = []
+    while not statuses or statuses[-1] != 0:
+        statuses.append(main(command))
+        assert len(statuses) < 9
+    assert statuses == [3, 3, 0]
+    told = capsys.readouterr()
+    assert "Stage unet stopped at step 2 of 6. The same command goes on." in told.err
+    assert "Not finished yet: unet seed 0." in told.out
+    expected, seen = weights(whole / "runs/unet-0"), weights(tmp_path / "runs/unet-0")
+    assert all(torch.equal(expected[name], seen[name]) for name in expected)
+    made = json.loads((tmp_path / "runs/unet-0/provenance.json").read_text())
+    assert len(made["pieces"]) == 3
+    assert made["seconds"] == pytest.approx(sum(made["pieces"]), abs=0.06)
+
+
+def test_finished_runs_are_tabulated_wherever_they_lie(whole, tmp_path, capsys):
+    """Also those scored before the counts of each patch were kept, and those that are not finished are named."""
+    (whole / "runs/unet-1/counts/test.npz").unlink()
+    command = [
+        "compare",
+        "--no-train",
+        "--out",
+        str(tmp_path),
+        "--methods",
+        "unet",
+        "seek",
+        "--seeds",
+        "0",
+        "1",
+    ]
+    command += ["--runs", f"{whole}/runs/{{method}}-{{seed}}", "--data", f"{whole}/data-{{seed}}"]
+    assert main([*command, "--device", "cpu"]) == 0
+    assert (whole / "runs/unet-1/counts/test.npz").exists()
+    assert "Not finished yet: seek seed 0, seek seed 1." in capsys.readouterr().out
+    one, other = (json.loads((folder / "table.json").read_text())["runs"] for folder in (whole, tmp_path))
+    assert one == other
+
+
+def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys):
+    command = ["compare", "--out", str(tmp_path), *QUICK, "--seeds", "0", "1"]
+    (tmp_path / "runs/unet-0").mkdir(parents=True)
+    (tmp_path / "runs/unet-0/options.json").write_text('{"method": "seek", "data": "", "options": {}}')
+    assert main(command) == 1
+    assert "unet-0 holds another run: method is 'seek' there" in capsys.readouterr().err
+    assert [row["seed"] for row in json.loads((tmp_path / "table.json").read_text())["runs"]] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--runs", "runs/{method}"], "gives several runs one folder"),
+        (["--runs", "runs/{metod}-{seed}"], "may name {method} and {seed}"),
+        (["--methods", "unett"], "There is no method 'unett'"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_at_once(flags, message, tmp_path, capsys):
+    assert main(["compare", "--out", str(tmp_path), *flags]) == 1
+    assert message in capsys.readouterr().err
+
+
+def result(tp, fp, fn, data="a"):
+    columns = (np.array(column, np.uint32) for column in (tp, fp, fn))
+    return Result(Counts(*columns), 0.5, 0.5, 0.5, data)
+
+
+def test_seeds_on_the_same_data_are_summed_patch_by_patch_and_others_stand_side_by_side():
+    same = tables.pooled(("m",), [[result([1, 2], [0, 1], [3, 0]), result([2, 2], [5, 0], [2, 0])]])
+    assert same.tp.tolist() == [[3, 4]]
+    assert same.fp.tolist() == [[5, 1]]
+    two = tables.pooled(("m",), [[result([1, 2], [0, 1], [3, 0]), result([2, 2], [5, 0], [2, 0], "b")]])
+    assert two.tp.tolist() == [[1, 2, 2, 2]]
+    assert two.fn.tolist() == [[3, 0, 2, 0]]
+
+
+def test_difference_by_hand():
+    """Pooled F1 is 12/20 and 8/20: patches 4/8, 8/12 and 4/8, 4/12. The interval repeats the delta method by hand."""
+    one, other = result([2, 4], [2, 2], [2, 2]), result([2, 2], [2, 4], [2, 4])
+    seen = tables.difference("test", ("one", {0: one}), ("other", {0: other, 1: other}))
+    assert seen.by_seed == {0: pytest.approx(0.2)}
+    assert seen.pooled == pytest.approx(0.2)
+    u = [
+        (np.array(top) - f * np.array(size)) / 10
+        for top, f, size in (((4, 8), 0.6, (8, 12)), ((4, 4), 0.4, (8, 12)))
+    ]
+    error = np.sqrt(np.square(u[0] - u[1]).sum() / 2)
+    assert seen.high - seen.low == pytest.approx(
+        2 * 12.706204736 * error
+    )  # Student's t, one degree of freedom
+    assert tables.difference("test", ("one", {0: one}), ("other", {1: other})) is None
+
+
+def test_mean_and_spread():
+    assert tables.mean_and_spread([]) == ""
+    assert tables.mean_and_spread([2.0]) == "2.00"
+    assert tables.mean_and_spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
+
+
+def test_best_threshold_is_that_of_trying_each():
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(3, 8, 8, generator=generator) < 0.3).to(torch.uint8)
+    probabilities = torch.sigmoid(torch.randn(3, 8, 8, generator=generator) + 2 * labels - 3)
+    threshold, f1 = results.best(results._between_thresholds(probabilities, labels).numpy())
+    tried = {}
+    for t in results.THRESHOLDS.tolist():
+        mask = probabilities >= t
+        tp, fp, fn = (
+            (mask & (labels == 1)).sum(),
+            (mask & (labels == 0)).sum(),
+            (~mask & (labels == 1)).sum(),
+        )
+        tried[t] = float(2 * tp / (2 * tp + fp + fn))
+    assert f1 == pytest.approx(max(tried.values()))
+    assert tried[threshold] == pytest.approx(f1)
+    assert 0.5 in tried
+
+
+def test_data_are_made_whole_or_not_at_all(tmp_path, monkeypatch):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compare.synth, "generate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            compare.make_data(tmp_path / "data-0", "tiny", 0)
+    assert not (tmp_path / "data-0").exists()
