@@ -38,6 +38,8 @@ MENU = [
             _page("Pages", "article", "page_changelist"),
             _page("Label sets", "lock", "labelset_changelist"),
             _page("Label reports", "flag", "labelreport_changelist"),
+            _page("Prizes", "redeem", "prize_changelist"),
+            _page("Awards", "emoji_events", "award_changelist"),
             _page("Published entries", "menu_book", "publishedentry_changelist"),
         ],
     },
@@ -46,6 +48,9 @@ MENU = [
         "items": [
             _page("Teams", "groups", "team_changelist"),
             _page("Memberships", "group_add", "membership_changelist"),
+            _page("Requests to join", "person_add", "joinrequest_changelist"),
+            _page("Mergers", "merge", "merger_changelist"),
+            _page("Method descriptions", "description", "methoddescription_changelist"),
             _page("People", "person", "user_changelist"),
             _page("API tokens", "key", "apitoken_changelist", superusers=True),
         ],

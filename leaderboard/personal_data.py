@@ -57,7 +57,9 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
             )
         ),
         "method_descriptions": list(
-            MethodDescription.objects.filter(uploaded_by=user).values("team__name", "sha256", "uploaded_at")
+            MethodDescription.objects.filter(uploaded_by=user).values(
+                "team__name", "members", "sha256", "uploaded_at", "verdict", "verdict_reason"
+            )
         ),
         "reports_requested": list(
             PhaseReport.objects.filter(requested_by=user).values("phase__name", "requested_at")

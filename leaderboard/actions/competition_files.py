@@ -18,16 +18,17 @@ from evaluation import labels as label_files
 from evaluation.counts import sha256
 from evaluation.problems import InvalidArchive
 from evaluation.spec import MaskSpec
-from leaderboard.models import AuditEntry, Competition, Page, Phase, PublishedEntry, User
+from leaderboard.models import AuditEntry, Competition, Page, Phase, Prize, PublishedEntry, User
 
 from .calendars import dated
 from .judging import load_labels
+from .organisers import appoint, check_may_organise
 from .organising import phase_changed
 from .refusals import Refusal
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
 
-FILE_KEYS = ("starts_at", "organisers", "competition", "pages", "phases", "folder")
+FILE_KEYS = ("starts_at", "organisers", "competition", "pages", "phases", "awards", "folder")
 COMPETITION_KEYS = (
     "slug",
     "name",
@@ -36,6 +37,7 @@ COMPETITION_KEYS = (
     "data_note",
     "max_team_size",
     "roster_locks_at",
+    "roster_reopens_at",
     "mergers_until",
     "descriptions_due_at",
 )
@@ -47,6 +49,7 @@ PHASE_KEYS = (
 )  # fmt: skip
 PUBLISHED_KEYS = ("name", "method", "award", "precision", "recall", "f1", "source")
 LABEL_KEYS = ("path", "note")
+AWARD_KEYS = ("title", "rank", "note")
 
 
 class CompetitionFileInvalid(Refusal):
@@ -110,9 +113,10 @@ def plan(document: dict[str, Any]) -> Plan:
     competition = Competition.objects.filter(slug=head.get("slug")).first() or Competition()
     result = Plan(competition)
     checker.fill(result, competition, "competition", head, COMPETITION_KEYS, exclude=())
-    result.organisers = checker.organisers(document.get("organisers", []))
+    result.organisers = checker.organisers(competition, document.get("organisers", []))
     _plan_pages(checker, result, document.get("pages", []))
     _plan_phases(checker, result, document.get("phases", []))
+    _plan_awards(checker, result, document.get("awards", []))
     if checker.problems:
         raise CompetitionFileInvalid(checker.problems)
     return result
@@ -126,7 +130,8 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
             row.delete()
         for row in planned.saves:
             save(row)
-        competition.organisers.add(*planned.organisers)
+        for person in planned.organisers:
+            appoint(competition, person)
         for new in planned.labels:
             load_labels(user, new.phase, new.masks, new.spec, new.note)
         AuditEntry.objects.append(
@@ -197,6 +202,32 @@ def _plan_published(
         result.removals.append(entry)
 
 
+def _plan_awards(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+    known = {prize.title: prize for prize in Prize.objects.filter(competition=result.competition.pk)}
+    phases = {row.slug: row for row in result.saves if isinstance(row, Phase)}
+    titles = [table.get("title") for table in tables]
+    for position, table in enumerate(tables):
+        where, slug = f"awards[{position + 1}]", table.get("phase")
+        prize = known.pop(table.get("title", ""), None) or Prize()
+        before = prize.phase and prize.phase.slug
+        prize.competition, prize.position, prize.phase = result.competition, position, phases.get(slug or "")
+        own = {key: value for key, value in table.items() if key != "phase"}
+        checker.fill(result, prize, where, own, AWARD_KEYS, exclude=("competition", "phase"))
+        if slug is not None and prize.phase is None:
+            checker.problems.append(f"{where}: phase: {slug!r} is no phase of this file.")
+        if (slug is None) != (prize.rank is None):
+            checker.problems.append(
+                f"{where}: name both phase and rank, or neither: the committee chooses then."
+            )
+        if titles.count(prize.title) > 1:
+            checker.problems.append(f"{where}: title: {prize.title!r} is there twice.")
+        if prize.pk and before != slug:
+            result.lines.append(f"prize {prize.title}: phase: {before} → {slug}")
+    for prize in known.values():
+        result.lines.append(f"prize {prize.title}: removed")
+        result.removals.append(prize)
+
+
 class _Checker:
     """Collects every problem of a document, each named by its place in the file."""
 
@@ -240,7 +271,8 @@ class _Checker:
                 for key, messages in error.message_dict.items():
                     field_name = "" if key == NON_FIELD_ERRORS else f"{key}: "
                     self.problems.append(f"{where}: {field_name}{' '.join(messages)}")
-        name = f"{row._meta.verbose_name} {getattr(row, 'slug', None) or getattr(row, 'name', '')}"
+        known_as = next((getattr(row, key) for key in ("slug", "name", "title") if hasattr(row, key)), "")
+        name = f"{row._meta.verbose_name} {known_as}"
         if is_new:
             result.lines.append(f"{name}: new")
         elif changes:
@@ -259,11 +291,16 @@ class _Checker:
             self.problems.append(f"{where}: {model_field.name}: {' '.join(error.messages)}")
             return model_field.get_default()
 
-    def organisers(self, names: list[str]) -> list[User]:
+    def organisers(self, competition: Competition, names: list[str]) -> list[User]:
         found = {user.username: user for user in User.objects.filter(username__in=names)}
         for name in names:
             if name not in found:
                 self.problems.append(f"organisers: there is no user {name!r}. Create it first.")
+        for person in found.values() if competition.pk else ():
+            try:
+                check_may_organise(person, competition)
+            except Refusal as refusal:
+                self.problems.append(f"organisers: {refusal}")
         return list(found.values())
 
     def labels(self, result: Plan, phase: Phase, where: str, table: dict[str, Any]) -> None:

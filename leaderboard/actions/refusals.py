@@ -26,6 +26,10 @@ class NotAllowed(Refusal):
     code, status = "not_allowed", 403
 
 
+class OrganisersDoNotCompete(Refusal):
+    code, status = "organisers_do_not_compete", 403
+
+
 class NoTeam(Refusal):
     code, status = "no_team", 403
 
@@ -82,6 +86,15 @@ class QuotaUsedUp(Refusal):
     def __init__(self, message: str, next_at: datetime | None) -> None:
         super().__init__(message, next_at=next_at)
         self.next_at = next_at
+
+
+class TooMany(Refusal):
+    """``next_at``: when it can be asked again."""
+
+    code, status = "too_many", 429
+
+    def __init__(self, message: str, next_at: datetime) -> None:
+        super().__init__(message, next_at=next_at)
 
 
 class StorageUnavailable(Refusal):

@@ -1,20 +1,15 @@
-"""Ask to join, merge teams, hand in a method description, give awards."""
+"""Ask to join a team, and make two teams one."""
 
-import hashlib
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.files import File
-from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from leaderboard import mails
 from leaderboard.models import (
     Attempt,
     AuditEntry,
-    Award,
-    Competition,
     JoinRequest,
     Merger,
     MethodDescription,
@@ -24,22 +19,33 @@ from leaderboard.models import (
     Team,
 )
 
+from .organisers import check_may_compete
 from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, TeamFull
-from .teams import add_member, check_has_no_team, check_owner, check_roster_open
-
-LARGEST_DESCRIPTION = 5 * 2**20
+from .teams import (
+    add_member,
+    check_has_no_team,
+    check_not_too_many,
+    check_owner,
+    check_roster_open,
+    check_texts,
+    moment,
+)
 
 
 def ask_to_join(user: Any, team: Team, message: str = "") -> JoinRequest:
     """Ask the owners of a team to be taken in; they are told by mail."""
-    check_roster_open(team.competition)
+    if team.is_organisers or team.merged_into_id:
+        raise InvalidInput("Choose a team that takes part in the competition.")
+    check_roster_open(team.competition, team)
+    check_may_compete(user, team.competition)
     check_has_no_team(user, team.competition)
+    check_not_too_many(user.join_requests.all(), "requests to join")
     asked = JoinRequest(team=team, user=user, message=message.strip())
-    _check_texts(asked)
+    check_texts(asked)
     try:
         with transaction.atomic():
             asked.save()
-            transaction.on_commit(lambda: _tell_owners(team, f"{user} asks to join {team}", asked.message))
+            tell_owners(team, f"{user} asks to join {team}", asked.message)
     except IntegrityError as error:
         raise Conflict(f"You have asked {team} already; its owners have not decided yet.") from error
     return asked
@@ -49,31 +55,31 @@ def decide_request(user: Any, asked: JoinRequest, accept: bool) -> None:
     """Take the person in, or decline."""
     check_owner(user, asked.team)
     with transaction.atomic():
-        if (
-            not JoinRequest.objects.open()
-            .filter(pk=asked.pk)
-            .update(decided_at=timezone.now(), accepted=accept)
-        ):
-            raise Conflict("This request has been decided already.")
+        _decide(asked, accept, "This request has been decided already.")
         if accept:
             add_member(asked.team, asked.user)
+
+
+def withdraw_request(user: Any, asked: JoinRequest) -> None:
+    """Whoever asked takes it back."""
+    if asked.user_id != user.pk:
+        raise NotAllowed("Only the person who asked can take a request back.")
+    _decide(asked, False, "This request has been decided already.")
 
 
 def propose_merger(user: Any, team: Team, other: Team) -> Merger:
     """Offer another team to become part of one's own."""
     check_owner(user, team)
-    if (
-        other.competition_id != team.competition_id
-        or other.pk == team.pk
-        or other.is_organisers
-        or other.merged_into
-    ):
+    if other.competition_id != team.competition_id or other.pk == team.pk:
         raise InvalidInput("Choose another team of the same competition.")
-    check_mergers_open(team.competition)
+    if team.is_organisers or other.is_organisers or other.merged_into_id:
+        raise InvalidInput("Choose a team that takes part in the competition.")
+    check_mergers_open(team, other)
+    check_not_too_many(team.proposed_mergers.all(), "offers of a team")
     try:
         with transaction.atomic():
             offered = Merger.objects.create(team=team, other=other, proposed_by=user)
-            transaction.on_commit(lambda: _tell_owners(other, f"{team} proposes to merge with {other}", ""))
+            tell_owners(other, f"{team} proposes to merge with {other}", "")
     except IntegrityError as error:
         raise Conflict(f"{other} has that offer already and has not decided yet.") from error
     return offered
@@ -83,10 +89,9 @@ def decide_merger(user: Any, offered: Merger, accept: bool) -> None:
     """Accept or decline an offer. Accepted, members, submissions and used attempts of both teams become one team's."""
     check_owner(user, offered.other)
     with transaction.atomic():
-        if not Merger.objects.open().filter(pk=offered.pk).update(decided_at=timezone.now(), accepted=accept):
-            raise Conflict("This offer has been decided already.")
+        _decide(offered, accept, "This offer has been decided already.")
         if accept:
-            check_mergers_open(offered.team.competition)
+            check_mergers_open(offered.team, offered.other)
             _merge(offered.team, offered.other)
             AuditEntry.objects.append(
                 "teams merged",
@@ -97,11 +102,27 @@ def decide_merger(user: Any, offered: Merger, accept: bool) -> None:
             )
 
 
-def check_mergers_open(competition: Competition) -> None:
-    check_roster_open(competition)
+def withdraw_merger(user: Any, offered: Merger) -> None:
+    """An owner of the team that proposed takes the offer back."""
+    check_owner(user, offered.team)
+    _decide(offered, False, "This offer has been decided already.")
+
+
+def check_mergers_open(*teams: Team) -> None:
+    competition = teams[0].competition
+    for team in teams:
+        check_roster_open(competition, team)
     until = competition.mergers_until
     if until is not None and timezone.now() >= until:
-        raise RosterLocked(f"Teams of {competition} could merge until {until:%d %B %Y, %H:%M} UTC.")
+        raise RosterLocked(f"Teams of {competition} could merge until {moment(until)}.")
+
+
+def _decide(row: JoinRequest | Merger, accept: bool, decided_already: str) -> None:
+    """One decision, whoever comes first."""
+    waiting = type(row).objects.open().filter(pk=row.pk)
+    if not waiting.update(decided_at=timezone.now(), accepted=accept):
+        raise Conflict(decided_already)
+    row.refresh_from_db(fields=["decided_at", "accepted"])
 
 
 def _merge(team: Team, other: Team) -> None:
@@ -118,99 +139,28 @@ def _merge(team: Team, other: Team) -> None:
     Attempt.objects.filter(team=other).move_to(team)
     Submission.objects.filter(team=other).update(team=team, idempotency_key=None)
     other.memberships.update(team=team)
+    if not MethodDescription.objects.filter(team=team).exists():
+        MethodDescription.objects.filter(team=other).update(team=team)
+    Team.objects.filter(merged_into=other).update(merged_into=team)
     Team.objects.filter(pk=other.pk).update(merged_into=team)
     other.merged_into = team
+    _end_what_waits(other)
     for phase in phases:
         Standing.objects.refresh(phase, other)
         Standing.objects.refresh(phase, team)
 
 
-def hand_in_description(user: Any, team: Team, file: File) -> MethodDescription:
-    """Keep the team's method description (PDF); a later one replaces it until the due date."""
-    if not team.has_member(user):
-        raise NotAllowed("Only members of the team can hand in its description.")
-    due = team.competition.descriptions_due_at
-    if due is not None and timezone.now() > due:
-        raise RosterLocked(f"Descriptions were due on {due:%d %B %Y, %H:%M} UTC.")
-    if not file.size or file.size > LARGEST_DESCRIPTION:
-        raise InvalidInput(
-            f"The file has {file.size or 0:,} bytes; a PDF of at most {LARGEST_DESCRIPTION:,} is taken."
-        )
-    content = file.read()
-    if not content.startswith(b"%PDF-"):
-        raise InvalidInput("This is no PDF. Save the description (one or two pages) as a PDF and send that.")
-    description, _ = MethodDescription.objects.update_or_create(
-        team=team,
-        defaults={
-            "pdf": content,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "members": [str(member) for member in team.members.order_by("username")],
-            "uploaded_by": user,
-            "uploaded_at": timezone.now(),
-        },
-    )
-    return description
+def _end_what_waits(gone: Team) -> None:
+    """Nobody can join a team that is part of another one, and it merges with no third."""
+    now = timezone.now()
+    gone.invitations.open().update(revoked_at=now)
+    for rows in (gone.join_requests, gone.proposed_mergers, gone.offered_mergers):
+        rows.filter(decided_at=None).update(decided_at=now)
 
 
-def give_award(user: Any, competition: Competition, team: Team, title: str, citation: str = "") -> Award:
-    """An award to an eligible team; the committee's prize is given the same way."""
-    if not competition.is_organised_by(user):
-        raise NotAllowed("Only organisers give awards.")
-    if not Team.objects.eligible(competition).filter(pk=team.pk).exists():
-        raise NotAllowed(f"{team} is not eligible: no method description was handed in before the due date.")
-    award = Award(competition=competition, team=team, title=title.strip(), citation=citation.strip())
-    award.position = competition.awards.count()
-    _check_texts(award)
-    try:
-        with transaction.atomic():
-            award.save()
-            AuditEntry.objects.append(
-                "award given",
-                competition=competition,
-                actor=user,
-                subject=str(award),
-                reason=citation,
-                public=True,
-            )
-    except IntegrityError as error:
-        raise Conflict(f"The award {award.title!r} has been given already. Take it back first.") from error
-    return award
-
-
-def take_award_back(user: Any, award: Award, reason: str) -> None:
-    if not award.competition.is_organised_by(user):
-        raise NotAllowed("Only organisers take awards back.")
-    if not reason.strip():
-        raise InvalidInput("Please give a reason; it is kept in the log.")
-    with transaction.atomic():
-        AuditEntry.objects.append(
-            "award taken back",
-            competition=award.competition,
-            actor=user,
-            subject=str(award),
-            reason=reason.strip(),
-            public=True,
-        )
-        award.delete()
-
-
-def _check_texts(row: Any) -> None:
-    try:
-        row.clean_fields()
-    except ValidationError as error:
-        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
-
-
-def _tell_owners(team: Team, subject: str, message: str) -> None:
-    addresses = list(
-        team.memberships.filter(role="owner").exclude(user__email="").values_list("user__email", flat=True)
-    )
-    if addresses:
-        link = f"{settings.SITE_URL}/c/{team.competition.slug}/team/"
-        send_mail(
-            f"[{settings.SITE_NAME}] {subject}",
-            f"{message}\n\nDecide here: {link}\n",
-            None,
-            addresses,
-            fail_silently=True,
-        )
+def tell_owners(team: Team, subject: str, message: str) -> None:
+    """A mail to every owner of the team that has an address. Inside the caller's transaction."""
+    owners = team.memberships.filter(role="owner").exclude(user__email="")
+    link = f"{settings.SITE_URL}/c/{team.competition.slug}/team/"
+    text = f"{message}\n\nYour team's page: {link}\n"
+    mails.send(team.competition, subject, text, owners.values_list("user__email", flat=True))

@@ -1,39 +1,42 @@
 """Create a team, invite, join, leave. The roster can be locked by date."""
 
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
+from leaderboard import mails
 from leaderboard.models import Competition, Invitation, Membership, Team
 
+from .organisers import check_may_compete
+from .organising import boards_changed
 from .refusals import (
     AlreadyInTeam,
+    Conflict,
     InvalidInput,
     InvitationUnknown,
     NameTaken,
     NotAllowed,
     RosterLocked,
     TeamFull,
+    TooMany,
 )
 
 INVITATION_DAYS = 14
+ASKED_PER_DAY = 30  # invitations of a team, requests of a person, offers of a team
 
 
 def create_team(user: Any, competition: Competition, name: str, affiliation: str = "") -> Team:
     """A new team of which the person is the owner."""
     check_roster_open(competition)
+    check_may_compete(user, competition)
     check_has_no_team(user, competition)
     team = Team(competition=competition, name=name, affiliation=affiliation.strip())
-    try:
-        team.clean_fields(exclude=["folded_name"])
-    except ValidationError as error:
-        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
+    check_texts(team)
     try:
         with transaction.atomic():
             team.save()
@@ -44,10 +47,35 @@ def create_team(user: Any, competition: Competition, name: str, affiliation: str
     return team
 
 
+def edit_team(user: Any, team: Team, *, name: str | None = None, affiliation: str | None = None) -> Team:
+    """An owner changes name or affiliation, as long as the roster is open; every board shows it at once."""
+    check_owner(user, team)
+    check_roster_open(team.competition, team)
+    team.name = team.name if name is None else name
+    team.affiliation = team.affiliation if affiliation is None else affiliation.strip()
+    check_texts(team)
+    try:
+        with transaction.atomic():
+            team.save(update_fields=["name", "affiliation"])
+            boards_changed(team.competition)
+    except IntegrityError as error:
+        raise NameTaken(f"A team named {team.name} exists already. Please choose another name.") from error
+    return team
+
+
+def check_texts(row: Any) -> None:
+    """Refuse what the columns of a row cannot hold, field by field."""
+    try:
+        row.clean_fields(exclude=["folded_name"])
+    except ValidationError as error:
+        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
+
+
 def invite(user: Any, team: Team, email: str = "") -> tuple[Invitation, str]:
     """A link for one person; returns the invitation and its token, which is shown once and not stored."""
     check_owner(user, team)
-    check_roster_open(team.competition)
+    check_roster_open(team.competition, team)
+    check_not_too_many(team.invitations.all(), "invitations of a team")
     token = secrets.token_urlsafe(24)
     with transaction.atomic():
         invitation = Invitation.objects.create(
@@ -58,7 +86,7 @@ def invite(user: Any, team: Team, email: str = "") -> tuple[Invitation, str]:
             expires_at=timezone.now() + timedelta(days=INVITATION_DAYS),
         )
         if email:
-            transaction.on_commit(lambda: send_invitation(invitation, token))
+            send_invitation(invitation, token)
     return invitation, token
 
 
@@ -69,14 +97,12 @@ def invitation_link(token: str) -> str:
 
 def send_invitation(invitation: Invitation, token: str) -> None:
     team = invitation.team
-    send_mail(
-        f"[{settings.SITE_NAME}] {invitation.created_by} invites you to the team {team}",
+    subject = f"{invitation.created_by} invites you to the team {team}"
+    text = (
         f"{invitation.created_by} invites you to the team {team} of {team.competition}. Sign in and open this link; it "
-        f"serves one person, until {invitation.expires_at:%d %B %Y}:\n\n{invitation_link(token)}\n",
-        None,
-        [invitation.email],
-        fail_silently=True,
+        f"serves one person, until {invitation.expires_at:%d %B %Y}:\n\n{invitation_link(token)}\n"
     )
+    mails.send(team.competition, subject, text, [invitation.email])
 
 
 def revoke_invitation(user: Any, invitation: Invitation) -> None:
@@ -99,6 +125,7 @@ def accept_invitation(user: Any, token: str) -> Team:
     """Join the team of the invitation; a link serves one person once."""
     invitation = find_invitation(token)
     team = invitation.team
+    check_may_compete(user, team.competition)
     check_has_no_team(user, team.competition)
     with transaction.atomic():
         used = Invitation.objects.open().filter(pk=invitation.pk)
@@ -110,9 +137,13 @@ def accept_invitation(user: Any, token: str) -> Team:
 
 def add_member(team: Team, user: Any) -> None:
     """Put a person into a team: the one place that holds its rules. Inside the caller's transaction."""
-    check_roster_open(team.competition)
+    check_roster_open(team.competition, team)
+    if not team.is_organisers:
+        check_may_compete(user, team.competition)
     check_has_no_team(user, team.competition, f"{user} is")
-    Team.objects.select_for_update().get(pk=team.pk)
+    merged_into = Team.objects.select_for_update().get(pk=team.pk).merged_into
+    if merged_into:
+        raise Conflict(f"{team} has become part of {merged_into}. Ask there.")
     limit = team.competition.max_team_size
     if limit is not None and team.memberships.count() >= limit:
         raise TeamFull(f"{team} has {limit} members already, the most that a team may have.")
@@ -132,7 +163,7 @@ def remove_member(user: Any, team: Team, member: Any) -> None:
     """Take a person out of a team: the person itself, or an owner of the team."""
     if user != member:
         check_owner(user, team)
-    check_roster_open(team.competition)
+    check_roster_open(team.competition, team)
     with transaction.atomic():
         Team.objects.select_for_update().get(pk=team.pk)
         membership = team.memberships.filter(user=member).first()
@@ -144,7 +175,7 @@ def remove_member(user: Any, team: Team, member: Any) -> None:
                 raise NotAllowed(
                     f"You are the last member of {team}, which has submissions. It cannot be left empty."
                 )
-            team.delete()
+            Team.objects.filter(models.Q(pk=team.pk) | models.Q(merged_into=team)).delete()
             return
         if (
             membership.role == Membership.Role.OWNER
@@ -165,11 +196,27 @@ def check_owner(user: Any, team: Team) -> None:
         raise NotAllowed(f"Only an owner of {team} can do that.")
 
 
-def check_roster_open(competition: Competition) -> None:
-    if competition.roster_is_locked(timezone.now()):
+def check_roster_open(competition: Competition, team: Team | None = None) -> None:
+    """May the team take people in and let them go; without one: may a new team be made?"""
+    if competition.roster_is_locked(timezone.now(), team.created_at if team else None):
+        assert competition.roster_locks_at is not None, "what is locked has a date"
         raise RosterLocked(
-            f"The teams of {competition} have been fixed since {competition.roster_locks_at:%d %B %Y, %H:%M} UTC."
+            f"The teams of {competition} have been fixed since {moment(competition.roster_locks_at)}."
         )
+
+
+def check_not_too_many(made: models.QuerySet[Any], what: str) -> None:
+    """Each of these tells somebody by mail: so many in a day are a script gone wild."""
+    day = timedelta(days=1)
+    times = made.filter(created_at__gt=timezone.now() - day).order_by("-created_at").values_list("created_at")
+    if full := times[ASKED_PER_DAY - 1 : ASKED_PER_DAY].first():
+        next_at = full[0] + day
+        raise TooMany(f"{ASKED_PER_DAY} {what} in a day are enough. Again from {moment(next_at)}.", next_at)
+
+
+def moment(at: datetime) -> str:
+    """A time as a sentence names it: 12 June 2022, 00:00 UTC."""
+    return f"{at.astimezone(UTC):%d %B %Y, %H:%M} UTC"
 
 
 def check_has_no_team(user: Any, competition: Competition, who: str = "You are") -> None:

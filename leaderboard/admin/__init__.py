@@ -4,6 +4,19 @@ It holds no rule: it shows QuerySets and calls ``leaderboard.actions``. Who is n
 competitions that he or she organises (``scope``), and every change is written into the audit log (``base``).
 """
 
-from . import audit, competitions, corrections, mails, people, reports, submissions, teams
+from . import (
+    audit,
+    awards,
+    competitions,
+    corrections,
+    mails,
+    people,
+    reports,
+    rosters,
+    submissions,
+    teams,
+)
 
-__all__ = ["audit", "competitions", "corrections", "mails", "people", "reports", "submissions", "teams"]
+__all__ = [
+    "audit", "awards", "competitions", "corrections", "mails", "people", "reports", "rosters", "submissions", "teams",
+]  # fmt: skip

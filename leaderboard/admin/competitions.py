@@ -16,12 +16,13 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidge
 
 from evaluation import labels as label_files
 from evaluation.problems import InvalidArchive
-from leaderboard.actions import corrections, judging, organising
+from leaderboard.actions import awards, corrections, judging, organising
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
 from .exports import PublishedEntryResource
+from .organisers import NamesOrganisers
 from .rankings import rankings
 from .reasons import ask_for_reason
 from .scope import without_masks
@@ -42,7 +43,7 @@ class PageInline(ReadOnlyInline):
 
 
 @admin.register(Competition)
-class CompetitionAdmin(OrganiserAdmin):
+class CompetitionAdmin(NamesOrganisers):
     adds = Who.SUPERUSERS
     list_display = (
         "name",
@@ -55,8 +56,10 @@ class CompetitionAdmin(OrganiserAdmin):
     )
     list_filter = ("is_published",)
     search_fields = ("name", "slug", "summary")
-    autocomplete_fields = ("organisers",)
+    readonly_fields = ("organiser_names",)
+    exclude = ("organisers",)
     inlines = (PhaseInline, PageInline)
+    actions_detail = ("add_organiser", "remove_organiser", "give_ranked")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return (
@@ -68,8 +71,21 @@ class CompetitionAdmin(OrganiserAdmin):
             )
         )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if request.user.is_superuser else ("organisers",)
+    @action(description="Give the awards by rank", icon="emoji_events")
+    def give_ranked(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        competition = get_object_or_404(self.get_queryset(request), pk=object_id)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"Give the awards by rank: {competition}",
+            explanation="Each award by rank that nobody has yet goes to the eligible team at that rank of its phase, "
+            "once the phase has ended. The winners' page shows them at once.",
+            button="Give",
+            rows=competition.prizes.exclude(rank=None),
+            act=lambda reason: awards.give_ranked_awards(request.user, competition, reason),
+            done=lambda given: f"Given: {'; '.join(map(str, given))}.",
+            back=reverse("admin:leaderboard_award_changelist"),
+        )
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else ()

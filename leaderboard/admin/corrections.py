@@ -60,7 +60,7 @@ class LabelReportAdmin(OrganiserAdmin):
             explanation=explanation,
             button=button,
             rows=[report],
-            act=lambda answer: corrections.decide_report(request.user, report, accepted, answer),
+            act=lambda reason: corrections.decide_report(request.user, report, accepted, reason),
             done=lambda _: f"{report} is {report.state}.",
             back=reverse("admin:leaderboard_labelreport_change", args=[pk]),
         )

@@ -6,7 +6,19 @@ from import_export import resources
 from import_export.fields import Field
 from import_export.formats import base_formats
 
-from leaderboard.models import Attempt, AuditEntry, Evaluation, Membership, PublishedEntry, Submission, Team
+from leaderboard.models import (
+    Attempt,
+    AuditEntry,
+    Award,
+    Evaluation,
+    JoinRequest,
+    Membership,
+    Merger,
+    MethodDescription,
+    PublishedEntry,
+    Submission,
+    Team,
+)
 from leaderboard.spreadsheets import write_csv
 
 
@@ -115,6 +127,82 @@ class MembershipResource(resources.ModelResource):
             "role",
             "joined_at",
         )
+        export_order = fields
+
+
+class JoinRequestResource(resources.ModelResource):
+    competition = Field("team__competition__slug")
+    team = Field("team__name")
+    username = Field("user__username")
+
+    class Meta:
+        model = JoinRequest
+        fields = (
+            "id",
+            "competition",
+            "team",
+            "username",
+            "message",
+            "created_at",
+            "decided_at",
+            "accepted",
+        )
+        export_order = fields
+
+
+class MergerResource(resources.ModelResource):
+    competition = Field("team__competition__slug")
+    team = Field("team__name")
+    other = Field("other__name")
+    proposed_by = Field("proposed_by__username")
+
+    class Meta:
+        model = Merger
+        fields = (
+            "id",
+            "competition",
+            "team",
+            "other",
+            "proposed_by",
+            "created_at",
+            "decided_at",
+            "accepted",
+        )
+        export_order = fields
+
+
+class MethodDescriptionResource(resources.ModelResource):
+    competition = Field("team__competition__slug")
+    team = Field("team__name")
+    members = Field()
+    uploaded_by = Field("uploaded_by__username")
+
+    class Meta:
+        model = MethodDescription
+        import_id_fields = ("team",)
+        fields = (
+            "competition",
+            "team",
+            "members",
+            "uploaded_by",
+            "uploaded_at",
+            "sha256",
+            "verdict",
+            "verdict_reason",
+        )
+        export_order = fields
+
+    def dehydrate_members(self, description: MethodDescription) -> str:
+        return ", ".join(description.members)
+
+
+class AwardResource(resources.ModelResource):
+    competition = Field("competition__slug")
+    team = Field("team__name")
+
+    class Meta:
+        model = Award
+        fields = ("id", "competition", "title", "team", "citation", "given_at")
         export_order = fields
 
 

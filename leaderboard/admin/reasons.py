@@ -31,19 +31,21 @@ def ask_for_reason(
     explanation: str,
     button: str,
     rows: Iterable[Any],
-    act: Callable[[str], Any],
+    act: Callable[..., Any],
     done: Callable[[Any], str],
     back: str,
+    form_class: type[ReasonForm] = ReasonForm,
 ) -> HttpResponse:
     """Show the page, or, once it is sent with a reason, do the act and go back with a sentence about it.
 
-    ``act`` gets the reason; ``done`` makes a sentence of what it returned. A refusal is shown on the page.
+    ``act`` gets ``reason`` and whatever else ``form_class`` asks for, by name; ``done`` makes a sentence of what it
+    returned. A refusal is shown on the page.
     """
     rows = list(rows)
-    form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+    form = form_class(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
         try:
-            outcome = act(form.cleaned_data["reason"])
+            outcome = act(**form.cleaned_data)
         except Refusal as refusal:
             form.add_error(None, refusal.message)
         else:

@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from leaderboard.actions import organising
+from leaderboard.actions import organisers, organising
+from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Membership, Submission, Team
 from leaderboard.models.text import folded
 
@@ -102,6 +103,11 @@ class MembershipForm(forms.ModelForm):
             others = Membership.objects.filter(competition=team.competition_id, user=user)
             if others.exclude(pk=self.instance.pk).exists():
                 self.add_error("user", "This person is in a team of this competition already.")
+            elif not team.is_organisers:
+                try:
+                    organisers.check_may_compete(user, team.competition)
+                except Refusal as refusal:
+                    self.add_error("user", refusal.message)
         return data
 
 

@@ -12,7 +12,7 @@ from .competitions import Competition, LabelSet, Page, Phase
 from .corrections import LabelReport
 from .mails import Mail
 from .reports import PhaseReport
-from .rosters import Award, JoinRequest, Merger, MethodDescription
+from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
 from .workers import Worker
@@ -36,6 +36,7 @@ __all__ = [
     "Phase",
     "PhaseReport",
     "Prediction",
+    "Prize",
     "PublishedEntry",
     "QuotaUsage",
     "Standing",

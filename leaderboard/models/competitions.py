@@ -53,6 +53,11 @@ class Competition(models.Model):
     roster_locks_at = models.DateTimeField(
         null=True, blank=True, help_text="From then on nobody can join, leave or be removed."
     )
+    roster_reopens_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="From then on new teams can be made, for a phase that is open to all; those of before stay fixed.",
+    )
     mergers_until = models.DateTimeField(
         null=True,
         blank=True,
@@ -69,6 +74,14 @@ class Competition(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(roster_reopens_at=None)
+                | models.Q(roster_reopens_at__gt=models.F("roster_locks_at")),
+                name="roster_reopens_after_it_locks",
+                violation_error_message="Teams can open again only after the date that fixes them.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -78,8 +91,12 @@ class Competition(models.Model):
             return False
         return user.is_superuser or self.organisers.filter(pk=user.pk).exists()
 
-    def roster_is_locked(self, now: datetime) -> bool:
-        return self.roster_locks_at is not None and now >= self.roster_locks_at
+    def roster_is_locked(self, now: datetime, made_at: datetime | None = None) -> bool:
+        """May nobody join or leave a team that was made at ``made_at``; None: may no team be made now?"""
+        if self.roster_locks_at is None or now < self.roster_locks_at:
+            return False
+        again = self.roster_reopens_at
+        return again is None or now < again or (made_at is not None and made_at < again)
 
 
 class Page(models.Model):

@@ -3,10 +3,19 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
 from .text import plain_text
+
+
+def award_title(value: str) -> None:
+    """A title stands in the address of its certificate."""
+    plain_text(value)
+    if "/" in value:
+        raise ValidationError("A title cannot hold a slash. Please write it without.")
 
 
 class OpenQuerySet(models.QuerySet[Any]):
@@ -66,7 +75,15 @@ class Merger(models.Model):
 
 
 class MethodDescription(models.Model):
-    """A team's description of its method (PDF, naming every member). The newest before the due date counts."""
+    """A team's description of its method (PDF, naming every member). The newest before the due date counts.
+
+    The team is eligible with it unless an organiser has ruled it out.
+    """
+
+    class Verdict(models.TextChoices):
+        OPEN = "open", "not looked at yet"
+        ACCEPTED = "accepted", "accepted"
+        INELIGIBLE = "ineligible", "ineligible"
 
     team = models.OneToOneField(
         "leaderboard.Team", models.CASCADE, related_name="description", primary_key=True
@@ -76,9 +93,49 @@ class MethodDescription(models.Model):
     members = models.JSONField(default=list, help_text="Who was in the team when it was handed in.")
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     uploaded_at = models.DateTimeField()
+    verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.OPEN)
+    verdict_reason = models.CharField(max_length=300, blank=True)
 
     def __str__(self) -> str:
         return f"description of {self.team}"
+
+    def unnamed_members(self) -> list[str]:
+        """Who joined after it was handed in, and so is not named by it."""
+        names = self.team.members.order_by("username").values_list("username", flat=True)
+        return [name for name in names if name not in self.members]
+
+
+class Prize(models.Model):
+    """What can be won: by a rank among the eligible teams of a phase, or, without a rank, by the committee's choice."""
+
+    competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="prizes")
+    title = models.CharField(max_length=80, validators=[award_title])
+    phase = models.ForeignKey(
+        "leaderboard.Phase", models.CASCADE, null=True, blank=True, related_name="prizes"
+    )
+    rank = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: the committee chooses."
+    )
+    note = models.CharField(max_length=300, blank=True, help_text="What it is given for.")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["competition", "title"],
+                name="one_prize_of_a_title",
+                violation_error_message="Two awards have this title.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(phase=None, rank=None) | models.Q(phase__isnull=False, rank__isnull=False),
+                name="prize_by_rank_names_its_phase",
+                violation_error_message="An award by rank names phase and rank; one by the committee neither.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
 
 
 class Award(models.Model):
@@ -86,7 +143,7 @@ class Award(models.Model):
 
     competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="awards")
     team = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="awards")
-    title = models.CharField(max_length=80, validators=[plain_text], help_text="1st place, special prize, …")
+    title = models.CharField(max_length=80, validators=[award_title], help_text="1st place, special prize, …")
     citation = models.CharField(max_length=500, blank=True, validators=[plain_text])
     position = models.PositiveSmallIntegerField(default=0)
     given_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -16,8 +16,10 @@ class TeamQuerySet(models.QuerySet["Team"]):
         return self.filter(is_organisers=False, merged_into=None)
 
     def eligible(self, competition: Any) -> "TeamQuerySet":
-        """Who may be awarded: competing teams, and where descriptions are asked for, those that sent one in time."""
-        teams = self.competing().filter(competition=competition)
+        """Who may be awarded: competing teams whose description no organiser has ruled out; where descriptions are
+        asked for, those alone that sent one in time. ``actions.descriptions.why_not_eligible`` says it in words."""
+        ruled_out = models.Q(description__verdict="ineligible")
+        teams = self.competing().filter(competition=competition).exclude(ruled_out)
         if competition.descriptions_due_at is None:
             return teams
         return teams.filter(description__uploaded_at__lte=competition.descriptions_due_at)

@@ -50,6 +50,12 @@ def my_team(request: HttpRequest, competition: Competition) -> Team | None:
     return Team.objects.of(request.user).filter(competition=competition).first()
 
 
+def has_winners(request: HttpRequest, competition: Competition) -> bool:
+    """Is there something to win, or somebody who gives it?"""
+    things = competition.awards.exists() or competition.prizes.exists()
+    return things or competition.is_organised_by(request.user)
+
+
 def render_in(
     request: HttpRequest,
     competition: Competition,
@@ -65,7 +71,7 @@ def render_in(
         "phases": context["phases"] if "phases" in context else phases_of(competition),
         "texts": list(competition.pages.defer("body")),
         "team": context["team"] if "team" in context else my_team(request, competition),
-        "has_winners": competition.awards.exists() or competition.is_organised_by(request.user),
+        "has_winners": has_winners(request, competition),
         "refusal": refusal,
         "now": timezone.now(),
     }

@@ -1,19 +1,19 @@
-"""Ask to join, merge teams, hand in the method description; winners and their certificates."""
+"""Ask to join, merge teams, hand in the method description."""
 
 from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
+from leaderboard.actions import descriptions
 from leaderboard.actions import rosters as actions
-from leaderboard.actions.refusals import InvalidInput, Refusal
-from leaderboard.models import Award, JoinRequest, Merger, Team
+from leaderboard.actions.refusals import Refusal
+from leaderboard.models import JoinRequest, Merger, Team
 
-from .frame import find_competition, render_in, signed_in
+from .frame import find_competition, signed_in
 from .teams import act_for_team
 
 
@@ -54,6 +54,20 @@ def decide_request(request: HttpRequest, slug: str) -> HttpResponse:
 
 @signed_in
 @require_POST
+def withdraw_request(request: HttpRequest, slug: str) -> HttpResponse:
+    competition = find_competition(request, slug)
+    mine = JoinRequest.objects.open().filter(user=request.user, team__competition=competition)
+    asked = chosen(request, "request", mine.select_related("team"))
+    try:
+        actions.withdraw_request(request.user, asked)
+        messages.success(request, f"You no longer ask to join {asked.team}.")
+    except Refusal as refused:
+        messages.error(request, refused.message)
+    return redirect("pages:team", slug)
+
+
+@signed_in
+@require_POST
 def propose_merger(request: HttpRequest, slug: str) -> HttpResponse:
     def act(mine: Team) -> str:
         others = Team.objects.competing().filter(competition=mine.competition)
@@ -79,6 +93,19 @@ def decide_merger(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
+@require_POST
+def withdraw_merger(request: HttpRequest, slug: str) -> HttpResponse:
+    def act(mine: Team) -> str:
+        offered = chosen(
+            request, "merger", Merger.objects.open().filter(team=mine).select_related("team", "other")
+        )
+        actions.withdraw_merger(request.user, offered)
+        return f"Your offer to {offered.other} is taken back."
+
+    return act_for_team(request, slug, act)
+
+
+@signed_in
 @require_http_methods(["GET", "POST"])
 @never_cache
 def description(request: HttpRequest, slug: str) -> HttpResponse:
@@ -98,64 +125,5 @@ def description(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _hand_in(request: HttpRequest, mine: Team) -> str:
-    file = request.FILES.get("file")
-    if file is None:
-        raise InvalidInput("Choose the PDF that describes your method.")
-    handed_in = actions.hand_in_description(request.user, mine, file)
+    handed_in = descriptions.hand_in_description(request.user, mine, request.FILES.get("file"))
     return f"The description is handed in, naming {', '.join(handed_in.members)}."
-
-
-@require_http_methods(["GET", "POST"])
-def winners(request: HttpRequest, slug: str) -> HttpResponse:
-    """Who won what. Organisers give awards here."""
-    competition = find_competition(request, slug)
-    organises = competition.is_organised_by(request.user)
-    refusal = None
-    if request.method == "POST":
-        if not organises:
-            raise Http404
-        team = chosen(request, "team", Team.objects.competing().filter(competition=competition))
-        try:
-            given = actions.give_award(
-                request.user,
-                competition,
-                team,
-                request.POST.get("title", ""),
-                request.POST.get("citation", ""),
-            )
-            messages.success(request, f"Given: {given}.")
-            return redirect("pages:winners", slug)
-        except Refusal as refused:
-            refusal = refused
-    context = {
-        "awards": list(competition.awards.select_related("team")),
-        "organises": organises,
-        "eligible": list(Team.objects.eligible(competition)) if organises else [],
-        "due": competition.descriptions_due_at,
-    }
-    return render_in(request, competition, "teams/winners.html", context, refusal=refusal)
-
-
-@signed_in
-@require_POST
-def take_award_back(request: HttpRequest, slug: str) -> HttpResponse:
-    competition = find_competition(request, slug)
-    if not competition.is_organised_by(request.user):
-        raise Http404
-    award = chosen(request, "award", competition.awards.all())
-    try:
-        actions.take_award_back(request.user, award, request.POST.get("reason", ""))
-        messages.success(request, f"Taken back: {award.title}.")
-    except Refusal as refused:
-        messages.error(request, refused.message)
-    return redirect("pages:winners", slug)
-
-
-@require_GET
-def certificate(request: HttpRequest, slug: str, title: str) -> HttpResponse:
-    """One award as a page to print."""
-    competition = find_competition(request, slug)
-    award = get_object_or_404(Award.objects.select_related("team"), competition=competition, title=title)
-    members = list(award.team.members.order_by("last_name", "username"))
-    context = {"award": award, "members": members, "today": timezone.now()}
-    return render_in(request, competition, "teams/certificate.html", context)

@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from leaderboard.actions import teams as actions
+from leaderboard.actions.descriptions import why_not_eligible
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, JoinRequest, Membership, MethodDescription, Team
 
@@ -39,12 +40,16 @@ def team(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _create(request: HttpRequest, competition: Competition, form: TeamForm, status: int) -> HttpResponse:
+    now = timezone.now()
+    asked = JoinRequest.objects.open().filter(user=request.user.pk, team__competition=competition)
+    others = Team.objects.competing().filter(competition=competition)
     context = {
         "form": form,
         "team": None,
-        "locked": competition.roster_is_locked(timezone.now()),
-        "others": list(Team.objects.competing().filter(competition=competition)),
-        "asked": list(JoinRequest.objects.open().filter(user=request.user.pk, team__competition=competition)),
+        "locked": competition.roster_is_locked(now),
+        "organises": competition.is_organised_by(request.user),
+        "others": [team for team in others if not competition.roster_is_locked(now, team.created_at)],
+        "asked": list(asked.select_related("team")),
     }
     response = render_in(request, competition, "teams/create.html", context)
     response.status_code = status
@@ -59,26 +64,58 @@ def _show(
     refusal: Refusal | None = None,
     link: str = "",
     form: InvitationForm | None = None,
+    edited: TeamForm | None = None,
 ) -> HttpResponse:
+    now = timezone.now()
     memberships = list(mine.memberships.select_related("user"))
     owner = any(m.user_id == request.user.pk and m.role == Membership.Role.OWNER for m in memberships)
     context = {
         "team": mine,
         "memberships": memberships,
         "is_owner": owner,
-        "locked": competition.roster_is_locked(timezone.now()),
+        "locked": competition.roster_is_locked(now, mine.created_at),
+        "mergers_open": competition.mergers_until is None or now < competition.mergers_until,
         "invitations": list(mine.invitations.open().select_related("created_by")) if owner else [],
         "days": actions.INVITATION_DAYS,
         "requests": list(mine.join_requests.filter(decided_at=None).select_related("user")) if owner else [],
         "offers": list(mine.offered_mergers.filter(decided_at=None).select_related("team")) if owner else [],
+        "proposed": list(mine.proposed_mergers.filter(decided_at=None).select_related("other"))
+        if owner
+        else [],
         "others": list(Team.objects.competing().filter(competition=competition).exclude(pk=mine.pk))
         if owner
         else [],
         "description": MethodDescription.objects.filter(team=mine).defer("pdf").first(),
+        "late": competition.descriptions_due_at is not None and now > competition.descriptions_due_at,
+        "why_not": why_not_eligible(mine),
         "form": form or InvitationForm(),
+        "edited": edited or TeamForm(initial={"name": mine.name, "affiliation": mine.affiliation}),
         "link": link,
     }
     return render_in(request, competition, "teams/team.html", context, refusal=refusal)
+
+
+@signed_in
+@require_POST
+@never_cache
+def edit(request: HttpRequest, slug: str) -> HttpResponse:
+    """Change the team's name or affiliation."""
+    competition = find_competition(request, slug)
+    mine = get_object_or_404(Team.objects.of(request.user), competition=competition)
+    form = TeamForm(request.POST)
+    status = 400
+    if form.is_valid():
+        try:
+            actions.edit_team(request.user, mine, **form.cleaned_data)
+            messages.success(request, "Changed. The boards show it at once.")
+            return redirect("pages:team", slug)
+        except Refusal as refused:
+            form.refuse(refused)
+            status = refused.status
+    mine.refresh_from_db()
+    response = _show(request, competition, mine, edited=form)
+    response.status_code = status
+    return response
 
 
 @signed_in

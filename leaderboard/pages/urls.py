@@ -4,6 +4,7 @@ from django.urls import path
 
 from . import (
     account,
+    awards,
     boards,
     competitions,
     guide,
@@ -44,6 +45,7 @@ urlpatterns = [
     path("receipts/key", trust.key, name="receipt-key"),
     path("submissions/<int:pk>/receipt/", submissions.receipt, name="receipt"),
     path("c/<slug:slug>/team/", teams.team, name="team"),
+    path("c/<slug:slug>/team/edit/", teams.edit, name="edit-team"),
     path("c/<slug:slug>/team/invite/", teams.invite, name="invite"),
     path(
         "c/<slug:slug>/team/invitations/<int:pk>/revoke/", teams.revoke_invitation, name="revoke-invitation"
@@ -52,12 +54,15 @@ urlpatterns = [
     path("c/<slug:slug>/team/members/<int:pk>/owner/", teams.make_owner, name="make-owner"),
     path("c/<slug:slug>/team/ask/", rosters.ask_to_join, name="ask-to-join"),
     path("c/<slug:slug>/team/requests/", rosters.decide_request, name="decide-request"),
+    path("c/<slug:slug>/team/requests/withdraw/", rosters.withdraw_request, name="withdraw-request"),
+    path("c/<slug:slug>/team/mergers/withdraw/", rosters.withdraw_merger, name="withdraw-merger"),
     path("c/<slug:slug>/team/mergers/", rosters.propose_merger, name="propose-merger"),
     path("c/<slug:slug>/team/mergers/decide/", rosters.decide_merger, name="decide-merger"),
     path("c/<slug:slug>/team/description/", rosters.description, name="description"),
-    path("c/<slug:slug>/winners/", rosters.winners, name="winners"),
-    path("c/<slug:slug>/winners/take-back/", rosters.take_award_back, name="take-award-back"),
-    path("c/<slug:slug>/winners/certificate/<str:title>/", rosters.certificate, name="certificate"),
+    path("c/<slug:slug>/winners/", awards.winners, name="winners"),
+    path("c/<slug:slug>/winners/by-rank/", awards.give_ranked, name="give-ranked"),
+    path("c/<slug:slug>/winners/take-back/", awards.take_award_back, name="take-award-back"),
+    path("c/<slug:slug>/winners/certificate/<str:title>/", awards.certificate, name="certificate"),
     path("c/<slug:slug>/submit/", submissions.submit, name="submit"),
     path("c/<slug:slug>/submissions/", submissions.mine, name="submissions"),
     path("c/<slug:slug>/<slug:page_slug>/", competitions.text, name="text"),

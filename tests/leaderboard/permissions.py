@@ -29,6 +29,7 @@ from leaderboard.models import (
     Page,
     Phase,
     PhaseReport,
+    Prize,
     PublishedEntry,
     User,
 )
@@ -142,7 +143,7 @@ class Stage:
         self.award = Award.objects.create(
             competition=cast.competition, team=cast.team, title="First", citation="of all"
         )
-        MethodDescription.objects.create(
+        description = MethodDescription.objects.create(
             team=cast.team,
             pdf=b"%PDF-1.7",
             sha256="0" * 64,
@@ -153,7 +154,17 @@ class Stage:
         self.asked = JoinRequest.objects.create(team=cast.team, user=applicant)
         third = make_team(cast.competition, "Third")
         self.offered = Merger.objects.create(team=third, other=cast.team)
+        self.proposed = Merger.objects.create(team=cast.team, other=cast.other_team)
         self.third = third
+        self.behind |= {
+            "award": self.award,
+            "prize": Prize.objects.create(
+                competition=cast.competition, title="Third", phase=cast.phase, rank=1
+            ),
+            "joinrequest": self.asked,
+            "merger": self.offered,
+            "methoddescription": description,
+        }
         people: dict[str, User | None] = {
             "nobody": None,
             "elsewhere": elsewhere.organisers.get(),
@@ -224,7 +235,10 @@ class Stage:
             "pages:ask-to-join": {"team": self.cast.team.pk},
             "pages:decide-request": {"request": self.asked.pk, "accept": "yes"},
             "pages:propose-merger": {"team": self.third.pk},
+            "pages:withdraw-request": {"request": self.asked.pk},
             "pages:decide-merger": {"merger": self.offered.pk, "accept": "yes"},
+            "pages:withdraw-merger": {"merger": self.proposed.pk},
+            "pages:edit-team": {"name": "Renamed"},
             "pages:description": {"file": upload(b"%PDF-1.7", "method.pdf")},
             "pages:winners": {"team": self.cast.team.pk, "title": "Second"},
             "pages:take-award-back": {"award": self.award.pk, "reason": "a mistake"},

@@ -15,12 +15,18 @@ from evaluation.problems import too_large
 from leaderboard.models import (
     ApiToken,
     AuditEntry,
+    Award,
     Evaluation,
+    JoinRequest,
     LabelReport,
     Mail,
+    Merger,
+    MethodDescription,
     Page,
     PhaseReport,
+    Prize,
     PublishedEntry,
+    Team,
 )
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
 
@@ -46,7 +52,16 @@ def full(cast: Cast) -> Cast:
     PhaseReport.objects.create(phase=cast.phase)
     Mail.objects.create(competition=cast.competition, to="away@example.org", subject="Labels")
     LabelReport.objects.create(phase=cast.phase, team=cast.team, patch=1, text="a landslide that is none")
+    Prize.objects.create(competition=cast.competition, title="1st place", phase=cast.phase, rank=1)
+    add_to_the_roster(cast.team, cast.other_team)
     return cast
+
+
+def add_to_the_roster(team: Team, other: Team) -> None:
+    JoinRequest.objects.create(team=team, user=make_user(), message="landslides!")
+    Merger.objects.create(team=team, other=other, proposed_by=team.members.first())
+    MethodDescription.objects.create(team=team, pdf=b"%PDF-1.7", uploaded_at=timezone.now())
+    Award.objects.create(competition=team.competition, team=team, title=f"Prize of {team}")
 
 
 @pytest.fixture
@@ -97,6 +112,8 @@ def test_a_longer_list_asks_no_more_queries(full: Cast, superuser: Client, model
         PublishedEntry.objects.create(phase=full.phase, name=f"Entry {number}", f1="70", source="the paper")
         AuditEntry.objects.append("made", competition=full.competition, subject="a test")
         ApiToken.objects.create(user=team.members.get(), name="laptop")
+        Prize.objects.create(competition=full.competition, title=f"Prize {number}")
+        add_to_the_roster(team, full.team)
     assert queries() == before
 
 

@@ -11,19 +11,25 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from leaderboard.admin.scope import COMPETITION_OF
 from leaderboard.models import (
     ApiToken,
     AuditEntry,
+    Award,
     Competition,
+    JoinRequest,
     LabelReport,
     LabelSet,
     Mail,
     Membership,
+    Merger,
+    MethodDescription,
     Page,
     Phase,
     PhaseReport,
+    Prize,
     PublishedEntry,
     Submission,
     User,
@@ -67,6 +73,13 @@ def foreign(cast: Cast) -> Foreign:
             Submission: submission,
             type(submission.evaluation): submission.evaluation,
             type(submission.attempt): submission.attempt,
+            JoinRequest: JoinRequest.objects.create(team=team, user=member, message="Secret message"),
+            Merger: Merger.objects.create(team=team, other=make_team(competition, "Secret team two")),
+            MethodDescription: MethodDescription.objects.create(
+                team=team, pdf=b"%PDF-Secret", uploaded_at=timezone.now(), members=["secretmember"]
+            ),
+            Prize: Prize.objects.create(competition=competition, title="Secret prize"),
+            Award: Award.objects.create(competition=competition, team=team, title="Secret award"),
             AuditEntry: AuditEntry.objects.append("Secret act", competition=competition),
             LabelReport: LabelReport.objects.create(phase=phase, team=team, patch=1, text="Secret text"),
             PhaseReport: PhaseReport.objects.create(phase=phase, error="Secret error"),
@@ -197,6 +210,10 @@ def export(client: Client, model: type, file_format: int = 0, **more: object):
 @pytest.mark.parametrize("model", EXPORTED, ids=lambda model: model.__name__)
 def test_exports_hold_only_own_rows(foreign: Foreign, organiser: Client, cast: Cast, model: type) -> None:
     PublishedEntry.objects.create(phase=cast.phase, name="Own", f1="70", source="-")
+    JoinRequest.objects.create(team=cast.team, user=cast.stranger)
+    Merger.objects.create(team=cast.team, other=cast.other_team)
+    MethodDescription.objects.create(team=cast.team, uploaded_at=timezone.now())
+    Award.objects.create(competition=cast.competition, team=cast.team, title="1st")
     AuditEntry.objects.append("own act", competition=cast.competition)
     assert organiser.get(address(model, "export")).status_code == 200
     for more in ({}, {"export_items": [foreign.rows[model].pk]}):

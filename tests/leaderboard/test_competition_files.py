@@ -52,7 +52,45 @@ def test_the_preset_has_the_rules_of_2022():
     assert validation.closes_at == test.opens_at == datetime(2022, 6, 15, tzinfo=UTC)
     published = {(entry.phase.slug, entry.name): entry.f1 for entry in test.published_entries.all()}
     assert published["test", "Kingdrone"] == Decimal("74.54")
-    assert competition.roster_locks_at == datetime(2022, 6, 12, tzinfo=UTC)
+    assert competition.roster_locks_at == datetime(2022, 6, 13, tzinfo=UTC)
+    assert competition.roster_reopens_at == future.opens_at, "open to anyone"
+    prizes = [(prize.title, prize.phase, prize.rank) for prize in competition.prizes.all()]
+    assert prizes == [
+        ("1st place", test, 1),
+        ("2nd place", test, 2),
+        ("3rd place", test, 3),
+        ("Special prize", None, None),
+    ]
+    assert plan(read_file(Path("l4s-2022"))).lines == []
+
+
+AWARDS = """
+[[awards]]
+title = "Winner"
+phase = "one"
+rank = 1
+"""
+
+
+def test_awards_are_checked_changed_and_removed(tmp_path):
+    applied(write(tmp_path, SMALL + AWARDS))
+    second = AWARDS.replace("Winner", "Second").replace("rank = 1", 'rank = 2\nnote = "well done"')
+    changed = SMALL + AWARDS.replace("rank = 1", "").replace('phase = "one"', "") + second
+    assert plan(read_file(write(tmp_path, changed))).lines == [
+        "prize Winner: rank: 1 → None",
+        "prize Winner: phase: one → None",
+        "prize Second: new",
+    ]
+    applied(write(tmp_path, changed))
+    assert plan(read_file(write(tmp_path, SMALL))).lines == ["prize Winner: removed", "prize Second: removed"]
+    wrong = SMALL + AWARDS + AWARDS.replace("one", "two") + AWARDS.replace("rank = 1", "") + "[[awards]]\n"
+    with pytest.raises(CompetitionFileInvalid) as refused:
+        plan(read_file(write(tmp_path, wrong)))
+    told = "\n".join(refused.value.problems)
+    assert "awards[2]: phase: 'two' is no phase of this file." in told
+    assert "awards[3]: name both phase and rank, or neither" in told
+    assert "awards[1]: title: 'Winner' is there twice." in told
+    assert "awards[4]: title: This field cannot be blank." in told
 
 
 def test_applying_twice_changes_nothing(tmp_path):
@@ -139,7 +177,7 @@ def test_the_command_asks_and_names_organisers(tmp_path, capsys, monkeypatch):
 def test_a_moved_calendar_moves_every_date():
     document = moved(read_file(competition_files.PRESETS / "l4s-2022.toml"), timedelta(days=1))
     assert document["phases"][0]["opens_at"] == datetime(2022, 4, 2, tzinfo=UTC)
-    assert document["competition"]["roster_locks_at"] == datetime(2022, 6, 13, tzinfo=UTC)
+    assert document["competition"]["roster_locks_at"] == datetime(2022, 6, 14, tzinfo=UTC)
 
 
 def test_a_changed_rule_reaches_the_board_and_undoes_nothing(tmp_path):

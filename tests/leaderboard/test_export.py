@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from evaluation import labels
 from evaluation.counts import Counts, pack
-from leaderboard.actions import judging, rosters
+from leaderboard.actions import awards, descriptions, judging, rosters
 from leaderboard.actions.teams import invite
 from leaderboard.boards import board_of
 from leaderboard.export import read, tables, write
@@ -34,6 +34,7 @@ from leaderboard.models import (
     Page,
     Phase,
     PhaseReport,
+    Prize,
     PublishedEntry,
     Standing,
     Submission,
@@ -83,8 +84,12 @@ def rich(cast: Cast) -> Cast:
     invite(cast.owner, cast.team, "new@example.org")
     rosters.ask_to_join(cast.stranger, cast.team, "please")
     rosters.propose_merger(cast.owner, cast.team, cast.other_team)
-    rosters.hand_in_description(cast.owner, cast.team, ContentFile(b"%PDF-1.7 \x00\xff", name="method.pdf"))
-    rosters.give_award(cast.organiser, cast.competition, cast.team, "1st place")
+    pdf = ContentFile(b"%PDF-1.7 \x00\xff", name="method.pdf")
+    descriptions.accept_description(
+        cast.organiser, descriptions.hand_in_description(cast.owner, cast.team, pdf), "clear"
+    )
+    Prize.objects.create(competition=cast.competition, title="1st place", phase=cast.phase, rank=1)
+    awards.give_award(cast.organiser, cast.competition, cast.team, "1st place")
     submit(
         cast.team, cast.phase, (80, 20, 20), method="Ünet, “quoted”", description="two\nlines", by=cast.owner
     )

@@ -1,4 +1,4 @@
-// Small comforts on every page: the visitor's own time beside UTC, copy buttons, no polling while nobody looks.
+// Small comforts on every page: the visitor's own time beside UTC, copy and print buttons, no polling while nobody looks.
 "use strict";
 
 function showLocalTimes(root) {
@@ -40,6 +40,11 @@ function addCopyButtons(root) {
     }
     delete code.dataset.copy;
   }
+}
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
 }
 
 showLocalTimes(document);

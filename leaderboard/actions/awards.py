@@ -1,0 +1,112 @@
+"""Awards: given by rank or by the committee, taken back with a reason; each act is in the public log."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from leaderboard.models import AuditEntry, Award, Competition, Phase, Prize, Standing, Team
+
+from .descriptions import why_not_eligible
+from .judging import need_reason
+from .refusals import Conflict, InvalidInput, NotAllowed
+from .teams import check_texts
+
+
+def prepare_award(user: Any, competition: Competition, team: Team, title: str, citation: str = "") -> Award:
+    """The award as it would be given, not saved yet; raises every refusal of ``give_award``."""
+    if not competition.is_organised_by(user):
+        raise NotAllowed("Only organisers give awards.")
+    if team.competition_id != competition.pk:
+        raise InvalidInput(f"Choose a team of {competition}.")
+    if why_not := why_not_eligible(team):
+        raise NotAllowed(f"{team} is not eligible. {why_not}")
+    award = Award(competition=competition, team=team, title=title.strip(), citation=citation.strip())
+    check_texts(award)
+    if competition.awards.filter(title=award.title).exists():
+        raise Conflict(f"The award {award.title!r} has been given already. Take it back first.")
+    prizes = list(competition.prizes.values_list("title", flat=True))
+    award.position = prizes.index(award.title) if award.title in prizes else len(prizes)
+    return award
+
+
+def give_award(user: Any, competition: Competition, team: Team, title: str, citation: str = "") -> Award:
+    """An award to an eligible team; the committee's prize is given the same way, with its citation."""
+    with transaction.atomic():
+        Competition.objects.select_for_update().get(pk=competition.pk)
+        award = prepare_award(user, competition, team, title, citation)
+        award.save()
+        AuditEntry.objects.append(
+            "award given",
+            competition=competition,
+            actor=user,
+            subject=str(award),
+            reason=award.citation,
+            public=True,
+        )
+    return award
+
+
+def take_award_back(user: Any, award: Award, reason: str) -> None:
+    if not award.competition.is_organised_by(user):
+        raise NotAllowed("Only organisers take awards back.")
+    reason = need_reason(reason)
+    with transaction.atomic():
+        AuditEntry.objects.append(
+            "award taken back",
+            competition=award.competition,
+            actor=user,
+            subject=str(award),
+            reason=reason,
+            public=True,
+        )
+        award.delete()
+
+
+def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> list[Award]:
+    """Give every award by rank that nobody has yet: to the eligible team at that rank of the phase, once it has ended.
+
+    Ranks are among the eligible teams. All or none: where two teams share a rank, the organisers decide and give it
+    by hand. ``note`` stands behind the citation, which names rank and phase.
+    """
+    given = competition.awards.values("title")
+    waiting = competition.prizes.exclude(rank=None).exclude(title__in=given).select_related("phase__labels")
+    with transaction.atomic():
+        awards = []
+        for prize in waiting:
+            phase = prize.phase
+            assert phase is not None, "an award by rank names its phase"
+            winner = winner_of(competition, prize, phase)
+            if winner is not None:
+                citation = f"Rank {prize.rank} of {phase.name}. {note}"[:500]
+                awards.append(give_award(user, competition, winner, prize.title, citation))
+    if not awards:
+        raise Conflict(
+            "There is no award by rank to give: all are given, or no eligible team is at their ranks."
+        )
+    return awards
+
+
+def winner_of(competition: Competition, prize: Prize, phase: Phase) -> Team | None:
+    """The eligible team at the prize's rank of the phase; None where there is none."""
+    if not phase.has_closed(timezone.now()):
+        raise Conflict(f"{prize.title} goes by the ranking of {phase.name}, which has not ended.")
+    ranked = eligible_ranking(competition, phase)
+    found = [team for rank, team in ranked if rank == prize.rank]
+    if len(found) > 1:
+        raise Conflict(
+            f"{' and '.join(map(str, found))} share rank {prize.rank}: give {prize.title} by hand."
+        )
+    return found[0] if found else None
+
+
+def eligible_ranking(competition: Competition, phase: Phase) -> list[tuple[int, Team]]:
+    """The exact ranking of the eligible teams among themselves, best first; equal F1 shares a rank."""
+    board = Standing.objects.board(phase, Standing.Kind.EXACT)
+    ranked: list[tuple[int, Team]] = []
+    rank, key = 0, None
+    for place, row in enumerate(board.filter(team__in=Team.objects.eligible(competition)), start=1):
+        rank = rank if row.rank_key == key else place
+        key = row.rank_key
+        ranked.append((rank, row.team))
+    return ranked

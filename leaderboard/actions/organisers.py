@@ -1,0 +1,82 @@
+"""Who organises a competition. Who organises does not compete: organisers see what the phases hide."""
+
+from typing import Any
+
+from django.db import transaction
+
+from leaderboard.models import AuditEntry, Competition, Team, User
+
+from .judging import need_reason
+from .refusals import Conflict, InvalidInput, NotAllowed, OrganisersDoNotCompete
+
+
+def check_may_compete(user: Any, competition: Competition) -> None:
+    """Refuse an organiser (superusers organise every competition) before he or she becomes a member of a team."""
+    if competition.is_organised_by(user):
+        raise OrganisersDoNotCompete(
+            f"{user} organises {competition} and sees what its phases hide, so cannot be in a competing team. Whoever "
+            "wants to compete leaves the organisers first, or submits reference entries, which have no rank."
+        )
+
+
+def check_may_organise(person: Any, competition: Competition) -> None:
+    """Refuse a member of a competing team before he or she becomes an organiser."""
+    team = Team.objects.competing().of(person).filter(competition=competition).first()
+    if team is not None:
+        raise OrganisersDoNotCompete(
+            f"{person} is in the team {team} of {competition}, and organisers do not compete. {person} must leave the "
+            "team first."
+        )
+
+
+def find_person(username: str) -> User:
+    """The account of that name; by user name alone, so that nobody can try out addresses."""
+    person = User.objects.filter(username=username.strip(), is_active=True).first()
+    if person is None:
+        raise InvalidInput(f"There is no account named {username.strip()}. Ask the person for the user name.")
+    return person
+
+
+def appoint(competition: Competition, person: User) -> None:
+    """Make a person an organiser who may enter the admin. Inside the caller's transaction, which also logs it."""
+    check_may_organise(person, competition)
+    competition.organisers.add(person)
+    User.objects.filter(pk=person.pk, is_staff=False).update(is_staff=True)
+
+
+def add_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
+    """An organiser names another one."""
+    _check(user, competition)
+    reason, person = need_reason(reason), find_person(username)
+    if competition.organisers.filter(pk=person.pk).exists():
+        raise Conflict(f"{person} organises {competition} already.")
+    with transaction.atomic():
+        appoint(competition, person)
+        _log("organiser added", user, competition, person, reason)
+    return person
+
+
+def remove_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
+    """An organiser takes another one, or himself or herself, out; one always stays."""
+    _check(user, competition)
+    reason, person = need_reason(reason), find_person(username)
+    with transaction.atomic():
+        Competition.objects.select_for_update().get(pk=competition.pk)
+        if not competition.organisers.filter(pk=person.pk).exists():
+            raise InvalidInput(f"{person} does not organise {competition}.")
+        if not competition.organisers.exclude(pk=person.pk).exists():
+            raise Conflict(f"{person} is the only organiser of {competition}. Add another one first.")
+        competition.organisers.remove(person)
+        if not person.is_superuser and not person.organised_competitions.exists():
+            User.objects.filter(pk=person.pk).update(is_staff=False)
+        _log("organiser removed", user, competition, person, reason)
+    return person
+
+
+def _check(user: Any, competition: Competition) -> None:
+    if not competition.is_organised_by(user):
+        raise NotAllowed(f"Only organisers of {competition} can do that.")
+
+
+def _log(act: str, user: Any, competition: Competition, person: User, reason: str) -> None:
+    AuditEntry.objects.append(act, competition=competition, actor=user, subject=str(person), reason=reason)

@@ -1,0 +1,67 @@
+"""Who organises a competition: shown on its page, changed by its organisers themselves."""
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from leaderboard.actions import organisers
+from leaderboard.models import Competition
+
+from .base import OrganiserAdmin
+from .reasons import ReasonForm, ask_for_reason
+
+
+class OrganiserForm(ReasonForm):
+    """Whom, and why."""
+
+    username = forms.CharField(
+        max_length=150, widget=UnfoldAdminTextInputWidget, help_text="The name of the person's account."
+    )
+    field_order = ("username", "reason")
+
+
+class NamesOrganisers(OrganiserAdmin):
+    """A competition's page with the names and two buttons."""
+
+    @display(description="organisers", empty_value="none yet")
+    def organiser_names(self, competition: Competition) -> str | None:
+        return ", ".join(map(str, competition.organisers.order_by("username"))) or None
+
+    @action(description="Add an organiser", icon="person_add")
+    def add_organiser(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        competition = get_object_or_404(self.get_queryset(request), pk=object_id)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"Add an organiser of {competition}",
+            explanation="Organisers see every score, change phases and labels, judge submissions, and add and remove "
+            "organisers. They cannot be in a competing team.",
+            button="Add",
+            rows=competition.organisers.all(),
+            act=lambda **asked: organisers.add_organiser(request.user, competition, **asked),
+            done=lambda person: f"{person} organises {competition} now.",
+            back=reverse("admin:leaderboard_competition_change", args=[object_id]),
+            form_class=OrganiserForm,
+        )
+
+    @action(description="Remove an organiser", icon="person_remove")
+    def remove_organiser(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        competition = get_object_or_404(self.get_queryset(request), pk=object_id)
+        own = competition.organisers.filter(pk=request.user.pk).exists()
+        return ask_for_reason(
+            self,
+            request,
+            title=f"Remove an organiser of {competition}",
+            explanation="From then on the person sees what everybody sees. What the person did stays in the log.",
+            button="Remove",
+            rows=competition.organisers.all(),
+            act=lambda **asked: organisers.remove_organiser(request.user, competition, **asked),
+            done=lambda person: f"{person} no longer organises {competition}.",
+            back=reverse("pages:competition", args=[competition.slug])
+            if own  # who has left the organisers may no longer enter the admin
+            else reverse("admin:leaderboard_competition_change", args=[object_id]),
+            form_class=OrganiserForm,
+        )

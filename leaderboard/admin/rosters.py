@@ -1,0 +1,146 @@
+"""Requests to join, mergers, and method descriptions, which organisers look at and judge."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from leaderboard.actions import descriptions
+from leaderboard.models import JoinRequest, Merger, MethodDescription
+
+from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
+from .exports import JoinRequestResource, MergerResource, MethodDescriptionResource
+from .reasons import ask_for_reason
+
+STATES = {"open": "warning", "accepted": "success", "declined or taken back": "default"}
+VERDICTS = {"open": "warning", "accepted": "success", "ineligible": "danger"}
+
+
+class DecidedAdmin(Exported, OrganiserAdmin):
+    """What people ask of teams. The teams' owners decide; organisers look."""
+
+    adds = changes = deletes = Who.NOBODY
+
+    @display(description="state", label=STATES)
+    def state_label(self, row: Any) -> str:
+        if row.decided_at is None:
+            return "open"
+        return "accepted" if row.accepted else "declined or taken back"
+
+
+@admin.register(JoinRequest)
+class JoinRequestAdmin(DecidedAdmin):
+    resource_classes = [JoinRequestResource]
+    list_display = ("user", "team", "state_label", "message", "created_at", "decided_at")
+    list_filter = (("team", ScopedRelatedFilter), "accepted", ("decided_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user", "team__competition")
+    search_fields = ("user__username", "team__name", "message")
+    fields = readonly_fields = ("user", "team", "message", "state_label", "created_at", "decided_at")
+
+
+@admin.register(Merger)
+class MergerAdmin(DecidedAdmin):
+    resource_classes = [MergerResource]
+    list_display = ("other", "into", "state_label", "proposed_by", "created_at", "decided_at")
+    list_filter = (("team", ScopedRelatedFilter), "accepted", ("decided_at", admin.EmptyFieldListFilter))
+    list_select_related = ("team__competition", "other", "proposed_by")
+    search_fields = ("team__name", "other__name", "proposed_by__username")
+    fields = readonly_fields = ("other", "team", "state_label", "proposed_by", "created_at", "decided_at")
+
+    @display(description="would become part of", ordering="team__name")
+    def into(self, merger: Merger) -> str:
+        return str(merger.team)
+
+
+@admin.register(MethodDescription)
+class MethodDescriptionAdmin(Exported, OrganiserAdmin):
+    """What teams handed in. Accepting says that somebody has looked; ruling out makes the team ineligible."""
+
+    adds = changes = deletes = Who.NOBODY
+    resource_classes = [MethodDescriptionResource]
+    list_display = ("team", "verdict_label", "named", "uploaded_at", "pdf_link", "verdict_reason")
+    list_filter = ("verdict", ("team__competition", ScopedRelatedFilter))
+    list_select_related = ("team__competition",)
+    search_fields = ("team__name", "sha256", "verdict_reason")
+    fields = readonly_fields = (
+        "team", "verdict_label", "verdict_reason", "eligibility", "named", "unnamed", "pdf_link", "sha256",
+        "uploaded_by", "uploaded_at",
+    )  # fmt: skip
+    actions_detail = ("accept", "rule_out")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("team__competition").defer("pdf")
+
+    def get_custom_urls(self) -> Any:
+        return (("<int:pk>/pdf/", "leaderboard_methoddescription_pdf", download),)
+
+    @display(description="verdict", label=VERDICTS, ordering="verdict")
+    def verdict_label(self, description: MethodDescription) -> tuple[str, str]:
+        return description.verdict, description.get_verdict_display()
+
+    @display(description="names")
+    def named(self, description: MethodDescription) -> str:
+        return ", ".join(description.members)
+
+    @display(description="members whom it does not name", empty_value="none")
+    def unnamed(self, description: MethodDescription) -> str | None:
+        return ", ".join(description.unnamed_members()) or None
+
+    @display(description="eligible for awards")
+    def eligibility(self, description: MethodDescription) -> str:
+        return descriptions.why_not_eligible(description.team) or "Yes."
+
+    @display(description="PDF")
+    def pdf_link(self, description: MethodDescription) -> str:
+        address = reverse("admin:leaderboard_methoddescription_pdf", args=[description.pk])
+        return format_html('<a class="underline" href="{}">Download</a>', address)
+
+    @action(description="Accept", icon="check")
+    def accept(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        explanation = (
+            "The team reads that it is accepted. A newer file that it hands in waits for its own verdict."
+        )
+        return self._judge(request, object_id, "Accept", explanation, descriptions.accept_description)
+
+    @action(description="Rule out", icon="block")
+    def rule_out(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        explanation = (
+            "The team is not eligible for awards with this description. Its owners are told by mail, with your reason. "
+            "Until the due date it may hand in another one."
+        )
+        return self._judge(request, object_id, "Rule out", explanation, descriptions.rule_out)
+
+    def _judge(
+        self,
+        request: HttpRequest,
+        pk: int,
+        button: str,
+        explanation: str,
+        act: Callable[[Any, MethodDescription, str], None],
+    ) -> HttpResponse:
+        description = get_object_or_404(self.get_queryset(request), pk=pk)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"{button}: {description}",
+            explanation=explanation,
+            button=button,
+            rows=[description],
+            act=lambda reason: act(request.user, description, reason),
+            done=lambda _: f"The {description} is {description.get_verdict_display()}.",
+            back=reverse("admin:leaderboard_methoddescription_change", args=[pk]),
+        )
+
+
+def download(request: HttpRequest, model_admin: Any, pk: int) -> HttpResponse:
+    """The PDF as it was handed in, under a name of ours."""
+    description = get_object_or_404(model_admin.get_queryset(request), pk=pk)
+    name = f"method-{description.team.competition.slug}-{description.pk}.pdf"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(bytes(description.pdf), content_type="application/pdf", headers=headers)
