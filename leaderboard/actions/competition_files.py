@@ -5,7 +5,7 @@ The format is documented in docs/competition-file.md; the presets lie in leaderb
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +16,23 @@ from django.db import models, transaction
 
 from evaluation import labels as label_files
 from evaluation.counts import sha256
+from evaluation.pictures import ImageError, read_images
 from evaluation.problems import InvalidArchive
+from evaluation.site_files import SiteFileError, read_sites
 from evaluation.spec import MaskSpec
-from leaderboard.models import AuditEntry, Competition, Page, Phase, Prize, PublishedEntry, User
+from leaderboard.models import (
+    AuditEntry,
+    Competition,
+    Page,
+    Phase,
+    Prize,
+    PublishedEntry,
+    QuickLook,
+    User,
+)
 
 from .calendars import dated
-from .judging import load_labels
+from .judging import keep_images, load_labels, name_sites
 from .organisers import appoint, check_may_organise
 from .organising import phase_changed
 from .refusals import Refusal
@@ -46,9 +57,10 @@ PHASE_KEYS = (
     "slug", "name", "summary", "opens_at", "closes_at", "labels_public_since",
     "quota_total", "quota_per_day", "quota_on_board", "allows_withdrawal",
     "visible_metrics", "counts", "selected_limit", "hidden_until_close", "freezes_at", "ladder_step", "ladder_start",
+    "gallery",
 )  # fmt: skip
 PUBLISHED_KEYS = ("name", "method", "award", "precision", "recall", "f1", "source")
-LABEL_KEYS = ("path", "note")
+LABEL_KEYS = ("path", "note", "sites", "images")
 AWARD_KEYS = ("title", "rank", "note")
 
 
@@ -76,10 +88,23 @@ class Plan:
 
 @dataclass
 class NewLabels:
+    """What of a phase's hidden data is to be loaded; None: what is there stays."""
+
     phase: Phase
-    masks: Any
     spec: MaskSpec
     note: str
+    masks: Any = None
+    sites: Sequence[str] | None = None
+    images: Sequence[bytes] | None = None
+
+    def load(self, user: User | None) -> None:
+        if self.masks is not None:
+            load_labels(user, self.phase, self.masks, self.spec, self.note, sites=self.sites)
+        elif self.sites is not None:
+            assert self.phase.labels is not None
+            name_sites(user, self.phase.labels, self.sites, self.note or "competition file")
+        if self.images is not None:
+            keep_images(user, self.phase, self.images)
 
 
 def presets() -> list[str]:
@@ -133,7 +158,7 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
         for person in planned.organisers:
             appoint(competition, person)
         for new in planned.labels:
-            load_labels(user, new.phase, new.masks, new.spec, new.note)
+            new.load(user)
         AuditEntry.objects.append(
             "competition file applied",
             competition=competition,
@@ -304,7 +329,7 @@ class _Checker:
         return list(found.values())
 
     def labels(self, result: Plan, phase: Phase, where: str, table: dict[str, Any]) -> None:
-        """Load the masks that the file names; noted only when they differ from those in force."""
+        """Load the masks, sites and images that the file names; noted only where they differ from what is there."""
         self.known_keys(where, table, LABEL_KEYS)
         path = self.folder / str(table.get("path", ""))
         try:
@@ -315,11 +340,46 @@ class _Checker:
         except OSError as error:
             self.problems.append(f"{where}: {path} cannot be read ({error.strerror}).")
             return
+        new = NewLabels(phase, spec, str(table.get("note", "")))
+        changes = []
         digest = sha256(masks, spec)
         if phase.labels is None or phase.labels.sha256 != digest:
             # No digest: the lines go into the public log, and without the salt it would confirm a guess.
-            result.lines.append(f"phase {phase.slug}: new labels of {spec.patches} patches")
-            result.labels.append(NewLabels(phase, masks, spec, str(table.get("note", ""))))
+            changes.append("labels")
+            new.masks = masks
+        sites = self._sites(where, table, spec) if "sites" in table else None
+        if sites is not None and (phase.labels is None or list(sites) != phase.labels.sites):
+            changes.append("sites")
+            new.sites = sites
+        images = self._images(where, table, spec) if "images" in table else None
+        if images is not None and images != _kept_images(phase):
+            changes.append("images")
+            new.images = images
+        if changes:
+            result.lines.append(f"phase {phase.slug}: new {', '.join(changes)} of {spec.patches} patches")
+            result.labels.append(new)
+
+    def _sites(self, where: str, table: dict[str, Any], spec: MaskSpec) -> Sequence[str] | None:
+        path = self.folder / str(table["sites"])
+        try:
+            return read_sites(path.read_text(encoding="utf-8-sig"), spec.patches)
+        except SiteFileError as error:
+            self.problems += [f"{where}.sites: {path}: {problem}" for problem in error.problems]
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append(f"{where}.sites: {path} cannot be read ({error}).")
+        return None
+
+    def _images(self, where: str, table: dict[str, Any], spec: MaskSpec) -> list[bytes] | None:
+        path = self.folder / str(table["images"])
+        try:
+            return read_images(path, spec)
+        except (ImageError, OSError) as error:
+            self.problems.append(f"{where}.images: {error}")
+        return None
+
+
+def _kept_images(phase: Phase) -> list[bytes]:
+    return [bytes(look.png) for look in QuickLook.objects.filter(phase=phase.pk)]
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,8 @@
 """What organisers do: labels, re-scores, disqualifications. Each act is logged with its reason."""
 
+import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -11,9 +13,10 @@ from numpy import ndarray
 from evaluation import SCORER_VERSION
 from evaluation import labels as label_files
 from evaluation.counts import sha256
+from evaluation.site_files import write_sites
 from evaluation.spec import MaskSpec
 from evaluation.tasks import ring
-from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, Standing, Submission, Team
+from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, QuickLook, Standing, Submission, Team
 
 from .refusals import Conflict, InvalidInput, NotAllowed
 
@@ -31,21 +34,35 @@ def need_reason(reason: str) -> str:
 
 
 def load_labels(
-    user: Any, phase: Phase, masks: ndarray, spec: MaskSpec, note: str = "", *, switch: bool = True
+    user: Any,
+    phase: Phase,
+    masks: ndarray,
+    spec: MaskSpec,
+    note: str = "",
+    *,
+    sites: Sequence[str] | None = None,
+    switch: bool = True,
 ) -> LabelSet:
     """Store hidden masks (bit-packed, see ``evaluation.labels``) as the phase's next version and put it in force.
 
     Every submission that still stands is evaluated anew against it, behind all fresh ones. With ``switch=False``
     that happens while the old version stays in force: see ``corrections.dry_run`` and ``apply_correction``. Masks of
-    a version that an import brought without them are put back in their place.
+    a version that an import brought without them are put back in their place. ``sites``: the site of each patch; where
+    they are left out, those of the version before stay, if it has as many patches.
     """
     check_organiser(user, phase)
+    if sites is not None:
+        check_sites(sites, spec.patches)
     with transaction.atomic():
         phase = Phase.objects.select_for_update(of=("self",)).select_related("competition").get(pk=phase.pk)
         digest = sha256(masks, spec)
         if lost := phase.label_sets.filter(sha256=digest, masks=b"").first():
+            if sites is not None:
+                LabelSet.objects.filter(pk=lost.pk).update(sites=list(sites))
             return restore_masks(user, phase, lost, masks)
-        last = phase.label_sets.order_by("-version").first()
+        last = phase.label_sets.order_by("-version").defer("masks").first()
+        if sites is None:
+            sites = last.sites if last and last.patches == spec.patches else []
         label_set = LabelSet.objects.create(
             phase=phase,
             version=last.version + 1 if last else 1,
@@ -56,6 +73,7 @@ def load_labels(
             sha256=digest,
             salt=secrets.token_hex(32),
             masks=label_files.compress(masks),
+            sites=list(sites),
             note=note,
         )
         log_act(
@@ -72,6 +90,45 @@ def load_labels(
         else:
             evaluate_ahead(phase, label_set)
     return label_set
+
+
+def check_sites(sites: Sequence[str], patches: int) -> None:
+    if sites and len(sites) != patches:
+        raise InvalidInput(f"{len(sites)} sites are named for {patches} patches: name one for each, or none.")
+
+
+def name_sites(user: Any, label_set: LabelSet, sites: Sequence[str], reason: str) -> None:
+    """Say which site each patch belongs to (none: unknown). Like the labels they are hidden; no score depends on them."""
+    check_organiser(user, label_set.phase)
+    reason = need_reason(reason)
+    check_sites(sites, label_set.patches)
+    digest = hashlib.sha256(write_sites(sites).encode()).hexdigest()
+    with transaction.atomic():
+        LabelSet.objects.filter(pk=label_set.pk).update(sites=list(sites))
+        log_act(
+            "sites named",
+            user,
+            label_set.phase,
+            f"version {label_set.version}, {len(set(sites))} sites",
+            reason,
+            {"sha256": digest},
+        )
+    label_set.sites = list(sites)
+
+
+def keep_images(user: Any, phase: Phase, images: Sequence[bytes]) -> None:
+    """Keep a PNG of each patch of a phase (``evaluation.pictures.read_images``), for the report's gallery."""
+    check_organiser(user, phase)
+    with transaction.atomic():
+        phase.quick_looks.all().delete()
+        QuickLook.objects.bulk_create(
+            (
+                QuickLook(phase=phase, patch=number, png=content)
+                for number, content in enumerate(images, start=1)
+            ),
+            batch_size=100,
+        )
+        log_act("images kept", user, phase, f"{len(images)} patches", "", {})
 
 
 def restore_masks(user: Any, phase: Phase, label_set: LabelSet, masks: ndarray) -> LabelSet:

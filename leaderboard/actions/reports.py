@@ -1,36 +1,58 @@
 """Reports of phases: ask for one, publish it, take it back."""
 
+from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.utils import timezone
 
 from leaderboard.models import AuditEntry, Phase, PhaseReport
+from leaderboard.models.reports import snapshots_may_be_public
+from leaderboard.models.visibility import view_of
 from leaderboard.reports import ring
 
 from .judging import check_organiser
-from .refusals import Conflict
+from .refusals import Conflict, InvalidInput
 
 
-def request_report(user: Any, phase: Phase) -> PhaseReport:
-    """Have the report of a phase built by a worker; one that is still waited for is not asked for twice."""
+def request_report(user: Any, phase: Phase, as_of: datetime | None = None) -> PhaseReport:
+    """Have the report of a phase built by a worker; one that is still waited for is not asked for twice.
+
+    ``as_of``: only what was received before counts. The report of a phase without end is as of now, if nothing is said.
+    """
     check_organiser(user, phase)
+    as_of = check_as_of(phase, as_of)
     with transaction.atomic():
         Phase.objects.select_for_update().get(pk=phase.pk)
         waiting = PhaseReport.objects.waiting(timezone.now()).filter(phase=phase).first()
-        row = waiting or PhaseReport.objects.create(phase=phase, requested_by=user)
+        row = waiting or PhaseReport.objects.create(phase=phase, requested_by=user, as_of=as_of)
         transaction.on_commit(ring, robust=True)
     return row
 
 
+def check_as_of(phase: Phase, as_of: datetime | None) -> datetime | None:
+    now = timezone.now()
+    if as_of is not None and not phase.opens_at < as_of <= now:
+        sentence = f"Choose a date after the beginning of {phase.name} that has passed."
+        raise InvalidInput(sentence, fields={"as_of": [sentence]})
+    return now if as_of is None and phase.closes_at is None else as_of
+
+
 def publish_report(user: Any, report: PhaseReport, reason: str = "") -> None:
-    """Show a report to everyone. It can be published once the phase has ended."""
+    """Show a report to everyone: once the phase has ended; that of a phase without end as soon as it is built, unless
+    the phase hides, freezes or coarsens its board."""
     check_organiser(user, report.phase)
     if report.built_at is None:
         raise Conflict("This report is not built yet.")
     phase = Phase.objects.get(pk=report.phase_id)  # its end may have been moved
-    if not phase.has_closed(timezone.now()):
+    now = timezone.now()
+    if not phase.has_closed(now) and phase.closes_at:
         raise Conflict(f"{phase.name} has not ended. Its report can be published afterwards.")
+    if not (phase.has_closed(now) or snapshots_may_be_public(phase, view_of(phase, AnonymousUser(), now))):
+        raise Conflict(
+            f"{phase.name} has no end and shows less than the exact scores; a report would tell them. Give it an end."
+        )
     _publish(user, report, "report published", reason, timezone.now())
 
 

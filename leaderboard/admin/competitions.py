@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidge
 
 from evaluation import labels as label_files
 from evaluation.problems import InvalidArchive
+from evaluation.site_files import SiteFileError, read_sites
 from leaderboard.actions import awards, corrections, judging, organising
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
@@ -27,6 +28,7 @@ from .rankings import rankings
 from .reasons import ask_for_reason
 from .scope import without_masks
 
+MOST_BYTES_OF_SITES = 2**20
 STATES = {"open": "success", "not open yet": "info", "ended": "default"}
 
 
@@ -131,7 +133,7 @@ class PhaseAdmin(OrganiserAdmin):
             None,
             {"fields": ("competition", ("name", "slug"), "summary", "position", ("opens_at", "closes_at"))},
         ),
-        ("Labels", {"fields": ("labels_in_force", "labels_public_since")}),
+        ("Labels", {"fields": ("labels_in_force", ("labels_public_since", "gallery"))}),
         (
             "Quotas",
             {"fields": (("quota_total", "quota_per_day", "quota_on_board"), "allows_withdrawal")},
@@ -217,6 +219,7 @@ class PhaseAdmin(OrganiserAdmin):
                     form.cleaned_data["masks"],
                     form.spec,
                     form.cleaned_data["note"],
+                    sites=form.cleaned_data["sites"],
                     switch=not form.cleaned_data["wait"],
                 )
             except Refusal as refusal:
@@ -247,6 +250,12 @@ class LabelsForm(forms.Form):
         widget=UnfoldAdminFileFieldWidget,
         help_text="mask_1.h5 … mask_N.h5 in the format of a submission. Number and size are taken from the files.",
     )
+    sites = forms.FileField(
+        label="CSV of sites",
+        required=False,
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="Columns patch and site. Hidden as the labels are. Without it those of the version before stay.",
+    )
     note = forms.CharField(
         max_length=300,
         required=False,
@@ -273,6 +282,44 @@ class LabelsForm(forms.Form):
             ) from refusal
         return masks
 
+    def clean_sites(self) -> Any:
+        file = self.cleaned_data["sites"]
+        if not file or "masks" not in self.cleaned_data:
+            return None
+        return sites_of(file, self.spec.patches)
+
+
+class SitesForm(forms.Form):
+    """A CSV file of sites for a label set that is there already."""
+
+    def __init__(self, patches: int, *args: Any) -> None:
+        super().__init__(*args)
+        self.patches = patches
+
+    sites = forms.FileField(
+        label="CSV of sites",
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="Columns patch and site: a line for each patch.",
+    )
+    reason = forms.CharField(
+        max_length=300, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit log."
+    )
+
+    def clean_sites(self) -> Any:
+        return sites_of(self.cleaned_data["sites"], self.patches)
+
+
+def sites_of(file: Any, patches: int) -> tuple[str, ...]:
+    """The sites in an uploaded file, or a form's error with every problem."""
+    if file.size > MOST_BYTES_OF_SITES:
+        raise forms.ValidationError(f"The file has {file.size:,} bytes; {MOST_BYTES_OF_SITES:,} are taken.")
+    try:
+        return read_sites(file.read().decode("utf-8-sig"), patches)
+    except SiteFileError as error:
+        raise forms.ValidationError(error.problems[:20]) from error
+    except UnicodeDecodeError as error:
+        raise forms.ValidationError("The file is no text in UTF-8.") from error
+
 
 @admin.register(LabelSet)
 class LabelSetAdmin(OrganiserAdmin):
@@ -280,8 +327,8 @@ class LabelSetAdmin(OrganiserAdmin):
 
     adds = changes = deletes = Who.NOBODY
     fields = (
-        "phase", "version", "is_in_force", "patches", "height", "width", "positive_pixels", "sha256", "note",
-        "created_at",
+        "phase", "version", "is_in_force", "patches", "height", "width", "positive_pixels", "sha256", "site_count",
+        "note", "created_at",
     )  # fmt: skip
     readonly_fields = fields
     list_display = (
@@ -297,7 +344,7 @@ class LabelSetAdmin(OrganiserAdmin):
     list_filter = (("phase", ScopedRelatedFilter),)
     list_select_related = ("phase__competition",)
     search_fields = ("sha256", "note", "phase__name")
-    actions_detail = ("compare", "put_in_force", "reveal")
+    actions_detail = ("compare", "put_in_force", "name_sites", "reveal")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return without_masks(super().get_queryset(request))
@@ -309,6 +356,36 @@ class LabelSetAdmin(OrganiserAdmin):
     @display(description="pixels of a patch")
     def size(self, label_set: LabelSet) -> str:
         return f"{label_set.height} × {label_set.width}"
+
+    @display(description="sites", empty_value="not named")
+    def site_count(self, label_set: LabelSet) -> int | None:
+        return len(set(label_set.sites)) or None
+
+    @action(description="Name sites", icon="location_on")
+    def name_sites(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """A page that takes a CSV file with the site of each patch."""
+        label_set = get_object_or_404(
+            self.get_queryset(request).select_related("phase__competition"), pk=object_id
+        )
+        form = SitesForm(label_set.patches, request.POST or None, request.FILES or None)
+        if form.is_valid():
+            try:
+                judging.name_sites(
+                    request.user, label_set, form.cleaned_data["sites"], form.cleaned_data["reason"]
+                )
+            except Refusal as refusal:
+                form.add_error(None, refusal.message)
+            else:
+                messages.success(request, f"{label_set}: {len(set(label_set.sites))} sites.")
+                return HttpResponseRedirect(reverse("admin:leaderboard_labelset_change", args=[label_set.pk]))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Name sites: {label_set}",
+            "label_set": label_set,
+            "form": form,
+        }
+        return TemplateResponse(request, "admin/leaderboard/name_sites.html", context)
 
     @action(description="Dry run", icon="compare_arrows")
     def compare(self, request: HttpRequest, object_id: int) -> HttpResponse:

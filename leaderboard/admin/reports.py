@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,7 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from leaderboard.actions import reports
+from leaderboard.actions.refusals import Refusal
 from leaderboard.models import PhaseReport
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
@@ -20,26 +22,42 @@ from .reasons import ask_for_reason
 STATES = {"published": "success", "built": "info", "failed": "danger", "waiting": "default"}
 
 
+class ReportForm(forms.ModelForm):
+    class Meta:
+        model = PhaseReport
+        fields = ("phase", "as_of")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("phase"):
+            try:
+                reports.check_as_of(data["phase"], data.get("as_of"))
+            except Refusal as refusal:
+                self.add_error("as_of", refusal.message)
+        return data
+
+
 @admin.register(PhaseReport)
 class PhaseReportAdmin(OrganiserAdmin):
+    form = ReportForm
     changes = deletes = Who.NOBODY
-    list_display = ("__str__", "state_label", "requested_at", "built_at", "published_at", "page")
+    list_display = ("__str__", "state_label", "as_of", "requested_at", "built_at", "published_at", "page")
     list_filter = (("phase", ScopedRelatedFilter),)
     list_select_related = ("phase__competition",)
     fields = (
-        "phase", "state_label", "page", "requested_by", "requested_at", "built_at", "published_at", "snapshot", "error",
+        "phase", "as_of", "state_label", "page", "requested_by", "requested_at", "built_at", "published_at", "snapshot", "error",
     )  # fmt: skip
     actions_detail = ("publish", "withdraw")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields if obj else ("phase",)
+        return self.fields if obj else ("phase", "as_of")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields if obj else ()
 
     def save_model(self, request: HttpRequest, obj: PhaseReport, form: Any, change: bool) -> None:
         """Ask for a report; where one is waited for already, that one is shown."""
-        row = reports.request_report(request.user, obj.phase)
+        row = reports.request_report(request.user, obj.phase, obj.as_of)
         obj.pk, obj._state.adding = row.pk, False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -61,8 +79,9 @@ class PhaseReportAdmin(OrganiserAdmin):
     @action(description="Publish", icon="public")
     def publish(self, request: HttpRequest, object_id: int) -> HttpResponse:
         explanation = (
-            "Everyone reads this report, once the phase has ended. Sections marked “organisers only” and metrics "
-            "that the phase hides are left out."
+            "Everyone reads this report, once the phase has ended; in a phase without end at once, without what is "
+            "about single patches, sites and objects. Sections marked “organisers only” and metrics that the phase "
+            "hides are left out."
         )
         return self._ask(request, object_id, "Publish", explanation, reports.publish_report)
 

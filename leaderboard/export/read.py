@@ -11,6 +11,7 @@ from django.db import models, transaction
 
 from evaluation import labels
 from evaluation.problems import InvalidArchive
+from evaluation.site_files import SiteFileError, read_sites
 from evaluation.spec import MaskSpec
 from evaluation.tasks import ring
 from leaderboard.models import AuditEntry, Competition, LabelSet, Prediction, Submission, User
@@ -184,6 +185,7 @@ def create_rows(package: OpenedPackage, table: Table, rows: Rows, stored: dict[i
             row.masks = package.read(f"predictions/{line['submission']}.bin")
         elif isinstance(row, LabelSet):
             row.masks = masks_of(package, line["number"], row)
+            row.sites = sites_of(package, line["number"], row)
             without_masks += not row.masks
         batch.append((line["number"], row))
         if len(batch) >= BATCH:
@@ -218,6 +220,16 @@ def masks_of(package: OpenedPackage, number: int, label_set: LabelSet) -> bytes:
     if labels.sha256(masks, spec) != label_set.sha256:
         raise ExportInvalid(f"labels/{number}.zip does not hold the masks of its label set.")
     return labels.compress(masks)
+
+
+def sites_of(package: OpenedPackage, number: int, label_set: LabelSet) -> list[str]:
+    """The sites of the patches; none where the export has none."""
+    if not package.has(f"labels/{number}.sites.csv"):
+        return []
+    try:
+        return list(read_sites(package.read(f"labels/{number}.sites.csv").decode(), label_set.patches))
+    except (SiteFileError, UnicodeDecodeError) as error:
+        raise ExportInvalid(f"labels/{number}.sites.csv cannot be read: {error}") from error
 
 
 def set_later(package: OpenedPackage, table: Table, rows: Rows) -> None:

@@ -34,6 +34,7 @@ from leaderboard.models import (
     Prediction,
     Prize,
     PublishedEntry,
+    QuickLook,
     Standing,
     Submission,
     Team,
@@ -48,7 +49,7 @@ KINDS = ("tp", "fp", "fn")
 class Table:
     """The rows of one model, in the order of their making.
 
-    ``path``: how a row leads to its competition. ``apart``: columns that go into files of their own. ``later``:
+    ``path``: how a row leads to its competition. ``apart``: columns that go into files of their own, or stay here. ``later``:
     references to tables further down, set once those are there. ``amend`` changes a row on its way out.
     """
 
@@ -92,7 +93,8 @@ def _amend_audit(entry: AuditEntry, row: Row) -> None:
 TABLES = (
     Table("pages", Page, "competition"),
     Table("phases", Phase, "competition", later=("labels",)),
-    Table("label_sets", LabelSet, "phase__competition", apart=("masks",)),
+    Table("label_sets", LabelSet, "phase__competition", apart=("masks", "sites")),
+    Table("quick_looks", QuickLook, "phase__competition"),
     Table("published_entries", PublishedEntry, "phase__competition"),
     Table("teams", Team, "competition", later=("merged_into",)),
     Table("members", Membership, "competition"),
@@ -117,6 +119,7 @@ TABLES = (
     Table("audit", AuditEntry, "competition", amend=_amend_audit),
 )
 NOT_EXPORTED = {
+    "PatchPicture": "shows hidden labels: a report that is built again has them",
     "Worker": "a process of one server",
     "Mail": "on its way, from one server",
     "ApiToken": "a secret of one person on one server",

@@ -13,6 +13,7 @@ from django.utils import timezone
 import evaluation
 from evaluation import archive, labels
 from evaluation.counts import unpack
+from evaluation.site_files import write_sites
 from evaluation.spec import MaskSpec
 from leaderboard.models import AuditEntry, Competition, LabelSet, Prediction, Submission
 
@@ -153,14 +154,16 @@ def add_predictions(package: Package, competition: Competition, numbers: Numbers
 
 
 def add_labels(package: Package, competition: Competition, numbers: Numbers) -> None:
-    """labels/N.zip: the hidden masks of label set N in the format of a submission."""
+    """labels/N.zip: the hidden masks of label set N in the format of a submission; labels/N.sites.csv: their sites."""
     for label_set in LabelSet.objects.filter(phase__competition=competition).order_by("pk"):
+        number = numbers.find(LabelSet, label_set.pk)
+        if label_set.sites:
+            package.add(f"labels/{number}.sites.csv", write_sites(label_set.sites))
         if not label_set.masks:
             continue
         spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
         content = io.BytesIO()
         archive.write(content, unpack(labels.decompress(bytes(label_set.masks), spec), spec))
-        number = numbers.find(LabelSet, label_set.pk)
         package.add(f"labels/{number}.zip", content.getvalue(), compressed=False)
 
 

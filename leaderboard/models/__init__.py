@@ -8,10 +8,10 @@ from .accounts import ApiToken, User
 from .attempts import Attempt, QuotaUsage
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
-from .competitions import Competition, LabelSet, Page, Phase
+from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .mails import Mail
-from .reports import PhaseReport
+from .reports import PatchPicture, PhaseReport
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
@@ -33,11 +33,13 @@ __all__ = [
     "Merger",
     "MethodDescription",
     "Page",
+    "PatchPicture",
     "Phase",
     "PhaseReport",
     "Prediction",
     "Prize",
     "PublishedEntry",
+    "QuickLook",
     "QuotaUsage",
     "Standing",
     "Submission",

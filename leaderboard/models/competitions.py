@@ -162,6 +162,11 @@ class Phase(models.Model):
         LATEST = "latest", "the team's latest submission"
         SELECTED = "selected", "the best of those that the team selected"
 
+    class Gallery(models.TextChoices):
+        AUTO = "auto", "organisers; everyone where the labels are public anyway"
+        ORGANISERS = "organisers", "organisers alone"
+        PUBLIC = "public", "everyone, once the phase has ended"
+
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="phases")
     slug = models.SlugField()
     name = models.CharField(max_length=80)
@@ -212,6 +217,13 @@ class Phase(models.Model):
         blank=True,
         help_text="Where the Ladder starts: the baseline's F1.",
     )
+    gallery = models.CharField(
+        "pictures of the hardest patches",
+        max_length=10,
+        choices=Gallery,
+        default=Gallery.AUTO,
+        help_text="Who sees them in a published report. They show the hidden labels of these patches.",
+    )
     board_version = models.PositiveBigIntegerField(default=0, editable=False)
 
     objects = PhaseQuerySet.as_manager()
@@ -246,6 +258,9 @@ class Phase(models.Model):
     def has_closed(self, now: datetime) -> bool:
         return self.closes_at is not None and now >= self.closes_at
 
+    def labels_are_public(self, now: datetime) -> bool:
+        return self.labels_public_since is not None and self.labels_public_since <= now.date()
+
     def is_open(self, now: datetime) -> bool:
         return self.has_opened(now) and not self.has_closed(now)
 
@@ -278,6 +293,9 @@ class LabelSet(models.Model):
     sha256 = models.CharField("SHA-256 of the packed masks", max_length=64)
     salt = models.CharField(max_length=64, editable=False)
     masks = models.BinaryField(editable=False)
+    sites = models.JSONField(
+        default=list, editable=False, help_text="The site of each patch, in their order; none where unknown."
+    )
     note = models.CharField(max_length=300, blank=True)
     revealed_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since then everyone may read the salt."
@@ -297,3 +315,18 @@ class LabelSet(models.Model):
     def commitment(self) -> str:
         """SHA-256 of salt and masks' SHA-256: fixes the labels for all to see, and tells nothing of them."""
         return commitment(self.salt, self.sha256)
+
+
+class QuickLook(models.Model):
+    """What a patch of a phase looks like in true colour, for the report's gallery."""
+
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="quick_looks")
+    patch = models.PositiveIntegerField(help_text="Its number, from 1.")
+    png = models.BinaryField(editable=False)
+
+    class Meta:
+        ordering = ["phase", "patch"]
+        constraints = [models.UniqueConstraint(fields=["phase", "patch"], name="one_quick_look_of_a_patch")]
+
+    def __str__(self) -> str:
+        return f"patch {self.patch} of {self.phase}"

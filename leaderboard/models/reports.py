@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from .boards import Standing
 from .competitions import LabelSet, Phase
 from .visibility import View
 
@@ -25,14 +26,20 @@ class PhaseReportQuerySet(models.QuerySet["PhaseReport"]):
     def for_viewer(self, phase: Phase, view: View, now: datetime) -> "PhaseReportQuerySet":
         """The reports that someone with this view of the phase may read, the one to show first.
 
-        Organisers read all that are built, the newest first; others those published, and not before the end.
+        Organisers read all that are built, the newest first; others those published, and not before the end; of a
+        phase without end, as long as it shows its exact board.
         """
         reports = self.filter(phase=phase).built().select_related("label_set").defer("label_set__masks")
         if view.shows("counts"):
             return reports.order_by("-pk")
-        if not phase.has_closed(now):
+        if not (phase.has_closed(now) or snapshots_may_be_public(phase, view)):
             return reports.none()
         return reports.exclude(published_at=None).order_by("-published_at", "-pk")
+
+
+def snapshots_may_be_public(phase: Phase, view: View) -> bool:
+    """A phase without end may tell now what its board tells anyway: where it hides, freezes or coarsens nothing."""
+    return phase.closes_at is None and view.board == Standing.Kind.EXACT and view.shows("f1")
 
 
 class PhaseReport(models.Model):
@@ -51,6 +58,12 @@ class PhaseReport(models.Model):
     snapshot = models.CharField("SHA-256 of the counts", max_length=64, blank=True, editable=False)
     content = models.JSONField(default=dict, editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
+    as_of = models.DateTimeField(
+        "as of",
+        null=True,
+        blank=True,
+        help_text="Only what was received before counts. Empty: all; in a phase without end, all until now.",
+    )
 
     objects = PhaseReportQuerySet.as_manager()
 
@@ -70,3 +83,26 @@ class PhaseReport(models.Model):
         if self.error:
             return "failed"
         return "being built" if self.started_at else "waiting"
+
+
+class PatchPicture(models.Model):
+    """A picture of one of a report's hardest patches. It shows the label: see ``visibility.gallery_is_public``."""
+
+    class Kind(models.TextChoices):
+        IMAGE = "image", "the image"
+        VOTE = "vote", "the majority of the teams"
+        SHARE = "share", "how many of the teams"
+
+    report = models.ForeignKey(PhaseReport, models.CASCADE, related_name="pictures")
+    patch = models.PositiveIntegerField()
+    kind = models.CharField(max_length=5, choices=Kind)
+    png = models.BinaryField(editable=False)
+
+    class Meta:
+        ordering = ["report", "patch", "kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["report", "patch", "kind"], name="one_picture_of_a_kind")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of patch {self.patch} in {self.report}"

@@ -46,6 +46,19 @@ def view_of(phase: Phase, viewer: Any, now: datetime) -> View:
     return View(allowed, Standing.Kind.SHOWN if phase.freezes_at else Standing.Kind.EXACT)
 
 
+def gallery_is_public(phase: Phase, now: datetime) -> bool:
+    """May everyone see pictures that show labels of this phase? Never while another phase still hides the same ones."""
+    public = phase.labels_are_public(now)
+    if phase.gallery == Phase.Gallery.ORGANISERS or not (phase.has_closed(now) or public):
+        return False
+    if phase.gallery == Phase.Gallery.AUTO and not public:
+        return False
+    if public:
+        return True
+    others = Phase.objects.filter(labels__sha256__in=phase.label_sets.values("sha256")).exclude(pk=phase.pk)
+    return all(other.has_closed(now) or other.labels_are_public(now) for other in others)
+
+
 @dataclass(frozen=True)
 class Ratio:
     """A metric as the integers it comes from; ``value`` is a fraction of 1, ``percent`` has two decimals."""

@@ -1,5 +1,6 @@
 """The charts and derived rows of a report, from its data alone; a section without data has no chart."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import combinations, pairwise
 from typing import Any
@@ -11,6 +12,7 @@ from leaderboard import charts
 CURVES = 5
 CLOSEST = 15
 NORMAL_95 = 1.96
+KINDS = ("image", "vote", "share")
 
 Content = dict[str, Any]
 
@@ -51,6 +53,14 @@ def figures(content: Content) -> dict[str, SafeString]:
                 content["masks"][kind],
             )
     return {name: mark_safe(svg) for name, svg in drawn.items()}  # noqa: S308
+
+
+def gallery(content: Content, pictures: Iterable[tuple[int, str]]) -> list[Content]:
+    """The hardest patches of which there are pictures (patch and kind), each with the kinds of its pictures."""
+    kinds: dict[str, list[str]] = {}
+    for patch, kind in sorted(pictures, key=lambda picture: KINDS.index(picture[1])):
+        kinds.setdefault(str(patch), []).append(kind)
+    return [row | {"kinds": kinds[row["patch"]]} for row in content["hardest"] or () if row["patch"] in kinds]
 
 
 def closest_pairs(masks: Content) -> list[Content]:

@@ -7,17 +7,18 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from leaderboard.models import Competition, Phase, PhaseReport
-from leaderboard.models.visibility import View, view_of
-from leaderboard.reports import shown
+from leaderboard.models.visibility import View, gallery_is_public, view_of
+from leaderboard.reports import Audience, audience_of, shown
 from leaderboard.spreadsheets import write_csv
 
 from .frame import find_competition, phases_of, render_in
-from .report_figures import closest_pairs, figures, object_rows, site_rows, size_classes
+from .report_figures import closest_pairs, figures, gallery, object_rows, site_rows, size_classes
 
 
 def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     competition, phase, row, view = _find(request, slug, phase_slug)
-    content = _content(competition, row, view)
+    audience = _audience(phase, row, view)
+    content = shown(row.content, audience)
     masks = content["masks"]
     context = {
         "phase": phase,
@@ -30,27 +31,31 @@ def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         "objects": object_rows(masks) if masks else [],
         "sites": site_rows(content["sites"]) if content["sites"] else [],
         "sizes": size_classes(masks) if masks else [],
+        "gallery": gallery(
+            content, row.pictures.values_list("patch", "kind") if audience.sees_gallery else ()
+        ),
+        "gallery_is_public": gallery_is_public(phase, timezone.now()),
     }
     return _private(render_in(request, competition, "reports/report.html", context))
 
 
 def report_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     competition, phase, row, view = _find(request, slug, phase_slug)
-    response = JsonResponse(_content(competition, row, view), json_dumps_params={"allow_nan": False})
+    response = JsonResponse(_content(phase, row, view), json_dumps_params={"allow_nan": False})
     return _file(response, f"{competition.slug}-{phase.slug}-report.json")
 
 
 def board_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     """The board with intervals and rank ranges, a line for each team."""
-    competition, phase, row, view = _find(request, slug, phase_slug)
-    board = _content(competition, row, view)["board"]
+    _, phase, row, view = _find(request, slug, phase_slug)
+    board = _content(phase, row, view)["board"]
     return _csv(list(board[0]), [list(line.values()) for line in board], f"{slug}-{phase.slug}-board.csv")
 
 
 def pairs_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     """Every pair of teams: difference of F1 in points, half of its 95 % interval, p before and after Holm."""
-    competition, phase, row, view = _find(request, slug, phase_slug)
-    pairs = _content(competition, row, view)["pairs"]
+    _, phase, row, view = _find(request, slug, phase_slug)
+    pairs = _content(phase, row, view)["pairs"]
     names = pairs["teams"]
     lines = [
         [
@@ -63,6 +68,15 @@ def pairs_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     ]
     header = ["first", "second", "difference", "half_width", "p", "p_holm", "first_is_better"]
     return _csv(header, lines, f"{slug}-{phase.slug}-pairs.csv")
+
+
+def picture(request: HttpRequest, slug: str, phase_slug: str, patch: int, kind: str) -> HttpResponse:
+    """A picture of one of the hardest patches, for those who may see its label."""
+    _, phase, row, view = _find(request, slug, phase_slug)
+    found = row.pictures.filter(patch=patch, kind=kind).first()
+    if found is None or not _audience(phase, row, view).sees_gallery:
+        raise Http404
+    return _private(HttpResponse(bytes(found.png), content_type="image/png"))
 
 
 def _find(request: HttpRequest, slug: str, phase_slug: str) -> tuple[Competition, Phase, PhaseReport, View]:
@@ -78,10 +92,18 @@ def _find(request: HttpRequest, slug: str, phase_slug: str) -> tuple[Competition
     return competition, phase, row, view
 
 
-def _content(competition: Competition, row: PhaseReport, view: View) -> dict[str, Any]:
+def _content(phase: Phase, row: PhaseReport, view: View) -> dict[str, Any]:
+    return shown(row.content, _audience(phase, row, view))
+
+
+def _audience(phase: Phase, row: PhaseReport, view: View) -> Audience:
     before = row.content["provenance"]["earlier"]
-    earlier = before and competition.phases.filter(slug=before["slug"]).first()
-    return shown(row.content, view, earlier is not None and earlier.has_closed(timezone.now()))
+    earlier = (
+        Phase.objects.filter(competition=phase.competition_id, slug=before["slug"]).first()
+        if before
+        else None
+    )
+    return audience_of(phase, earlier, view, timezone.now())
 
 
 def _csv(header: list[str], lines: list[list[Any]], name: str) -> HttpResponse:

@@ -40,6 +40,11 @@ urlpatterns = [
     path("c/<slug:slug>/report/<slug:phase_slug>/report.json", reports.report_json, name="report-json"),
     path("c/<slug:slug>/report/<slug:phase_slug>/board.csv", reports.board_csv, name="report-board"),
     path("c/<slug:slug>/report/<slug:phase_slug>/pairs.csv", reports.pairs_csv, name="report-pairs"),
+    path(
+        "c/<slug:slug>/report/<slug:phase_slug>/patches/<int:patch>/<slug:kind>.png",
+        reports.picture,
+        name="report-picture",
+    ),
     path("c/<slug:slug>/trust/", trust.trust, name="trust"),
     path("c/<slug:slug>/trust/log.json", trust.log_json, name="trust-log"),
     path("receipts/key", trust.key, name="receipt-key"),

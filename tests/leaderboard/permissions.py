@@ -27,6 +27,7 @@ from leaderboard.models import (
     Merger,
     MethodDescription,
     Page,
+    PatchPicture,
     Phase,
     PhaseReport,
     Prize,
@@ -140,6 +141,7 @@ class Stage:
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
             "group": Group.objects.create(name="group"),
         }
+        PatchPicture.objects.create(report=self.behind["phasereport"], patch=1, kind="vote", png=b"PNG")
         self.award = Award.objects.create(
             competition=cast.competition, team=cast.team, title="First", citation="of all"
         )
@@ -216,6 +218,8 @@ class Stage:
                 return reverse(name, kwargs=arguments)
             except NoReverseMatch:
                 continue
+        if name == "pages:report-picture":
+            return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "vote"])
         if name == "pages:old-board":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1])
         if name == "admin:view_on_site":

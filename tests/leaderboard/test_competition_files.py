@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -157,6 +159,30 @@ def test_labels_of_the_file_are_loaded_once(tmp_path):
     assert plan(read_file(path)).lines == []
     with pytest.raises(CompetitionFileInvalid, match="cannot be read"):
         plan(read_file(write(tmp_path, SMALL + 'labels = { path = "gone.zip" }\n')))
+
+
+def test_sites_and_images_of_the_file_are_kept_once(tmp_path):
+    labels(tmp_path)
+    (tmp_path / "sites.csv").write_text("patch,site\n1,a\n2,b\n3,a\n")
+    for number in range(1, 4):
+        with h5py.File(tmp_path / f"image_{number}.h5", "w") as file:
+            file["img"] = np.random.default_rng(number).random((16, 16, 14))
+    path = write(tmp_path, SMALL + 'labels = { path = "masks.zip", sites = "sites.csv", images = "." }\n')
+    phase = applied(path).phases.get()
+    assert phase.labels.sites == ["a", "b", "a"]
+    assert phase.quick_looks.count() == 3
+    told = str(list(AuditEntry.objects.for_public().values_list("details", flat=True)))
+    assert "new labels, sites, images of 3 patches" in told
+    assert not plan(read_file(path)).lines
+    (tmp_path / "sites.csv").write_text("patch,site\n1,a\n2,b\n3,c\n")
+    phase = applied(path).phases.get()
+    assert (phase.labels.version, phase.labels.sites) == (1, ["a", "b", "c"])
+    (tmp_path / "sites.csv").write_text("patch,site\n1,a\n")
+    (tmp_path / "image_2.h5").unlink()
+    with pytest.raises(CompetitionFileInvalid) as refused:
+        plan(read_file(path))
+    assert any("sites" in problem and "patch 2 and 1 more" in problem for problem in refused.value.problems)
+    assert any("image_2.h5 is missing" in problem for problem in refused.value.problems)
 
 
 def test_the_command_asks_and_names_organisers(tmp_path, capsys, monkeypatch):

@@ -31,6 +31,7 @@ from leaderboard.models import (
     Evaluation,
     Invitation,
     LabelReport,
+    LabelSet,
     Page,
     Phase,
     PhaseReport,
@@ -111,7 +112,10 @@ def rich(cast: Cast) -> Cast:
         built_at=now,
         content={"p": [0.5, 1e-7]},
     )
-    make_labels(cast.phase, make_masks(seed=4))
+    judging.name_sites(
+        cast.organiser, make_labels(cast.phase, make_masks(seed=4)), ["Hidden valley"] * 3, "surveyed"
+    )
+    judging.keep_images(cast.organiser, cast.phase, [b"\x89PNG", b"", b"\xff"])
     judging.rescore(cast.organiser, Submission.objects.filter(pk=bad.pk), "new labels")
     return cast
 
@@ -161,6 +165,9 @@ def test_export_import_export_gives_the_same_contents(rich: Cast, tmp_path: Path
         assert a.manifest["contents_sha256"] == b.manifest["contents_sha256"] == imported.contents_sha256
         assert a.manifest["rows"] == b.manifest["rows"]
         assert min(a.manifest["rows"].values()) > 0, "the test holds a row of everything"
+    for label_set in LabelSet.objects.filter(phase__competition=imported.competition, version=2):
+        assert label_set.sites == (["Hidden valley"] * 3 if with_labels else [])
+    assert with_labels or "Hidden valley" not in everything(first)
 
 
 def test_what_comes_back(rich: Cast, tmp_path: Path) -> None:
@@ -411,7 +418,7 @@ def test_every_model_is_exported_or_named_as_left_out() -> None:
 
 def test_every_column_is_exported() -> None:
     apart = {(t.model.__name__, name) for t in tables.TABLES for name in t.apart}
-    assert apart == {("LabelSet", "masks"), ("Prediction", "masks")}
+    assert apart == {("LabelSet", "masks"), ("LabelSet", "sites"), ("Prediction", "masks")}
     kept_private = {"id", "password", "last_login", "is_superuser", "is_staff", "is_active"}
     assert {column.name for column in User._meta.concrete_fields} - kept_private == set(tables.USER_COLUMNS)
 
@@ -433,3 +440,9 @@ def test_another_server_on_sqlite_reads_it(rich: Cast, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     assert "Exported again it is identical" in done.stdout
+
+
+def everything(path: Path) -> str:
+    """All files of an export as one text."""
+    with zipfile.ZipFile(path) as package:
+        return " ".join(package.read(name).decode(errors="replace") for name in package.namelist())

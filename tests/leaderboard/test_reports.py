@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -15,10 +18,14 @@ from django.utils import timezone
 
 from evaluation import labels, queue
 from evaluation.counts import count, pack, sha256
+from evaluation.pictures import read_png
+from evaluation.spec import MaskSpec
 from leaderboard import reports
-from leaderboard.actions.refusals import Conflict, NotAllowed
+from leaderboard.actions import judging
+from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed
 from leaderboard.actions.reports import publish_report, request_report, withdraw_report
 from leaderboard.models import AuditEntry, Evaluation, Phase, PhaseReport, Submission, Team
+from leaderboard.models.visibility import gallery_is_public
 from tests.leaderboard.factories import (
     TINY,
     Cast,
@@ -126,6 +133,8 @@ def test_one_team_without_an_earlier_phase_or_a_baseline(cast: Cast, client: Cli
 
 
 def test_only_organisers_read_it_before_it_is_published(cast: Cast, season: Phase, client: Client) -> None:
+    season.closes_at = timezone.now() + timedelta(days=1)
+    season.save()
     row = request_report(cast.organiser, season)
     assert reports.work() == "built"
     row.refresh_from_db()
@@ -208,7 +217,7 @@ def test_a_report_that_cannot_be_built_says_so(
         raise RuntimeError("a fault")
 
     row = request_report(cast.organiser, season)
-    monkeypatch.setattr(reports, "build", broken)
+    monkeypatch.setattr(reports, "build_with_pictures", broken)
     assert [reports.work() for _ in range(4)] == ["waiting", "waiting", "failed", "nothing waits"]
     row.refresh_from_db()
     assert "RuntimeError" in row.error
@@ -242,16 +251,17 @@ def test_organisers_ask_and_publish_in_the_admin(cast: Cast, season: Phase, clie
     assert client.get(reverse("admin:leaderboard_phasereport_change", args=[row.pk])).status_code == 302
 
 
-def test_sites_are_read_from_a_file(cast: Cast, season: Phase, client: Client, tmp_path: Any) -> None:
+def test_sites_are_kept_with_the_labels(cast: Cast, season: Phase, client: Client, tmp_path: Any) -> None:
     sites = tmp_path / "sites.csv"
     sites.write_text("patch,site\n1,Kodagu\n2,Iburi\n")
-    with pytest.raises(CommandError, match="no site for patch 3"):
-        call_command("build_report", str(season.pk), "--sites", str(sites))
-    sites.write_text("patch;site\n1;Kodagu\n")
-    with pytest.raises(CommandError, match="columns patch and site"):
-        call_command("build_report", str(season.pk), "--sites", str(sites))
+    with pytest.raises(CommandError, match="patch 3: no site"):
+        call_command("load_labels", str(season.pk), "--sites", str(sites))
+    with pytest.raises(CommandError, match="Name PATH, --sites or --images"):
+        call_command("load_labels", str(season.pk))
     sites.write_text("patch,site\n1,Kodagu\n2,Iburi\n3,Kodagu\n")
-    call_command("build_report", str(season.pk), "--sites", str(sites))
+    call_command("load_labels", str(season.pk), "--sites", str(sites))
+    assert AuditEntry.objects.get(act="sites named").public is False
+    call_command("build_report", str(season.pk))
     content = PhaseReport.objects.latest("pk").content
     assert content["sites"]["names"] == ["Iburi", "Kodagu"]
     assert content["method"]["few_sites"]
@@ -259,3 +269,153 @@ def test_sites_are_read_from_a_file(cast: Cast, season: Phase, client: Client, t
     page = pages(client, season, ("report",))["report"].content.decode()
     assert "Kodagu" in page
     assert "fewer than five sites" in page
+
+
+def test_corrected_labels_keep_the_sites(cast: Cast, season: Phase) -> None:
+    first = season.labels
+    judging.name_sites(cast.organiser, first, ["a", "b", "a"], "surveyed")
+    corrected = judging.load_labels(cast.organiser, season, pack(make_masks(seed=8)), TINY, switch=False)
+    assert corrected.sites == ["a", "b", "a"]
+    others = judging.load_labels(
+        cast.organiser, season, pack(make_masks(seed=9)), TINY, sites=["c"] * 3, switch=False
+    )
+    assert others.sites == ["c"] * 3
+    larger = MaskSpec(4, TINY.height, TINY.width)
+    assert (
+        judging.load_labels(cast.organiser, season, pack(make_masks(larger)), larger, switch=False).sites
+        == []
+    )
+    with pytest.raises(InvalidInput, match="2 sites are named for 3 patches"):
+        judging.name_sites(cast.organiser, first, ["a", "b"], "wrong")
+    with pytest.raises(NotAllowed):
+        judging.name_sites(cast.owner, first, ["a"] * 3, "wrong")
+
+
+def test_organisers_name_sites_in_the_admin_and_nobody_else_reads_them(
+    cast: Cast, season: Phase, client: Client
+) -> None:
+    client.force_login(cast.organiser)
+    page = reverse("admin:leaderboard_labelset_name_sites", args=[season.labels.pk])
+    assert client.get(page).status_code == 200
+
+    def send(text: str) -> str:
+        file = SimpleUploadedFile("sites.csv", text.encode())
+        return client.post(page, {"sites": file, "reason": "surveyed"}, follow=True).content.decode()
+
+    assert "patch 3: no site" in send("patch,site\n1,Kodagu\n2,Iburi\n")
+    assert "2 sites" in send("patch,site\n1,Kodagu\n2,Iburi\n3,Kodagu\n")
+    season.refresh_from_db()
+    assert season.labels.sites == ["Kodagu", "Iburi", "Kodagu"]
+    client.logout()
+    for address in (
+        reverse("pages:trust", args=[cast.competition.slug]),
+        reverse("pages:trust-log", args=[cast.competition.slug]),
+        reverse("pages:board", args=[cast.competition.slug, season.slug]),
+        f"/api/v1/competitions/{cast.competition.slug}/",
+    ):
+        assert "Kodagu" not in client.get(address).content.decode(), address
+
+
+def picture_addresses(client: Client, phase: Phase) -> list[str]:
+    page = pages(client, phase, ("report",))["report"].content.decode()
+    return re.findall(r'src="([^"]*/patches/[^"]*)"', page)
+
+
+def test_the_gallery_shows_the_hardest_patches_to_organisers(
+    cast: Cast, season: Phase, client: Client, tmp_path: Any
+) -> None:
+    for number in range(1, 4):
+        with h5py.File(tmp_path / f"image_{number}.h5", "w") as file:
+            file["img"] = np.random.default_rng(number).random((16, 16, 14))
+    call_command("load_labels", str(season.pk), "--images", str(tmp_path))
+    end(season)
+    call_command("build_report", str(season.pk), "--publish")
+    row = PhaseReport.objects.get()
+    hard = [int(patch["patch"]) for patch in row.content["hardest"]]
+    assert {(picture.patch, picture.kind) for picture in row.pictures.all()} == {
+        (patch, kind) for patch in hard for kind in ("image", "vote", "share")
+    }
+    assert picture_addresses(client, season) == []
+    client.force_login(cast.organiser)
+    shown = picture_addresses(client, season)
+    assert len(shown) == 3 * len(hard)
+    assert [client.get(address)["Content-Type"] for address in shown] == ["image/png"] * len(shown)
+    vote = next(address for address in shown if "vote" in address)
+    assert read_png(client.get(vote).content).shape == (384, 384, 3)
+    for user in (None, cast.owner):
+        client.logout()
+        if user:
+            client.force_login(user)
+        assert {client.get(address).status_code for address in shown} == {404}
+    client.force_login(cast.organiser)
+    assert client.get(vote.replace("vote", "other")).status_code == 404
+
+
+def test_who_sees_the_gallery(cast: Cast, season: Phase, client: Client) -> None:
+    now = timezone.now()
+    assert not gallery_is_public(season, now)
+    season.gallery = Phase.Gallery.PUBLIC
+    assert not gallery_is_public(season, now)  # it still runs
+    end(season)
+    assert gallery_is_public(season, now)
+    future = make_phase(cast.competition, "future", labels=False)
+    make_labels(future, make_masks(seed=7))
+    assert not gallery_is_public(season, now)  # the same labels are still hidden in another phase
+    future.labels_public_since = now.date()
+    future.save()
+    assert gallery_is_public(season, now)
+    season.gallery = Phase.Gallery.AUTO
+    assert not gallery_is_public(season, now)
+    season.labels_public_since = now.date()
+    assert gallery_is_public(season, now)
+    season.save()
+    call_command("build_report", str(season.pk), "--publish")
+    assert picture_addresses(client, season)
+    Phase.objects.filter(pk=season.pk).update(gallery=Phase.Gallery.ORGANISERS)
+    assert not picture_addresses(client, season)
+
+
+def test_a_phase_without_end_publishes_how_it_stood(cast: Cast, season: Phase, client: Client) -> None:
+    Submission.objects.filter(team__name="Rivals", phase=season).update(
+        received_at=timezone.now() - timedelta(days=2)
+    )
+    row = request_report(cast.organiser, season, timezone.now() - timedelta(days=1))
+    assert reports.work() == "built"
+    row.refresh_from_db()
+    assert [line["team"] for line in row.content["board"]] == ["Rivals"]
+    publish_report(cast.organiser, row)
+    content = pages(client, season, ("report-json",))["report-json"].json()
+    assert content["board"][0]["low"] == round(content["board"][0]["low"], 1)
+    for section in ("sites", "hardest", "patch_oracle", "masks"):
+        assert content[section] is None
+    page = pages(client, season, ("report",))["report"].content.decode()
+    assert "goes on without end" in page
+    for heading in ("hardest", "together", "objects"):
+        assert f'id="{heading}"' not in page
+    for rule in ({"hidden_until_close": True}, {"ladder_step": "0.01", "ladder_start": "0.1"}):
+        Phase.objects.filter(pk=season.pk).update(**rule)
+        assert pages(client, season, ("report",))["report"].status_code == 404
+        with pytest.raises(Conflict, match="shows less than the exact scores"):
+            publish_report(cast.organiser, row)
+        Phase.objects.filter(pk=season.pk).update(hidden_until_close=False, ladder_step=None)
+    season.labels_public_since = timezone.now().date()
+    season.save()
+    assert pages(client, season, ("report-json",))["report-json"].json()["hardest"]
+
+
+def test_as_of_is_a_moment_of_the_phase_that_has_passed(cast: Cast, season: Phase, client: Client) -> None:
+    for moment in (timezone.now() + timedelta(hours=1), season.opens_at):
+        with pytest.raises(InvalidInput, match="has passed"):
+            request_report(cast.organiser, season, moment)
+    row = request_report(cast.organiser, season)
+    assert abs(row.as_of - timezone.now()) < timedelta(minutes=1)
+    client.force_login(cast.organiser)
+    add = reverse("admin:leaderboard_phasereport_add")
+    sent = client.post(add, {"phase": season.pk, "as_of_0": "2999-01-01", "as_of_1": "00:00"})
+    assert "has passed" in sent.content.decode()
+    with pytest.raises(CommandError, match="has passed"):
+        call_command("build_report", str(season.pk), "--as-of", "2999-01-01")
+    with pytest.raises(CommandError, match="No team is ranked in Test before"):
+        call_command(
+            "build_report", str(season.pk), "--as-of", (season.opens_at + timedelta(hours=1)).isoformat()
+        )

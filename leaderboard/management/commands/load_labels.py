@@ -1,51 +1,125 @@
-"""Load a phase's hidden labels from a folder or ZIP of masks."""
+"""Load a phase's hidden labels from a folder or ZIP of masks; their sites and images with them."""
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from evaluation import labels
+from evaluation.pictures import ImageError, read_images
 from evaluation.problems import InvalidArchive
-from leaderboard.actions.judging import load_labels
+from evaluation.site_files import SiteFileError, read_sites
+from evaluation.spec import MaskSpec
+from leaderboard.actions import judging
 from leaderboard.actions.refusals import Refusal
 from leaderboard.management.rows import find_phase
+from leaderboard.models import LabelSet, Phase
 
 
 class Command(BaseCommand):
     help = (
         "Load masks as a phase's next label set and put it in force; every submission that still stands is evaluated "
-        "anew on it. PHASE is competition/phase (their slugs) or the phase's number."
+        "anew on it. Without PATH only the sites or images of the labels in force are loaded. PHASE is "
+        "competition/phase (their slugs) or the phase's number."
     )
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("phase", metavar="PHASE", help="e.g. landslide4sense-2022/validation")
         parser.add_argument(
-            "path", metavar="PATH", help="a folder of mask_1.h5 … mask_N.h5, or a ZIP of them"
+            "path", metavar="PATH", nargs="?", help="a folder of mask_1.h5 … mask_N.h5, or a ZIP of them"
+        )
+        parser.add_argument(
+            "--sites",
+            type=Path,
+            metavar="CSV",
+            help="columns patch and site; hidden as the labels are, kept for corrected labels, used by the report",
+        )
+        parser.add_argument(
+            "--images",
+            type=Path,
+            metavar="FOLDER",
+            help="image_1.h5 … image_N.h5 (img, 14 bands): shown in true colour in the report's gallery",
         )
         parser.add_argument(
             "--wait", action="store_true", help="do not put it in force yet: evaluate everything on it first"
         )
         parser.add_argument("--note", default="", help="what changed, for the other organisers")
 
-    def handle(self, *, phase: str, path: str, note: str, wait: bool, **_: Any) -> None:
+    def handle(
+        self,
+        *,
+        phase: str,
+        path: str | None,
+        sites: Path | None,
+        images: Path | None,
+        note: str,
+        wait: bool,
+        **_: Any,
+    ) -> None:
         row = find_phase(phase)
+        if not (path or sites or images):
+            raise CommandError("Name PATH, --sites or --images.")
+        masks, spec = read_labels(path) if path else (None, spec_in_force(row))
+        names = read_site_file(sites, spec) if sites else None
+        pictures = read_image_folder(images, spec) if images else None
         try:
-            masks, spec = labels.load(path)
-            label_set = load_labels(None, row, masks, spec, note, switch=not wait)
-        except InvalidArchive as invalid:
-            lines = [
-                f"  {problem.file}: {problem.message}".replace("  : ", "  ") for problem in invalid.problems
-            ]
-            raise CommandError("\n".join([f"The labels in {path} cannot be used:", *lines])) from invalid
-        except OSError as error:
-            raise CommandError(
-                f"{path} cannot be read ({error.strerror}). Name a folder or a ZIP of masks."
-            ) from error
+            with transaction.atomic():
+                if masks is not None:
+                    label_set = judging.load_labels(
+                        None, row, masks, spec, note, sites=names, switch=not wait
+                    )
+                    self.say(f"{row}: {described(label_set, 'loaded' if wait else 'in force')}")
+                elif names is not None and row.labels is not None:
+                    judging.name_sites(None, row.labels, names, note or "by command")
+                if names is not None:
+                    self.say(f"{row}: {len(set(names))} sites.")
+                if pictures is not None:
+                    judging.keep_images(None, row, pictures)
+                    self.say(f"{row}: {len(pictures)} images.")
         except Refusal as refusal:
             raise CommandError(refusal.message) from refusal
-        self.stdout.write(
-            self.style.SUCCESS(
-                f"{row}: version {label_set.version} is {'loaded' if wait else 'in force'}, {spec.patches} patches of {spec.height} x "
-                f"{spec.width}, {label_set.positive_pixels:,} positive pixels, SHA-256 {label_set.sha256}."
-            )
-        )
+
+    def say(self, sentence: str) -> None:
+        self.stdout.write(self.style.SUCCESS(sentence))
+
+
+def described(label_set: LabelSet, state: str) -> str:
+    return (
+        f"version {label_set.version} is {state}, {label_set.patches} patches of {label_set.height} x "
+        f"{label_set.width}, {label_set.positive_pixels:,} positive pixels, SHA-256 {label_set.sha256}."
+    )
+
+
+def spec_in_force(phase: Phase) -> MaskSpec:
+    if phase.labels is None:
+        raise CommandError(f"{phase} has no labels yet. Name their PATH too.")
+    return MaskSpec(phase.labels.patches, phase.labels.height, phase.labels.width)
+
+
+def read_labels(path: str) -> tuple[Any, MaskSpec]:
+    try:
+        return labels.load(path)
+    except InvalidArchive as invalid:
+        lines = [f"  {problem.file}: {problem.message}".replace("  : ", "  ") for problem in invalid.problems]
+        raise CommandError("\n".join([f"The labels in {path} cannot be used:", *lines])) from invalid
+    except OSError as error:
+        raise CommandError(
+            f"{path} cannot be read ({error.strerror}). Name a folder or a ZIP of masks."
+        ) from error
+
+
+def read_site_file(path: Path, spec: MaskSpec) -> tuple[str, ...]:
+    try:
+        return read_sites(path.read_text(encoding="utf-8-sig"), spec.patches)
+    except SiteFileError as error:
+        raise CommandError(f"The sites in {path} cannot be used:\n{error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read ({error}). Name a CSV file in UTF-8.") from error
+
+
+def read_image_folder(path: Path, spec: MaskSpec) -> list[Any]:
+    try:
+        return read_images(path, spec)
+    except (ImageError, OSError) as error:
+        raise CommandError(str(error)) from error

@@ -1,0 +1,63 @@
+"""The site (place, scene, event) of each patch, as a CSV file with the columns patch and site."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+COLUMNS = ("patch", "site")
+LONGEST = 80
+
+
+class SiteFileError(ValueError):
+    """Why a file of sites cannot be used: every problem, each with its line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def read_sites(text: str, patches: int) -> tuple[str, ...]:
+    """The site of each patch, in their order. Patches are numbered as their files are, from 1.
+
+    Raises SiteFileError with every problem: a patch that has no site or two, one that there is not, a wrong header.
+    """
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    header = [name.strip() for name in reader.fieldnames or ()]
+    if sorted(header) != sorted(COLUMNS):
+        raise SiteFileError(
+            [f"line 1: the columns are {', '.join(header) or 'none'}; write CSV with the columns patch,site"]
+        )
+    reader.fieldnames = header
+    problems: list[str] = []
+    site_of: dict[int, str] = {}
+    for row in reader:
+        patch, site = (" ".join((row[name] or "").split()) for name in COLUMNS)
+        number = int(patch) if patch.isascii() and patch.isdigit() and len(patch) < 10 else 0
+        if not 1 <= number <= patches:
+            problem = f"there is no patch {patch or '(empty)'}; they are numbered 1 to {patches}"
+        elif number in site_of:
+            problem = f"patch {number} has a site already, {site_of[number]}"
+        elif not site or len(site) > LONGEST:
+            problem = f"the site of patch {number} has {len(site)} characters; 1 to {LONGEST} are taken"
+        else:
+            site_of[number] = site
+            continue
+        problems.append(f"line {reader.line_num}: {problem}")
+    missing = [number for number in range(1, patches + 1) if number not in site_of]
+    if missing and not problems:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        problems.append(f"patch {missing[0]}{more}: no site; name one for each of 1 to {patches}")
+    if problems:
+        raise SiteFileError(problems)
+    return tuple(site_of[number] for number in range(1, patches + 1))
+
+
+def write_sites(sites: Sequence[str]) -> str:
+    """Sites as such a file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(enumerate(sites, start=1))
+    return text.getvalue()

@@ -1,0 +1,39 @@
+"""Sites as CSV: read back as written; every problem with its line."""
+
+import pytest
+
+from evaluation.site_files import SiteFileError, read_sites, write_sites
+
+
+def test_what_was_written_is_read_back() -> None:
+    sites = ("Kodagu", "Iburi, east", "Kodagu")
+    assert read_sites(write_sites(sites), 3) == sites
+
+
+def test_order_blanks_and_a_byte_order_mark_do_not_matter() -> None:
+    assert read_sites("\ufeffsite , patch\n b  c ,2\n a,1\n", 2) == ("a", "b c")
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("patch;site\n1;a\n", ["line 1: the columns are patch;site; write CSV with the columns patch,site"]),
+        ("", ["line 1: the columns are none; write CSV with the columns patch,site"]),
+        ("patch,site\n1,a\n", ["patch 2: no site; name one for each of 1 to 2"]),
+        (
+            "patch,site\n0,a\n1,\n1,a\n1,b\nx,c\n3,d\n1\n",
+            [
+                "line 2: there is no patch 0; they are numbered 1 to 2",
+                "line 3: the site of patch 1 has 0 characters; 1 to 80 are taken",
+                "line 5: patch 1 has a site already, a",
+                "line 6: there is no patch x; they are numbered 1 to 2",
+                "line 7: there is no patch 3; they are numbered 1 to 2",
+                "line 8: patch 1 has a site already, a",
+            ],
+        ),
+    ],
+)
+def test_every_problem_is_named(text: str, problems: list[str]) -> None:
+    with pytest.raises(SiteFileError) as caught:
+        read_sites(text, 2)
+    assert caught.value.problems == problems
