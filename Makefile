@@ -11,9 +11,13 @@ PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" -n $(JOBS) --maxpr
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d' ' -f1)
 SERVER := .venv/server-$(call sum,requirements.txt)
 TOOLS := .venv/tools-$(call sum,requirements.txt requirements-dev.txt)
-BASELINE := .venv/baseline-$(call sum,requirements.txt requirements-dev.txt baseline/requirements.txt)
+TRAINERS := .venv/trainers-$(call sum,requirements.txt baseline/requirements.txt)
 
-.PHONY: help demo bench-scoring chaos test lint audit browser test-sqlite test-postgres lock
+METHODS ?= unet
+SEEDS ?= 0
+PRESET ?= small
+
+.PHONY: help demo reference bench-scoring chaos test lint audit browser test-sqlite test-postgres lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -22,6 +26,9 @@ help:  ## list the targets
 
 demo: $(SERVER)  ## run the leaderboard with a demo competition; PORT and DATA_DIR are taken from the environment
 	@$(RUN) manage.py demo && exec $(RUN) manage.py serve --with-parent $$PPID
+
+reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0) at PRESET (small) and put them on the demo's board
+	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET)
 
 test: lint audit browser test-sqlite test-postgres  ## check everything: what .ci/run does
 
@@ -43,10 +50,10 @@ browser:  # a Chromium for the browser tests: Debian's where root may install it
 		|| echo "NO BROWSER: apt-get failed, so the browser tests will be skipped."; \
 	else echo "NO BROWSER: no Chromium on the PATH, so the browser tests will be skipped."; fi
 
-test-sqlite: $(BASELINE)  ## all tests, on SQLite
+test-sqlite: $(TOOLS) $(TRAINERS)  ## all tests, on SQLite
 	$(PYTEST) --backend=sqlite
 
-test-postgres: $(BASELINE)  ## the tests that use a database again, on a real PostgreSQL with a real Redis
+test-postgres: $(TOOLS) $(TRAINERS)  ## the tests that use a database again, on a real PostgreSQL with a real Redis
 	$(PYTEST) --backend=postgres
 
 chaos: $(TOOLS)  ## kill, freeze, fill and cut everything, on SQLite and on PostgreSQL with Redis; count what was lost
@@ -56,7 +63,7 @@ chaos: $(TOOLS)  ## kill, freeze, fill and cut everything, on SQLite and on Post
 bench-statistics bench-synth: $(TOOLS)  ## speed and memory of the statistics and of the generator
 	$(RUN) -m benchmarks.$(@:bench-%=%)
 
-bench-training: $(BASELINE)  ## patches a second of the training loop beside a plain one
+bench-training: $(TRAINERS)  ## patches a second of the training loop beside a plain one
 	$(RUN) -m benchmarks.training
 
 bench-scoring: $(TOOLS)  ## CPU time and memory from ZIP to counts: the floor in C, the ways of our peers, ours
@@ -80,7 +87,7 @@ $(TOOLS): $(SERVER)
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@rm -f .venv/tools-* && touch $@
 
-$(BASELINE): $(TOOLS)
-	@echo "Installing PyTorch for the tests of baseline/ into .venv ..."
+$(TRAINERS): $(SERVER)
+	@echo "Installing PyTorch and what else baseline/ needs into .venv ..."
 	@$(PIP) -r baseline/requirements.txt
-	@rm -f .venv/baseline-* && touch $@
+	@rm -f .venv/trainers-* && touch $@

@@ -62,7 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     except TimeIsUp as stop:
         print(f"{stop} The same command goes on.", file=sys.stderr)
         return EXIT_STATUS
-    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        print(f"error: {error}. The trainers need: pip install -r baseline/requirements.txt", file=sys.stderr)
+        return 1
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -11,6 +11,17 @@ from evaluation import archive
 from evaluation.spec import MaskSpec
 
 
+def archive_of(folder: Path, split: str) -> Path:
+    """Where a run keeps the archive of a split."""
+    return folder / "archives" / f"{split}.zip"
+
+
+def is_fresh(folder: Path, split: str) -> bool:
+    """Whether the archive is there and no older than the weights."""
+    archive, weights = archive_of(folder, split), folder / "weights.pt"
+    return archive.exists() and weights.exists() and archive.stat().st_mtime >= weights.stat().st_mtime
+
+
 def write_archive(run: Run, predictor: Predictor, pool: Pool, path: Path, threshold: float = 0.5) -> None:
     """Predict every patch of the pool and write the finished archive; `path` is there whole or not at all.
 

@@ -52,10 +52,26 @@ def add_commands(commands: Any) -> None:
         commands, "submit", run_submit, "submit a run's archive to a leaderboard through its REST API"
     )
     submit.add_argument("--server", required=True, metavar="URL", help="such as http://127.0.0.1:8000")
-    submit.add_argument("--phase", help="of the competition; default: the name of the split")
+    submit.add_argument(
+        "--phase",
+        help="its name, COMPETITION/NAME where several have it, or number; default: the name of the split",
+    )
     submit.add_argument("--token", help="default: the variable LANDSLIDE4SENSE_TOKEN, else asked for")
+    submit.add_argument("--name", help="of the method, as the board shows it; default: the run's method")
     submit.add_argument("--description", help="text of the method; default: made from the run")
+    submit.add_argument(
+        "--reference",
+        action="store_true",
+        help="mark as the organisers' own: shown, unranked; needs an organiser's token",
+    )
     submit.add_argument("--no-wait", action="store_true", help="do not wait for the score")
+    submit.add_argument(
+        "--patience",
+        type=float,
+        default=3600,
+        metavar="S",
+        help="seconds to wait for the score (default: 3600)",
+    )
     listing = commands.add_parser("list", help="list the methods, and the runs in a folder")
     listing.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", default=Path("runs"))
     listing.set_defaults(command=run_list)
@@ -220,57 +236,46 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 
 def run_archive(arguments: argparse.Namespace) -> int:
-    from baseline.archives import write_archive
+    from baseline.archives import archive_of, write_archive
 
     with _opened(arguments) as run:
         predictor = run.trained()
         for split in arguments.split:
-            path = run.folder / "archives" / f"{split}.zip"
+            path = archive_of(run.folder, split)
             write_archive(run, predictor, run.pool(split), path, arguments.threshold)
             print(path)
     return 0
 
 
 def run_submit(arguments: argparse.Namespace) -> int:
-    from baseline import client
+    from baseline import client, submitting
+    from baseline.archives import archive_of, is_fresh
     from baseline.run import saved
 
-    name, _, options = saved(arguments.run)
+    name, _, _ = saved(arguments.run)
     if arguments.phase and len(arguments.split) != 1:
         raise ValueError("--phase names one phase: say with --split which split's archive goes there.")
-    token = arguments.token or os.environ.get("LANDSLIDE4SENSE_TOKEN") or getpass.getpass("API token: ")
-    missing = [split for split in arguments.split if not _is_fresh(arguments.run, split)]
-    if missing:
-        run_archive(argparse.Namespace(**vars(arguments) | {"split": missing}))
-    description = arguments.description or _description(arguments.run, name, options.to_dict())
-    states = []
-    with client.connect(arguments.server, token) as connection:
-        for split in arguments.split:
-            archive = arguments.run / "archives" / f"{split}.zip"
-            submission = client.submit(connection, arguments.phase or split, archive, name, description)
-            if not arguments.no_wait:
-                submission = client.wait(
-                    connection, submission, show=lambda s: print(f"{s['id']}: {s['state']}")
-                )
-            print(json.dumps(submission, indent=1))
-            states.append(submission["state"])
+    with client.connect(arguments.server, api_token(arguments.token)) as connection:
+        phases = {s: client.find_phase(connection, arguments.phase or s) for s in arguments.split}
+        if missing := [split for split in arguments.split if not is_fresh(arguments.run, split)]:
+            run_archive(argparse.Namespace(**vars(arguments) | {"split": missing}))
+        states = [
+            submitting.submit(
+                connection,
+                phases[split],
+                archive_of(arguments.run, split),
+                arguments.name or name,
+                arguments.description or submitting.description(arguments.run),
+                arguments.reference,
+                0 if arguments.no_wait else arguments.patience,
+            )["state"]
+            for split in arguments.split
+        ]
     return 1 if {"invalid", "failed"} & set(states) else 0
 
 
-def _is_fresh(folder: Path, split: str) -> bool:
-    """Whether the archive is there and no older than the weights."""
-    archive, weights = folder / "archives" / f"{split}.zip", folder / "weights.pt"
-    return archive.exists() and weights.exists() and archive.stat().st_mtime >= weights.stat().st_mtime
-
-
-def _description(folder: Path, name: str, options: dict[str, Any]) -> str:
-    """A method text for the board: what the method is, and what makes this run."""
-    from baseline.methods import METHODS
-
-    made = json.loads((folder / "provenance.json").read_text())
-    data = ", ".join(f"{split} {digest[:12]}" for split, digest in made.get("data_sha256", {}).items())
-    chosen = ", ".join(f"{k} {v}" for k, v in options.items())
-    return f"{METHODS[name]}. Trained by `python -m baseline train {name}`, code {made['code']}, data SHA-256 {data}.\n{chosen}"
+def api_token(given: str | None) -> str:
+    return given or os.environ.get("LANDSLIDE4SENSE_TOKEN") or getpass.getpass("API token: ")
 
 
 def run_list(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 from baseline import run as runs
 from baseline import synth, tables
-from baseline.archives import write_archive
+from baseline.archives import archive_of, is_fresh, write_archive
 from baseline.deadline import TimeIsUp
 from baseline.methods import method
 from baseline.options import Options, from_dict
@@ -118,9 +118,8 @@ def carry_out(entry: Entry, preset: str, changes: dict[str, Any], world: World, 
     if not is_scored(run):
         score_run(run, predictor)
     for split in SPLITS if archives and world.main else ():
-        path = entry.folder / "archives" / f"{split}.zip"
-        if not path.exists():
-            write_archive(run, predictor, run.pool(split), path)
+        if not is_fresh(entry.folder, split):
+            write_archive(run, predictor, run.pool(split), archive_of(entry.folder, split))
 
 
 def score(entry: Entry, world: World) -> None:

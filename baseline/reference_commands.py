@@ -1,4 +1,4 @@
-"""The commands that make the reference results: `compare`. torch is imported when one of them runs."""
+"""The commands that make the reference results: `compare` and `reference`. torch is imported when one of them runs."""
 
 import argparse
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from baseline import deadline
-from baseline.commands import PRESETS, add_option_flags
+from baseline.commands import PRESETS, add_option_flags, api_token
 from baseline.methods import METHODS
 
 
@@ -18,6 +18,24 @@ def add_commands(commands: Any) -> None:
         help="train all methods with several seeds and tabulate them; goes on where it was stopped",
     )
     compare.set_defaults(command=run_compare, rest=True)
+    reference = commands.add_parser(
+        "reference",
+        help="train methods and submit their masks to a leaderboard as the organisers' reference entries",
+        description="Train methods on fresh SynthL4S, predict a leaderboard's public images and submit the masks with an organiser's "
+        "token: they stand on the board, marked and unranked. Repeated, it goes on, and submits nothing twice.",
+    )
+    reference.add_argument("--server", required=True, metavar="URL", help="such as http://127.0.0.1:8000")
+    reference.add_argument("--token", help="an organiser's; default: LANDSLIDE4SENSE_TOKEN, else asked for")
+    reference.add_argument("--competition", metavar="SLUG", help="needed where the server has several")
+    reference.add_argument("--images", type=Path, required=True, metavar="DIR", help="its public images")
+    reference.add_argument("--out", type=Path, required=True, metavar="DIR", help="for data and runs")
+    reference.add_argument("--methods", nargs="+", default=["unet"], metavar="METHOD")
+    reference.add_argument("--seeds", type=int, nargs="+", default=[0])
+    reference.add_argument("--preset", choices=PRESETS, default="small")
+    reference.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    reference.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
+    deadline.add_flag(reference)
+    reference.set_defaults(command=run_reference)
 
 
 def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -47,6 +65,40 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
         finally:
             if here.main:
                 print(compare.write_tables(chosen.out, asked, about))
+
+
+def run_reference(arguments: argparse.Namespace) -> int:
+    end = time.monotonic() + 60 * arguments.limit_minutes
+    from baseline import client, compare, reference
+    from baseline.world import world
+
+    folders = f"{arguments.out}/runs/{{method}}-{arguments.preset}-{{seed}}"
+    data = f"{arguments.out}/data-{arguments.preset}-{{seed}}"
+    asked = compare.entries(arguments.methods, arguments.seeds, folders, data)
+    prefix = f"{arguments.competition}/" if arguments.competition else ""
+    phases = [(split, prefix + split) for split in reference.SPLITS]
+    machine = {"device": arguments.device, "threads": arguments.threads}
+    states: list[str] = []
+    with (
+        client.connect(arguments.server, api_token(arguments.token)) as connection,
+        world(arguments.device, arguments.threads, end) as here,
+    ):
+        for _, phase in phases:
+            client.find_phase(
+                connection, phase
+            )  # what is wrong with address or token is said before the training
+
+        def work(entry: compare.Entry) -> None:
+            reference.make_data(entry.data, arguments.images, arguments.preset, entry.seed)
+            compare.carry_out(entry, arguments.preset, machine, here, archives=True)
+            name = reference.entry_name(entry.method, arguments.preset, entry.seed)
+            made = reference.submit(connection, entry.folder, name, phases)
+            states.extend(submission["state"] for submission in made)
+
+        failed = compare.for_each(asked, work, here)
+        for _, phase in phases:
+            print(f"\n{reference.board(connection, phase)}")
+    return 1 if failed or {"invalid", "failed"} & set(states) else 0
 
 
 def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The methods, by name. Each is one module with
 
+- TITLE: what a board calls its entries;
 - Options: a dataclass whose defaults are the method's recipe at the competition's scale;
 - PRESETS: what the presets tiny and small change of it;
 - build(options) -> Predictor: the untrained networks;

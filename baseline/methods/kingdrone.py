@@ -39,6 +39,8 @@ from baseline.study import Study
 
 NETWORKS = ("swin", "efficientnet", "segformer", "resunet")
 
+TITLE = "Kingdrone, reproduced"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):

@@ -43,6 +43,8 @@ SINGLE_STAGE: dict[str, Loss] = {
     "lovasz": losses.lovasz_softmax,
 }
 
+TITLE = "Seek, reproduced"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):

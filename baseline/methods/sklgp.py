@@ -30,6 +30,8 @@ from baseline.run import Run
 from baseline.study import Study
 from baseline.supervised import Supervised
 
+TITLE = "Sklgp, reproduced"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):

@@ -38,6 +38,8 @@ from baseline.study import Study
 
 RED_GREEN_BLUE = (3, 2, 1)
 
+TITLE = "Tanmlh, reproduced"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):

@@ -17,6 +17,8 @@ from baseline.predictor import Predictor
 from baseline.run import Run
 from baseline.supervised import Supervised
 
+TITLE = "U-Net baseline"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):

@@ -40,12 +40,12 @@ def connected(*answers):
 
 def test_upload_is_what_the_api_takes(archive):
     connection, requests = connected(httpx.Response(201, json={"id": 7, "state": "queued"}))
-    assert client.submit(connection, "test", archive, "unet", "U-Net, 14 bands")["id"] == 7
+    assert client.submit(connection, 4, archive, "unet", "U-Net, 14 bands")["id"] == 7
     request = requests[0]
     assert (request.method, str(request.url)) == ("POST", "http://leaderboard.example/api/v1/submissions/")
     assert request.headers["Authorization"] == "Bearer secret"
     body = request.read()
-    for name, value in {"phase": b"test", "method": b"unet", "description": b"U-Net, 14 bands"}.items():
+    for name, value in {"phase": b"4", "method": b"unet", "description": b"U-Net, 14 bands"}.items():
         assert b'name="%s"\r\n\r\n%s\r\n' % (name.encode(), value) in body
     assert (
         b'name="archive"; filename="test.zip"\r\nContent-Type: application/zip\r\n\r\nPK the archive\r\n'
@@ -60,7 +60,7 @@ def test_repeats_with_one_key_until_the_server_answers(archive, pauses):
         httpx.Response(429, headers={"Retry-After": "7"}),
         httpx.Response(201, json={"id": 1, "state": "queued"}),
     )
-    client.submit(connection, "test", archive, "unet", "")
+    client.submit(connection, 4, archive, "unet", "")
     keys = {request.headers["Idempotency-Key"] for request in requests}
     assert len(requests) == 4
     assert len(keys) == 1
@@ -71,17 +71,20 @@ def test_another_archive_has_another_key(archive):
     connection, requests = connected(
         *(httpx.Response(201, json={"id": i, "state": "queued"}) for i in range(3))
     )
-    client.submit(connection, "test", archive, "unet", "")
-    client.submit(connection, "validation", archive, "unet", "")
+    client.submit(connection, 4, archive, "unet", "")
+    client.submit(connection, 3, archive, "unet", "")
     archive.write_bytes(b"PK other")
-    client.submit(connection, "test", archive, "unet", "")
+    client.submit(connection, 4, archive, "unet", "")
     assert len({request.headers["Idempotency-Key"] for request in requests}) == 3
 
 
 def test_gives_up_with_the_reason(archive):
     connection, _ = connected(*[httpx.ConnectError("refused")] * 4)
-    with pytest.raises(client.ServerUnreachable, match=r"after 4 attempts\. ConnectError: refused"):
-        client.submit(connection, "test", archive, "unet", "")
+    with pytest.raises(
+        client.ServerUnreachable,
+        match=r"in 4 attempts\. leaderboard\.example cannot be reached \(ConnectError: refused\)",
+    ):
+        client.submit(connection, 4, archive, "unet", "")
 
 
 def test_refusal_is_printed_point_by_point(archive):
@@ -99,7 +102,7 @@ def test_refusal_is_printed_point_by_point(archive):
     )
     connection, requests = connected(answer)
     with pytest.raises(client.SubmissionRefused) as refused:
-        client.submit(connection, "test", archive, "unet", "")
+        client.submit(connection, 4, archive, "unet", "")
     assert str(refused.value).splitlines() == [
         "The archive is not valid (400)",
         "2 problems were found.",
@@ -113,10 +116,10 @@ def test_refusal_is_printed_point_by_point(archive):
 def test_refusal_without_json_and_answers_of_other_servers(archive):
     connection, _ = connected(httpx.Response(403, text="<html>"))
     with pytest.raises(client.SubmissionRefused, match="The server answered 403 Forbidden"):
-        client.submit(connection, "test", archive, "unet", "")
+        client.submit(connection, 4, archive, "unet", "")
     connection, _ = connected(httpx.Response(200, text="<html>"))
     with pytest.raises(client.ServerUnreachable, match="Is the address right"):
-        client.submit(connection, "test", archive, "unet", "")
+        client.submit(connection, 4, archive, "unet", "")
 
 
 def test_waits_until_the_state_is_final(pauses):

@@ -157,7 +157,10 @@ class Leaderboard(BaseHTTPRequestHandler):
         self.answer(201, {"id": 3, "state": "queued"})
 
     def do_GET(self):
-        self.answer(200, {"id": 3, "state": "scored", "f1": 12.5})
+        if self.path.endswith("/phases/"):
+            self.answer(200, [{"id": 9, "competition": "l4s", "slug": "validation"}])
+        else:
+            self.answer(200, {"id": 3, "state": "scored", "f1": 0.125})
 
     def answer(self, status, content):
         body = json.dumps(content).encode()
@@ -183,4 +186,5 @@ def test_submit_makes_the_archive_and_waits_for_the_score(run, capsys, monkeypat
         server.server_close()
     assert (run / "archives" / "validation.zip").read_bytes() in Leaderboard.archive
     assert b"the organisers' U-Net baseline. Trained by" in Leaderboard.archive
-    assert '"f1": 12.5' in capsys.readouterr().out
+    assert b'name="phase"\r\n\r\n9\r\n' in Leaderboard.archive
+    assert "Submission 3: scored, F1 12.50 %" in capsys.readouterr().out
