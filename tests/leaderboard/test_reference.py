@@ -57,8 +57,7 @@ def test_from_training_to_the_board(
     assert board.rows == []
     [row] = board.references
     assert (row.rank, row.submission) == (None, entry)
-    assert row.scores.f1 is not None
-    assert f"reference  {100 * row.scores.f1:6.2f}  U-Net baseline (preset tiny, seed 3)" in out
+    assert f"reference  {row.scores.f1.percent:>6}  U-Net baseline (preset tiny, seed 3)" in out
     trained_on = tmp_path / "out/data-tiny-3"
     assert len(list((trained_on / "TrainData/mask").iterdir())) == 24
     assert (trained_on / "TestData").resolve() == (images / "TestData").resolve()
