@@ -14,7 +14,7 @@ from leaderboard.personal_data import personal_data
 
 from .base import ViewSet
 from .schema import problems
-from .serializers import PasswordSerializer
+from .serializers.accounts import PasswordSerializer
 from .throttles import Passwords
 
 

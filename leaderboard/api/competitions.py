@@ -15,7 +15,8 @@ from leaderboard.models import Competition, Phase
 
 from .base import ViewSet
 from .schema import ETAG, problems
-from .serializers import BoardSerializer, CompetitionSerializer, PhaseSerializer, WindowSerializer
+from .serializers.boards import BoardSerializer, WindowSerializer
+from .serializers.competitions import CompetitionSerializer, PhaseSerializer
 
 
 @extend_schema_view(

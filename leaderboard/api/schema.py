@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter
 
 from .errors import MEDIA_TYPE
-from .serializers import Problem
+from .serializers.problems import Problem
 
 DESCRIPTION = """
 Everything that a team does on the site, for scripts. Times are UTC; scores are fractions of 1, and null where the phase

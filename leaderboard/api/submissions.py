@@ -21,7 +21,7 @@ from .base import ViewSet
 from .pagination import NewestFirst
 from .parsers import ArchiveParser
 from .schema import IDEMPOTENCY_KEY, problems
-from .serializers import (
+from .serializers.submissions import (
     AttemptFilterSerializer,
     AttemptSerializer,
     FilterSerializer,

@@ -12,7 +12,7 @@ from leaderboard.models import Team
 
 from .base import ViewSet
 from .schema import problems
-from .serializers import TeamSerializer
+from .serializers.teams import TeamSerializer
 
 
 class TeamViewSet(ViewSet):

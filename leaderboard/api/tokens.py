@@ -15,7 +15,7 @@ from leaderboard.models import ApiToken
 
 from .base import ViewSet
 from .schema import problems
-from .serializers import CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
+from .serializers.accounts import CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
 
 
 @extend_schema_view(

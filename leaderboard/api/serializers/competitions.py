@@ -1,0 +1,115 @@
+"""Competitions and their phases."""
+
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from leaderboard.models import Competition, LabelSet, Page, Phase
+
+
+class LabelsSerializer(serializers.ModelSerializer):
+    commitment = serializers.CharField(
+        read_only=True,
+        help_text="SHA-256 of salt and masks' SHA-256: fixes the labels, tells nothing of them.",
+    )
+
+    class Meta:
+        model = LabelSet
+        fields = ["version", "commitment"]
+
+
+class QuotasSerializer(serializers.ModelSerializer):
+    total = serializers.IntegerField(source="quota_total", allow_null=True, help_text="Submissions in all.")
+    per_day = serializers.IntegerField(
+        source="quota_per_day", allow_null=True, help_text="Submissions per UTC day."
+    )
+    on_board = serializers.IntegerField(
+        source="quota_on_board", allow_null=True, help_text="Results that may stand at a time."
+    )
+
+    class Meta:
+        model = Phase
+        fields = ["total", "per_day", "on_board"]
+
+
+class PhaseLinks(serializers.Serializer):
+    self = serializers.HyperlinkedIdentityField(view_name="api:phase-detail")
+    leaderboard = serializers.HyperlinkedIdentityField(view_name="api:phase-leaderboard")
+
+
+class PhaseSerializer(serializers.ModelSerializer):
+    competition: Any = serializers.SlugRelatedField("slug", read_only=True)
+    is_open = serializers.SerializerMethodField(help_text="Are submissions accepted now?")
+    quotas = QuotasSerializer(source="*", help_text="Of one team; null: no limit.")
+    visible_metrics = serializers.SerializerMethodField(help_text="The metrics that you may see now.")
+    patches = serializers.IntegerField(
+        source="labels.patches", allow_null=True, help_text="Masks in an archive: mask_1.h5 to mask_N.h5."
+    )
+    patch_height = serializers.IntegerField(source="labels.height", allow_null=True)
+    patch_width = serializers.IntegerField(source="labels.width", allow_null=True)
+    labels = LabelsSerializer(allow_null=True, help_text="The hidden labels in force.")
+    max_upload_bytes = serializers.SerializerMethodField()
+    links = PhaseLinks(source="*")
+
+    class Meta:
+        model = Phase
+        fields = [
+            "id",
+            "competition",
+            "slug",
+            "name",
+            "summary",
+            "opens_at",
+            "closes_at",
+            "is_open",
+            "quotas",
+            "allows_withdrawal",
+            "counts",
+            "selected_limit",
+            "visible_metrics",
+            "hidden_until_close",
+            "freezes_at",
+            "patches",
+            "patch_height",
+            "patch_width",
+            "labels",
+            "labels_public_since",
+            "max_upload_bytes",
+            "links",
+        ]
+
+    def get_is_open(self, phase: Phase) -> bool:
+        return phase.is_open(self.context["viewpoint"].now)
+
+    def get_visible_metrics(self, phase: Phase) -> list[str]:
+        return sorted(self.context["viewpoint"].view(phase).metrics)
+
+    def get_max_upload_bytes(self, phase: Phase) -> int:
+        return settings.MAX_UPLOAD_BYTES
+
+
+class PageSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Page
+        fields = ["slug", "title", "body"]
+
+
+class CompetitionSerializer(serializers.ModelSerializer):
+    phases = PhaseSerializer(many=True, read_only=True)
+    pages = PageSerializer(many=True, read_only=True, help_text="Its texts in Markdown.")
+    url = serializers.HyperlinkedIdentityField(view_name="api:competition-detail", lookup_field="slug")
+
+    class Meta:
+        model = Competition
+        fields = [
+            "slug",
+            "name",
+            "summary",
+            "data_note",
+            "max_team_size",
+            "roster_locks_at",
+            "phases",
+            "pages",
+            "url",
+        ]

@@ -1,0 +1,209 @@
+"""Submissions and the ledger of attempts."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from leaderboard.models import Attempt, Evaluation, Phase, Submission
+from leaderboard.models.visibility import Viewpoint
+from leaderboard.waiting import expected_waits
+
+from .fields import LARGEST_ID, Fraction
+
+
+class SubmitSerializer(serializers.ModelSerializer):
+    """A new submission, as a multipart form."""
+
+    phase = serializers.PrimaryKeyRelatedField(queryset=Phase.objects.none(), help_text="The phase's id.")
+    archive = serializers.FileField(
+        allow_empty_file=True, help_text="The ZIP archive: mask_1.h5 to mask_N.h5, directly in it."
+    )
+
+    class Meta:
+        model = Submission
+        fields = ["phase", "archive", "method", "description", "link", "reference"]
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        if request := self.context.get("request"):
+            fields["phase"].queryset = Phase.objects.visible_to(request.user).with_labels()  # type: ignore[attr-defined]
+        return fields
+
+
+class ProblemOfArchive(serializers.Serializer):
+    code = serializers.CharField()
+    file = serializers.CharField(help_text="The file in the archive; empty: the archive as a whole.")
+    message = serializers.CharField()
+
+
+class SubmissionAttemptSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Attempt
+        fields = ["state", "reason"]
+
+
+class PlaceSerializer(serializers.Serializer):
+    place = serializers.IntegerField(help_text="1: it is next.")
+    expected_seconds = serializers.FloatField()
+
+
+class CountsSerializer(serializers.Serializer):
+    tp = serializers.IntegerField()
+    fp = serializers.IntegerField()
+    fn = serializers.IntegerField()
+
+
+class SubmissionLinks(serializers.Serializer):
+    self = serializers.HyperlinkedIdentityField(view_name="api:submission-detail")
+    withdraw = serializers.HyperlinkedIdentityField(view_name="api:submission-withdraw")
+    select = serializers.HyperlinkedIdentityField(view_name="api:submission-select")
+    receipt = serializers.HyperlinkedIdentityField(view_name="api:submission-receipt")
+    phase = serializers.HyperlinkedIdentityField(
+        view_name="api:phase-detail", lookup_field="phase_id", lookup_url_kwarg="pk"
+    )
+    leaderboard = serializers.HyperlinkedIdentityField(
+        view_name="api:phase-leaderboard", lookup_field="phase_id", lookup_url_kwarg="pk"
+    )
+
+
+class SubmissionList(serializers.ListSerializer):
+    """Reads the queue once for all."""
+
+    def to_representation(self, submissions: Any) -> Any:
+        self.context["waits"] = expected_waits(each.evaluation for each in submissions)  # type: ignore[index]
+        return super().to_representation(submissions)
+
+
+class SubmissionSerializer(serializers.ModelSerializer):
+    team: Any = serializers.SlugRelatedField("name", read_only=True)
+    link = serializers.CharField(read_only=True, help_text="To a paper or code; may be empty.")
+    state = serializers.ChoiceField(
+        choices=Evaluation.State.choices, read_only=True, help_text="The last three are final."
+    )
+    precision = Fraction(source="scores.precision")
+    recall = Fraction(source="scores.recall")
+    f1 = Fraction(source="scores.f1")
+    counts = serializers.SerializerMethodField(
+        help_text="True and false positives, false negatives: organisers only."
+    )
+    problems = ProblemOfArchive(many=True, source="evaluation.problems", default=list, read_only=True)
+    incident = serializers.CharField(
+        source="evaluation.incident", read_only=True, default="", help_text="After a fault of the server."
+    )
+    attempt = SubmissionAttemptSerializer(
+        allow_null=True, read_only=True, help_text="What it takes from the quota; null: nothing."
+    )
+    queue = serializers.SerializerMethodField(help_text="While it waits; else null.")
+    labels_version = serializers.IntegerField(source="evaluation.label_set.version", read_only=True)
+    scorer = serializers.CharField(source="evaluation.scorer", read_only=True)
+    finished_at = serializers.DateTimeField(source="evaluation.finished_at", read_only=True, allow_null=True)
+    links = SubmissionLinks(source="*", read_only=True)
+
+    class Meta:
+        model = Submission
+        list_serializer_class = SubmissionList
+        fields = [
+            "id",
+            "phase",
+            "team",
+            "method",
+            "description",
+            "link",
+            "reference",
+            "state",
+            "precision",
+            "recall",
+            "f1",
+            "counts",
+            "problems",
+            "incident",
+            "attempt",
+            "queue",
+            "selected",
+            "withdrawn_at",
+            "disqualified_at",
+            "disqualified_reason",
+            "received_at",
+            "finished_at",
+            "original_name",
+            "size",
+            "sha256",
+            "labels_version",
+            "scorer",
+            "links",
+        ]
+        read_only_fields = fields
+
+    def to_representation(self, submission: Submission) -> Any:
+        viewpoint: Viewpoint = self.context["viewpoint"]
+        submission.scores = viewpoint.scores(submission)  # type: ignore[attr-defined]
+        return super().to_representation(submission)
+
+    @extend_schema_field(CountsSerializer(allow_null=True))
+    def get_counts(self, submission: Any) -> Any:
+        counts = submission.scores.counts
+        return dict(zip(("tp", "fp", "fn"), counts, strict=True)) if counts else None
+
+    @extend_schema_field(PlaceSerializer(allow_null=True))
+    def get_queue(self, submission: Submission) -> Any:
+        waits = self.context["waits"] if "waits" in self.context else expected_waits([submission.evaluation])
+        wait = waits.get(submission.evaluation_id or 0)
+        return wait and {"place": wait[0], "expected_seconds": round(wait[1], 1)}
+
+
+class FilterSerializer(serializers.Serializer):
+    """Which submissions."""
+
+    phase = serializers.IntegerField(
+        required=False, min_value=1, max_value=LARGEST_ID, help_text="Of this phase."
+    )
+    state = serializers.ChoiceField(
+        required=False, choices=Evaluation.State.choices, help_text="In this state."
+    )
+
+
+class AttemptFilterSerializer(serializers.Serializer):
+    """Which attempts."""
+
+    phase = serializers.IntegerField(
+        required=False, min_value=1, max_value=LARGEST_ID, help_text="Of this phase."
+    )
+
+
+class SelectSerializer(serializers.Serializer):
+    selected = serializers.BooleanField(help_text="true: it counts; false: it does not.")
+
+
+class AttemptSerializer(serializers.ModelSerializer):
+    submission = serializers.IntegerField(source="submission_id", read_only=True)
+    team: Any = serializers.SlugRelatedField("name", read_only=True)
+    holds_total = serializers.SerializerMethodField(help_text="Does it take a place of the phase's total?")
+    holds_day = serializers.SerializerMethodField(help_text="… of the day's quota?")
+    holds_board = serializers.SerializerMethodField(help_text="… of the results that may stand?")
+
+    class Meta:
+        model = Attempt
+        fields = [
+            "submission",
+            "phase",
+            "team",
+            "state",
+            "reason",
+            "reserved_at",
+            "settled_at",
+            "day",
+            "holds_total",
+            "holds_day",
+            "holds_board",
+        ]
+        read_only_fields = fields
+
+    def get_holds_total(self, attempt: Attempt) -> bool:
+        return attempt.total_slot is not None
+
+    def get_holds_day(self, attempt: Attempt) -> bool:
+        return attempt.day_slot is not None
+
+    def get_holds_board(self, attempt: Attempt) -> bool:
+        return attempt.board_slot is not None

@@ -1,0 +1,70 @@
+"""A team as its members see it."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from leaderboard.actions.refusals import Refusal
+from leaderboard.actions.submissions import check_may_submit
+from leaderboard.models import Attempt, Membership, Phase, Team
+
+
+class MemberSerializer(serializers.ModelSerializer):
+    username = serializers.CharField(source="user.username", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ["username", "role", "joined_at"]
+
+
+class UsageSerializer(serializers.Serializer):
+    """What a team has used of a phase's quotas, and whether it may submit now."""
+
+    phase = serializers.IntegerField(source="phase.pk")
+    name = serializers.CharField(source="phase.name")
+    total = serializers.IntegerField(source="usage.total")
+    total_limit = serializers.IntegerField(source="usage.total_limit", allow_null=True)
+    today = serializers.IntegerField(source="usage.today")
+    day_limit = serializers.IntegerField(source="usage.day_limit", allow_null=True)
+    on_board = serializers.IntegerField(source="usage.on_board")
+    board_limit = serializers.IntegerField(source="usage.board_limit", allow_null=True)
+    remaining = serializers.IntegerField(
+        source="usage.remaining", allow_null=True, help_text="Places left now; null: no limit."
+    )
+    may_submit = serializers.BooleanField()
+    refusal = serializers.CharField(allow_null=True, help_text="Why not, in a sentence.")
+    next_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the next submission is accepted, if only waiting is needed."
+    )
+
+
+class TeamSerializer(serializers.ModelSerializer):
+    competition: Any = serializers.SlugRelatedField("slug", read_only=True)
+    members = MemberSerializer(many=True, read_only=True, source="memberships")
+    quotas = serializers.SerializerMethodField(help_text="One entry for each phase.")
+
+    class Meta:
+        model = Team
+        fields = ["id", "name", "affiliation", "competition", "members", "quotas"]
+
+    @extend_schema_field(UsageSerializer(many=True))
+    def get_quotas(self, team: Team) -> Any:
+        now = self.context["viewpoint"].now
+        phases = team.competition.phases.with_labels()
+        return UsageSerializer([usage_of(team, phase, now) for phase in phases], many=True).data
+
+
+def usage_of(team: Team, phase: Phase, now: Any) -> dict[str, Any]:
+    refusal: Refusal | None = None
+    try:
+        check_may_submit(team, phase, now)
+    except Refusal as refused:
+        refusal = refused
+    return {
+        "phase": phase,
+        "usage": Attempt.objects.usage(team, phase, now),
+        "may_submit": refusal is None,
+        "refusal": refusal and refusal.message,
+        "next_at": refusal and refusal.facts.get("next_at"),
+    }
