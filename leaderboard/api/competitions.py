@@ -15,6 +15,7 @@ from leaderboard.models import Competition, Phase
 
 from .base import ViewSet
 from .schema import ETAG, problems
+from .serializers.awards import WinnersSerializer
 from .serializers.boards import BoardSerializer, WindowSerializer
 from .serializers.competitions import CompetitionSerializer, PhaseSerializer
 
@@ -33,6 +34,16 @@ class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     def get_queryset(self) -> Any:
         return Competition.objects.visible_to(self.request.user).with_phases()
+
+    @extend_schema(summary="Winners", responses=problems(404, ok=WinnersSerializer))
+    @action(detail=True)
+    def awards(self, request: Request, slug: str) -> Response:
+        """Who won what, and what can still be won. Each award has a certificate: a page to print."""
+        competition = self.get_object()
+        given = list(competition.awards.select_related("team", "competition"))
+        waiting = competition.prizes.exclude(title__in=[award.title for award in given])
+        winners = {"awards": given, "waiting": waiting.select_related("phase")}
+        return Response(WinnersSerializer(winners, context=self.get_serializer_context()).data)
 
 
 @extend_schema_view(

@@ -7,6 +7,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser, MultiPartParser
 
 from evaluation.problems import too_large
+from leaderboard.actions.descriptions import LARGEST_DESCRIPTION
 from leaderboard.actions.refusals import ArchiveTooLarge
 
 from .errors import TooLarge
@@ -33,6 +34,15 @@ class ArchiveParser(MultiPartParser):
         length = stated_length(parser_context)
         if length > settings.MAX_UPLOAD_BYTES + FIELDS_BYTES:
             raise ArchiveTooLarge(too_large(length, settings.MAX_UPLOAD_BYTES).message)
+        return super().parse(stream, media_type, parser_context)
+
+
+class DescriptionParser(MultiPartParser):
+    """A multipart form with a PDF of at most LARGEST_DESCRIPTION."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        if stated_length(parser_context) > LARGEST_DESCRIPTION + FIELDS_BYTES:
+            raise TooLarge(f"A method description may have {LARGEST_DESCRIPTION:,} bytes.")
         return super().parse(stream, media_type, parser_context)
 
 

@@ -1,10 +1,14 @@
 """Words for the OpenAPI schema: errors, headers, and what every operation has."""
 
+from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+
+from leaderboard.actions.refusals import Refusal
 
 from .errors import MEDIA_TYPE
+from .examples import example_of
 from .serializers.problems import Problem
 
 DESCRIPTION = """
@@ -39,9 +43,20 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
-def problems(*statuses: int, ok: Any = None, status: int = 200) -> dict[Any, Any]:
-    """The responses of an operation: ``ok`` under ``status``, and a problem under each of ``statuses``."""
-    return {status: ok, **{(status, MEDIA_TYPE): Problem for status in statuses}}
+def problems(*answers: int | type[Refusal], ok: Any = None, status: int = 200) -> dict[Any, Any]:
+    """The responses of an operation: ``ok`` under ``status``, and a problem for each of ``answers``.
+
+    A refusal stands under its own status with an example of its code; a status alone has the general one.
+    """
+    found: dict[int, list[OpenApiExample]] = {}
+    for answer in answers:
+        code, example = example_of(answer)
+        found.setdefault(code, []).append(example)
+    told = {
+        (code, MEDIA_TYPE): OpenApiResponse(Problem, description=HTTPStatus(code).phrase, examples=examples)
+        for code, examples in found.items()
+    }
+    return {**({status: ok} if status else {}), **told}
 
 
 def answer_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

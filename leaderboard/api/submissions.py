@@ -15,6 +15,18 @@ from rest_framework.response import Response
 
 from leaderboard.actions import submissions
 from leaderboard.actions.receipts import receipt_of
+from leaderboard.actions.refusals import (
+    ArchiveTooLarge,
+    Conflict,
+    EmptyArchive,
+    InvalidInput,
+    NotAllowed,
+    NoTeam,
+    NotWithdrawable,
+    PhaseNotOpen,
+    QuotaUsedUp,
+    StorageUnavailable,
+)
 from leaderboard.models import Attempt, Submission
 
 from .base import ViewSet
@@ -82,7 +94,21 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         parameters=[IDEMPOTENCY_KEY],
         responses={
             202: SubmissionSerializer,
-            **problems(400, 401, 403, 409, 413, 415, 429, ok=SubmissionSerializer),
+            **problems(
+                InvalidInput,
+                EmptyArchive,
+                401,
+                NoTeam,
+                PhaseNotOpen,
+                NotAllowed,
+                Conflict,
+                ArchiveTooLarge,
+                415,
+                QuotaUsedUp,
+                429,
+                StorageUnavailable,
+                ok=SubmissionSerializer,
+            ),
         },
     )
     def create(self, request: Request) -> Response:
@@ -113,7 +139,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     @extend_schema(
         summary="Withdraw a submission",
         request=None,
-        responses=problems(401, 403, 404, ok=SubmissionSerializer),
+        responses=problems(401, NotAllowed, NotWithdrawable, 404, ok=SubmissionSerializer),
     )
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: int) -> Response:

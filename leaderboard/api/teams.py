@@ -1,35 +1,193 @@
-"""The teams of the person who asks."""
+"""Teams: those of everybody by name, one's own with members, quotas, method description and eligibility."""
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from leaderboard.models import Team
+from leaderboard.actions import descriptions, teams
+from leaderboard.actions.refusals import (
+    AlreadyInTeam,
+    InvalidInput,
+    NameTaken,
+    NotAllowed,
+    OrganisersDoNotCompete,
+    RosterLocked,
+)
+from leaderboard.models import MethodDescription, Team, User
 
 from .base import ViewSet
+from .pagination import NewestFirst
+from .parsers import DescriptionParser
 from .schema import problems
-from .serializers.teams import TeamSerializer
+from .serializers.rosters import (
+    MemberNameSerializer,
+    NewTeamSerializer,
+    TeamChangesSerializer,
+    TeamFilterSerializer,
+    TeamLine,
+    competing,
+)
+from .serializers.teams import DescriptionSerializer, NewDescriptionSerializer, TeamSerializer
+from .throttles import Uploads
 
 
-class TeamViewSet(ViewSet):
-    """Teams."""
+@extend_schema_view(
+    list=extend_schema(
+        summary="All teams",
+        description="Those that compete, by name: whom you may ask to take you in, or to merge.",
+        parameters=[TeamFilterSerializer],
+        responses=problems(400, 401, 404, ok=TeamLine(many=True)),
+    ),
+    retrieve=extend_schema(summary="One of my teams", responses=problems(401, 404, ok=TeamSerializer)),
+)
+class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
+    """Your team of a competition: its members, and for each phase what it has used of the quotas.
+
+    `quotas[].may_submit` says whether an upload would be accepted now, so ask before you send a large file;
+    `why_not_eligible` says what is missing before the team can be awarded.
+    """
 
     serializer_class = TeamSerializer
     permission_classes = [IsAuthenticated]
+    pagination_class = NewestFirst
     queryset = Team.objects.none()
+    lookup_value_converter = "int"
 
     def get_queryset(self) -> Any:
+        if self.action == "list":
+            return competing(self.request.user).filter(**self.chosen())
         return Team.objects.of(self.request.user).with_members()
 
+    def chosen(self) -> dict[str, Any]:
+        asked = self.query(TeamFilterSerializer)
+        return {"competition__slug": asked["competition"]} if "competition" in asked else {}
+
+    def get_serializer_class(self) -> Any:
+        return TeamLine if self.action == "list" else TeamSerializer
+
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
+        self.action = self.action_map.get(request.method.lower(), "")  # before get_parsers asks for it
+        return super().initialize_request(request, *args, **kwargs)
+
+    def get_parsers(self) -> Any:
+        return [DescriptionParser()] if self.action == "hand_in" else super().get_parsers()
+
+    def get_throttles(self) -> Any:
+        return [*super().get_throttles(), *([Uploads()] if self.action == "hand_in" else [])]
+
+    def shown(self, team: Team, status: int = 200) -> Response:
+        fresh = get_object_or_404(Team.objects.of(self.request.user).with_members(), pk=team.pk)
+        return Response(TeamSerializer(fresh, context=self.get_serializer_context()).data, status)
+
+    @extend_schema(
+        summary="Create a team",
+        request=NewTeamSerializer,
+        responses=problems(
+            InvalidInput,
+            401,
+            RosterLocked,
+            OrganisersDoNotCompete,
+            AlreadyInTeam,
+            NameTaken,
+            status=201,
+            ok=TeamSerializer,
+        ),
+    )
+    def create(self, request: Request) -> Response:
+        """You become its owner. A person is in one team of a competition."""
+        return self.shown(teams.create_team(request.user, **self.body(NewTeamSerializer)), 201)
+
+    @extend_schema(
+        summary="Change name or affiliation",
+        request=TeamChangesSerializer,
+        responses=problems(InvalidInput, 401, NotAllowed, RosterLocked, 404, NameTaken, ok=TeamSerializer),
+    )
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """For owners, as long as the roster is open. Every board shows it at once."""
+        team = self.get_object()
+        return self.shown(teams.edit_team(request.user, team, **self.body(TeamChangesSerializer)))
+
     @extend_schema(summary="My teams", responses=problems(401, ok=TeamSerializer(many=True)))
-    @action(detail=False)
+    @action(detail=False, pagination_class=None)
     def mine(self, request: Request) -> Response:
         """Your team of each competition: its members, and for each phase what it has used of the quotas.
 
         `quotas[].may_submit` says whether an upload would be accepted now, so ask before you send a large file.
         """
         return Response(self.get_serializer(self.get_queryset(), many=True).data)
+
+    @extend_schema(
+        summary="Leave a team",
+        request=None,
+        responses=problems(401, NotAllowed, RosterLocked, 404, status=204),
+    )
+    @action(detail=True, methods=["post"])
+    def leave(self, request: Request, pk: int) -> Response:
+        """You no longer see its submissions. The last owner names another one first."""
+        teams.leave(request.user, self.get_object())
+        return Response(status=204)
+
+    @extend_schema(
+        summary="Remove a member",
+        request=MemberNameSerializer,
+        responses=problems(400, 401, NotAllowed, RosterLocked, 404, ok=TeamSerializer),
+    )
+    @action(detail=True, methods=["post"], url_path="remove-member")
+    def remove_member(self, request: Request, pk: int) -> Response:
+        """For owners. To leave yourself, use `leave/`."""
+        team = self.get_object()
+        teams.remove_member(request.user, team, self.member(team))
+        return self.shown(team)
+
+    @extend_schema(
+        summary="Make a member an owner",
+        request=MemberNameSerializer,
+        responses=problems(400, 401, NotAllowed, 404, ok=TeamSerializer),
+    )
+    @action(detail=True, methods=["post"], url_path="make-owner")
+    def make_owner(self, request: Request, pk: int) -> Response:
+        """For owners. Owners invite, decide requests and mergers, and remove members."""
+        team = self.get_object()
+        teams.make_owner(request.user, team, self.member(team))
+        return self.shown(team)
+
+    def member(self, team: Team) -> User:
+        name = self.body(MemberNameSerializer)["username"]
+        return get_object_or_404(User, username=name, memberships__team=team)
+
+    @extend_schema(
+        summary="Download the method description",
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY, **problems(401, 404, status=0)},
+    )
+    @action(detail=True, url_path="description", url_name="description")
+    def download(self, request: Request, pk: int) -> HttpResponse:
+        """The PDF as it was handed in; 404 where there is none yet."""
+        found = MethodDescription.objects.filter(team=self.get_object()).first()
+        if found is None:
+            raise Http404
+        headers = {"Content-Disposition": 'attachment; filename="method.pdf"'}
+        return HttpResponse(bytes(found.pdf), content_type="application/pdf", headers=headers)
+
+    @extend_schema(
+        summary="Hand in the method description",
+        request={"multipart/form-data": NewDescriptionSerializer},
+        responses=problems(
+            InvalidInput, 401, NotAllowed, RosterLocked, 404, 413, 415, 429, ok=DescriptionSerializer
+        ),
+    )
+    @download.mapping.post
+    def hand_in(self, request: Request, pk: int) -> Response:
+        """A PDF of one or two pages that names every member; a later one replaces it until the due date."""
+        team = self.get_object()
+        handed_in = descriptions.hand_in_description(
+            request.user, team, **self.body(NewDescriptionSerializer)
+        )
+        return Response(DescriptionSerializer(handed_in).data)

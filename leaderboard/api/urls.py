@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from .account import AccountViewSet
 from .competitions import CompetitionViewSet, PhaseViewSet
 from .root import DocsView, RootView, SchemaView, UnknownView
+from .rosters import InvitationViewSet, JoinRequestViewSet, MergerViewSet
 from .submissions import AttemptViewSet, SubmissionViewSet
 from .teams import TeamViewSet
 from .tokens import TokenViewSet
@@ -14,6 +15,9 @@ router = SimpleRouter(use_regex_path=False)
 router.register("competitions", CompetitionViewSet, "competition")
 router.register("phases", PhaseViewSet, "phase")
 router.register("teams", TeamViewSet, "team")
+router.register("join-requests", JoinRequestViewSet, "join-request")
+router.register("invitations", InvitationViewSet, "invitation")
+router.register("mergers", MergerViewSet, "merger")
 router.register("submissions", SubmissionViewSet, "submission")
 router.register("attempts", AttemptViewSet, "attempt")
 router.register("tokens", TokenViewSet, "token")

@@ -8,6 +8,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from .teams import Team
 from .text import plain_text
 
 
@@ -25,6 +26,22 @@ class OpenQuerySet(models.QuerySet[Any]):
         return self.filter(decided_at=None)
 
 
+class JoinRequestQuerySet(OpenQuerySet):
+    def told_to(self, user: Any) -> "JoinRequestQuerySet":
+        """Those that a person has made, and those made to the teams that he or she owns."""
+        return self.filter(models.Q(user=user) | models.Q(team__in=Team.objects.owned_by(user)))
+
+
+class MergerQuerySet(OpenQuerySet):
+    def told_to(self, user: Any) -> "MergerQuerySet":
+        """Those that the teams of an owner have proposed or been offered."""
+        mine = Team.objects.owned_by(user)
+        return self.filter(models.Q(team__in=mine) | models.Q(other__in=mine))
+
+    def about(self, team: Any) -> "MergerQuerySet":
+        return self.filter(models.Q(team=team) | models.Q(other=team))
+
+
 class JoinRequest(models.Model):
     """A person asks to join a team; an owner of it decides."""
 
@@ -35,7 +52,7 @@ class JoinRequest(models.Model):
     decided_at = models.DateTimeField(null=True, blank=True)
     accepted = models.BooleanField(default=False)
 
-    objects = OpenQuerySet.as_manager()
+    objects = JoinRequestQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at"]
@@ -59,7 +76,7 @@ class Merger(models.Model):
     decided_at = models.DateTimeField(null=True, blank=True)
     accepted = models.BooleanField(default=False)
 
-    objects = OpenQuerySet.as_manager()
+    objects = MergerQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at"]

@@ -27,6 +27,10 @@ class TeamQuerySet(models.QuerySet["Team"]):
     def of(self, user: Any) -> "TeamQuerySet":
         return self.filter(memberships__user=user, merged_into=None)
 
+    def owned_by(self, user: Any) -> "TeamQuerySet":
+        mine = Membership.objects.filter(user=user, role=Membership.Role.OWNER)
+        return self.filter(pk__in=mine.values("team"), merged_into=None)
+
     def with_members(self) -> "TeamQuerySet":
         return self.select_related("competition").prefetch_related("memberships__user")
 

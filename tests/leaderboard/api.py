@@ -1,7 +1,10 @@
 """Words for the tests of the REST API."""
 
+import re
+from functools import cache
 from typing import Any
 
+import yaml
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
@@ -29,6 +32,36 @@ def post(client: APIClient, phase: Any, archive: SimpleUploadedFile | None = Non
     headers = {name: more.pop(name) for name in list(more) if name.startswith("HTTP_")}
     fields = {"phase": getattr(phase, "pk", phase), "archive": archive or upload(), "method": "U-Net", **more}
     return client.post(f"{API}/submissions/", fields, format="multipart", **headers)
+
+
+@cache
+def documented_codes() -> dict[tuple[str, str], dict[int, set[str]]]:
+    """From the schema: the codes of each status of each operation, as (method, path without the names in braces)."""
+    schema = yaml.safe_load(Client().get(f"{API}/schema/").content)
+    found = {}
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            found[method, re.sub("{[^}]*}", "{}", path)] = {
+                int(status): codes_of(answer)
+                for status, answer in operation["responses"].items()
+                if status != "default"
+            }
+    return found
+
+
+def codes_of(answer: dict[str, Any]) -> set[str]:
+    examples = answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
+    return {example["value"]["code"] for example in examples.values()}
+
+
+def assert_told(response: Any, status: int, code: str) -> dict[str, Any]:
+    """A problem that the schema names for this operation, with its status and its code; returns the body."""
+    body = assert_problem(response, status, code)
+    request = response.wsgi_request
+    path = "/" + re.sub("<[^>]*>", "{}", request.resolver_match.route)
+    told = documented_codes()[request.method.lower(), path]
+    assert code in told.get(status, ()), f"{request.method} {path} does not name {status} {code}: {told}"
+    return body
 
 
 def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:

@@ -164,6 +164,8 @@ class Stage:
                 competition=cast.competition, title="Third", phase=cast.phase, rank=1
             ),
             "joinrequest": self.asked,
+            "join-request": self.asked,
+            **dict.fromkeys(("api:team", "api:team-remove-member", "api:team-make-owner"), cast.team),
             "merger": self.offered,
             "methoddescription": description,
         }
@@ -184,7 +186,8 @@ class Stage:
         with transaction.atomic():
             Competition.objects.filter(pk=self.cast.competition.pk).update(is_published=not row.hidden)
             send = getattr(self.clients[role], row.method.lower())
-            answer = send(self.address(row.name), **(self.body(row.name) if row.method == "POST" else {}))
+            has_body = row.method in ("POST", "PATCH")
+            answer = send(self.address(row.name), **(self.body(row.name) if has_body else {}))
             answer.text_told = "" if answer.streaming else answer.content.decode("utf-8", "replace")
             transaction.set_rollback(True)
         self.clients[role].cookies.clear()
@@ -247,6 +250,7 @@ class Stage:
             "pages:winners": {"team": self.cast.team.pk, "title": "Second"},
             "pages:take-award-back": {"award": self.award.pk, "reason": "a mistake"},
             "api:submission-list": archive,
+            "api:team-description": {"file": upload(b"%PDF-1.7", "method.pdf")},
             "pages:team": {"name": "A new team"},
             "pages:create-token": {"name": "new"},
             "pages:revoke-token": {"digest": self.token.digest},
@@ -257,6 +261,14 @@ class Stage:
         json: dict[str, dict[str, Any]] = {
             "api:submission-select": {"selected": False},
             "api:token-list": {"name": "new"},
+            "api:team-list": {"competition": self.cast.competition.slug, "name": "A new team"},
+            "api:team-detail": {"affiliation": "Institute"},
+            "api:team-remove-member": {"username": "teammate"},
+            "api:team-make-owner": {"username": "teammate"},
+            "api:join-request-list": {"team": self.cast.team.pk},
+            "api:invitation-list": {"team": self.cast.team.pk},
+            "api:invitation-accept": {"token": self.invitation_token},
+            "api:merger-list": {"team": self.cast.team.pk, "other": self.third.pk},
             "api:account-delete-account": {"password": PASSWORD},
         }
         if name in json:

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
+from leaderboard.actions import rosters, teams
 from leaderboard.actions.accounts import create_token
-from leaderboard.models import Phase
+from leaderboard.models import Invitation, JoinRequest, Merger, Phase
 from leaderboard.wsgi import application
 from tests.leaderboard.factories import Cast, make_submission
 
@@ -53,6 +54,9 @@ def token(cast: Cast, settings, one_connection: None) -> str:
     settings.API_RATES = dict.fromkeys(settings.API_RATES, 10**6)
     Phase.objects.filter(pk=cast.phase.pk).update(allows_withdrawal=True, counts="selected")
     make_submission(cast.team, cast.phase)
+    rosters.ask_to_join(cast.stranger, cast.team)
+    rosters.propose_merger(cast.rival, cast.other_team, cast.team)
+    teams.invite(cast.owner, cast.team)
     return create_token(cast.owner, "contract")[1]
 
 
@@ -65,11 +69,19 @@ def test_every_operation_answers_as_the_schema_says(case, token: str) -> None:
 @aimed.parametrize()
 @hypothesis_settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_the_same_on_rows_that_exist(case, cast: Cast, token: str) -> None:
+    rows = {
+        "phases": cast.phase,
+        "submissions": cast.team.submissions.first(),
+        "teams": cast.team,
+        "join-requests": JoinRequest.objects.last(),
+        "invitations": Invitation.objects.last(),
+        "mergers": Merger.objects.last(),
+    }
     if "id" in case.path_parameters:
-        phases = case.operation.path.startswith("/api/v1/phases/")
-        case.path_parameters["id"] = cast.phase.pk if phases else cast.team.submissions.first().pk
-    if isinstance(case.body, dict) and "phase" in case.body:
-        case.body["phase"] = cast.phase.pk
+        case.path_parameters["id"] = rows[case.operation.path.split("/")[3]].pk
+    if isinstance(case.body, dict):
+        chosen = {"phase": cast.phase.pk, "team": cast.team.pk, "other": cast.other_team.pk}
+        case.body |= {name: pk for name, pk in chosen.items() if name in case.body}
     case.call_and_validate(
         headers={"Authorization": f"Bearer {token}"},
         excluded_checks=[negative_data_rejection],

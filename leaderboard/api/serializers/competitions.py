@@ -99,6 +99,7 @@ class CompetitionSerializer(serializers.ModelSerializer):
     phases = PhaseSerializer(many=True, read_only=True)
     pages = PageSerializer(many=True, read_only=True, help_text="Its texts in Markdown.")
     url = serializers.HyperlinkedIdentityField(view_name="api:competition-detail", lookup_field="slug")
+    awards = serializers.HyperlinkedIdentityField(view_name="api:competition-awards", lookup_field="slug")
 
     class Meta:
         model = Competition
@@ -109,7 +110,11 @@ class CompetitionSerializer(serializers.ModelSerializer):
             "data_note",
             "max_team_size",
             "roster_locks_at",
+            "roster_reopens_at",
+            "mergers_until",
+            "descriptions_due_at",
             "phases",
             "pages",
             "url",
+            "awards",
         ]

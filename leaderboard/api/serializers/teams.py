@@ -5,9 +5,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from leaderboard.actions.descriptions import why_not_eligible
 from leaderboard.actions.refusals import Refusal
 from leaderboard.actions.submissions import check_may_submit
-from leaderboard.models import Attempt, Membership, Phase, Team
+from leaderboard.models import Attempt, Membership, MethodDescription, Phase, Team
 
 
 class MemberSerializer(serializers.ModelSerializer):
@@ -39,14 +40,66 @@ class UsageSerializer(serializers.Serializer):
     )
 
 
+class DescriptionSerializer(serializers.ModelSerializer):
+    """What the team has handed in about its method."""
+
+    unnamed_members = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="Who joined later: hand in one that names them.",
+    )
+
+    class Meta:
+        model = MethodDescription
+        fields = ["sha256", "members", "unnamed_members", "uploaded_at", "verdict", "verdict_reason"]
+        read_only_fields = fields
+        extra_kwargs = {
+            "members": {"help_text": "Whom it names."},
+            "verdict": {"help_text": "ineligible: ruled out by the organisers, `verdict_reason` says why."},
+        }
+
+
+class NewDescriptionSerializer(serializers.Serializer):
+    """A method description, as a multipart form."""
+
+    file = serializers.FileField(allow_empty_file=True, help_text="A PDF of at most 5 MiB.")
+
+
 class TeamSerializer(serializers.ModelSerializer):
     competition: Any = serializers.SlugRelatedField("slug", read_only=True)
     members = MemberSerializer(many=True, read_only=True, source="memberships")
     quotas = serializers.SerializerMethodField(help_text="One entry for each phase.")
+    description = serializers.SerializerMethodField(help_text="The method description; null: none handed in.")
+    eligible = serializers.SerializerMethodField(help_text="Can the team be awarded as it is?")
+    why_not_eligible = serializers.CharField(
+        source="why_not", read_only=True, help_text="In a sentence; empty when it is eligible."
+    )
 
     class Meta:
         model = Team
-        fields = ["id", "name", "affiliation", "competition", "members", "quotas"]
+        fields = [
+            "id",
+            "name",
+            "affiliation",
+            "competition",
+            "members",
+            "quotas",
+            "description",
+            "eligible",
+            "why_not_eligible",
+        ]
+
+    def to_representation(self, team: Team) -> Any:
+        team.why_not = why_not_eligible(team)  # type: ignore[attr-defined]
+        return super().to_representation(team)
+
+    @extend_schema_field(DescriptionSerializer(allow_null=True))
+    def get_description(self, team: Team) -> Any:
+        found = MethodDescription.objects.filter(team=team).defer("pdf").first()
+        return found and DescriptionSerializer(found).data
+
+    def get_eligible(self, team: Any) -> bool:
+        return team.why_not == ""
 
     @extend_schema_field(UsageSerializer(many=True))
     def get_quotas(self, team: Team) -> Any:

@@ -1,0 +1,67 @@
+"""An example of each refusal, for the OpenAPI schema: what a program meets under which status and code."""
+
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+from leaderboard.actions.refusals import Refusal
+
+from .errors import MEDIA_TYPE
+
+GENERAL = {
+    400: "invalid",
+    401: "not_authenticated",
+    403: "not_allowed",
+    404: "not_found",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "throttled",
+}
+SENTENCES = {
+    "already_in_team": "You are in the team Alpine already; a person is in one team of a competition.",
+    "conflict": "This request has been decided already.",
+    "empty_file": "The file is empty.",
+    "invalid": "name: This field may not be blank.",
+    "invitation_unknown": "This invitation is unknown, used or older than 14 days. Ask the owner of the team for a new "
+    "link.",
+    "name_taken": "A team named Alpine exists already. Please choose another name.",
+    "no_team": "You are in no team of Landslides 2022 yet. Create one or join one first.",
+    "not_allowed": "Only an owner of Alpine can do that.",
+    "not_authenticated": "Authentication credentials were not provided.",
+    "not_found": "Not found.",
+    "not_withdrawable": "Submissions of the test phase cannot be withdrawn.",
+    "organisers_do_not_compete": "ada organises Landslides 2022 and sees what its phases hide, so cannot be in a "
+    "competing team.",
+    "phase_not_open": "The test phase opens on 15 June 2022, 00:00 UTC.",
+    "quota_used_up": "Your team has used all 10 submissions of the test phase.",
+    "refused": "That cannot be done.",
+    "roster_locked": "The teams of Landslides 2022 have been fixed since 13 June 2022, 00:00 UTC.",
+    "storage_unavailable": "The server cannot keep files just now. Nothing was counted; please try again later.",
+    "team_full": "Alpine has 5 members already, the most that a team may have.",
+    "throttled": "Too many requests. Please wait as long as Retry-After says.",
+    "too_large": "The file has 120,000,000 bytes; at most 100,000,000 are taken.",
+    "too_many": "30 requests to join in a day are enough. Again from 2 April 2022, 09:30 UTC.",
+    "unsupported_media_type": 'Unsupported media type "text/plain" in request.',
+}
+WITH_NEXT_AT = {"throttled", "too_many"}
+
+
+def example_of(answer: int | type[Refusal]) -> tuple[int, OpenApiExample]:
+    """The status of an answer, named by its refusal or by the status alone, and what it looks like."""
+    status, code = (answer, GENERAL[answer]) if isinstance(answer, int) else (answer.status, answer.code)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": SENTENCES[code],
+    }
+    if code == "invalid":
+        body["errors"] = {"name": ["This field may not be blank."]}
+    if code == "quota_used_up":
+        body["next_at"] = None
+    if code in WITH_NEXT_AT:
+        body["next_at"] = "2022-04-02T09:30:00Z"
+    return status, OpenApiExample(code, value=body, media_type=MEDIA_TYPE, response_only=True)

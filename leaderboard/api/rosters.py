@@ -1,0 +1,252 @@
+"""Asking to join, inviting, merging: each a list, a way to make one, and the decisions about it."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from leaderboard.actions import rosters, teams
+from leaderboard.actions.refusals import (
+    AlreadyInTeam,
+    Conflict,
+    InvalidInput,
+    InvitationUnknown,
+    NotAllowed,
+    OrganisersDoNotCompete,
+    RosterLocked,
+    TeamFull,
+    TooMany,
+)
+from leaderboard.models import Invitation, JoinRequest, Merger, Team
+
+from .base import ViewSet
+from .pagination import NewestFirst
+from .schema import problems
+from .serializers.rosters import (
+    InvitationSerializer,
+    InvitationTokenSerializer,
+    JoinRequestSerializer,
+    MadeInvitationSerializer,
+    MergerSerializer,
+    NewInvitationSerializer,
+    NewJoinRequestSerializer,
+    NewMergerSerializer,
+    OpenSerializer,
+)
+from .serializers.teams import TeamSerializer
+
+MAY_NOT_JOIN = (RosterLocked, OrganisersDoNotCompete, AlreadyInTeam, TeamFull, Conflict)
+
+
+class RosterViewSet(ListModelMixin, ViewSet):
+    """Rows that concern a person; everybody else's are 404."""
+
+    permission_classes = [IsAuthenticated]
+    pagination_class = NewestFirst
+    lookup_value_converter = "int"
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Requests to join",
+        parameters=[OpenSerializer],
+        responses=problems(400, 401, 404, ok=JoinRequestSerializer(many=True)),
+    )
+)
+class JoinRequestViewSet(RosterViewSet):
+    """Those that you have made, and those to the teams that you own, newest first."""
+
+    serializer_class = JoinRequestSerializer
+    queryset = JoinRequest.objects.none()
+
+    def get_queryset(self) -> Any:
+        rows = JoinRequest.objects.told_to(self.request.user).select_related("team__competition", "user")
+        if self.detail:
+            return rows
+        asked = self.query(OpenSerializer)
+        rows = rows.filter(team=asked["team"]) if "team" in asked else rows
+        return rows if asked["open"] is None else rows.filter(decided_at__isnull=asked["open"])
+
+    @extend_schema(
+        summary="Ask to join a team",
+        request=NewJoinRequestSerializer,
+        responses=problems(
+            InvalidInput,
+            401,
+            RosterLocked,
+            OrganisersDoNotCompete,
+            AlreadyInTeam,
+            Conflict,
+            TooMany,
+            status=201,
+            ok=JoinRequestSerializer,
+        ),
+    )
+    def create(self, request: Request) -> Response:
+        """Its owners are told by mail and decide."""
+        asked = rosters.ask_to_join(request.user, **self.body(NewJoinRequestSerializer))
+        return Response(self.get_serializer(asked).data, 201)
+
+    @extend_schema(
+        summary="Take the person in",
+        request=None,
+        responses=problems(401, NotAllowed, 404, *MAY_NOT_JOIN, ok=JoinRequestSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def accept(self, request: Request, pk: int) -> Response:
+        """For owners of the team."""
+        return self.decide(True)
+
+    @extend_schema(
+        summary="Decline the request",
+        request=None,
+        responses=problems(401, NotAllowed, 404, Conflict, ok=JoinRequestSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def decline(self, request: Request, pk: int) -> Response:
+        """For owners of the team. The person may ask again."""
+        return self.decide(False)
+
+    def decide(self, accept: bool) -> Response:
+        asked = self.get_object()
+        rosters.decide_request(self.request.user, asked, accept)
+        return Response(self.get_serializer(asked).data)
+
+    @extend_schema(
+        summary="Take my request back",
+        request=None,
+        responses=problems(401, NotAllowed, 404, Conflict, ok=JoinRequestSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: int) -> Response:
+        """For whoever made it, until it is decided."""
+        asked = self.get_object()
+        rosters.withdraw_request(request.user, asked)
+        return Response(self.get_serializer(asked).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Open invitations",
+        responses=problems(401, 404, ok=InvitationSerializer(many=True)),
+    )
+)
+class InvitationViewSet(RosterViewSet):
+    """Those to the teams that you own which nobody has used yet. A token is shown once, when it is made."""
+
+    serializer_class = InvitationSerializer
+    queryset = Invitation.objects.none()
+
+    def get_queryset(self) -> Any:
+        mine = Team.objects.owned_by(self.request.user)
+        return Invitation.objects.open().filter(team__in=mine).select_related("team__competition")
+
+    @extend_schema(
+        summary="Invite",
+        request=NewInvitationSerializer,
+        responses=problems(
+            400, 401, NotAllowed, RosterLocked, TooMany, status=201, ok=MadeInvitationSerializer
+        ),
+    )
+    def create(self, request: Request) -> Response:
+        """Makes a link that lets one person join; with `email` it is sent there too."""
+        made, token = teams.invite(request.user, **self.body(NewInvitationSerializer))
+        shown = {**self.get_serializer(made).data, "token": token, "link": teams.invitation_link(token)}
+        return Response(shown, 201)
+
+    @extend_schema(summary="Revoke an invitation", responses=problems(401, NotAllowed, 404, status=204))
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Its link no longer works."""
+        teams.revoke_invitation(request.user, self.get_object())
+        return Response(status=204)
+
+    @extend_schema(
+        summary="Accept an invitation",
+        request=InvitationTokenSerializer,
+        responses=problems(400, 401, InvitationUnknown, *MAY_NOT_JOIN, ok=TeamSerializer),
+    )
+    @action(detail=False, methods=["post"])
+    def accept(self, request: Request) -> Response:
+        """Join the team that the token stands for; it serves one person once."""
+        joined = teams.accept_invitation(request.user, **self.body(InvitationTokenSerializer))
+        mine = Team.objects.of(request.user).with_members().get(pk=joined.pk)
+        return Response(TeamSerializer(mine, context=self.get_serializer_context()).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Offers to merge",
+        parameters=[OpenSerializer],
+        responses=problems(400, 401, 404, ok=MergerSerializer(many=True)),
+    )
+)
+class MergerViewSet(RosterViewSet):
+    """Offers that your teams have made or got, newest first; for owners.
+
+    Once accepted, `other` becomes part of `team`: members, submissions and used attempts go there.
+    """
+
+    serializer_class = MergerSerializer
+    queryset = Merger.objects.none()
+
+    def get_queryset(self) -> Any:
+        rows = Merger.objects.told_to(self.request.user)
+        rows = rows.select_related("team__competition", "other__competition")
+        if self.detail:
+            return rows
+        asked = self.query(OpenSerializer)
+        rows = rows.about(asked["team"]) if "team" in asked else rows
+        return rows if asked["open"] is None else rows.filter(decided_at__isnull=asked["open"])
+
+    @extend_schema(
+        summary="Propose a merger",
+        request=NewMergerSerializer,
+        responses=problems(
+            InvalidInput, 401, NotAllowed, RosterLocked, Conflict, TooMany, status=201, ok=MergerSerializer
+        ),
+    )
+    def create(self, request: Request) -> Response:
+        """`other` would become part of your team; its owners are told by mail and decide."""
+        offered = rosters.propose_merger(request.user, **self.body(NewMergerSerializer))
+        return Response(self.get_serializer(offered).data, 201)
+
+    @extend_schema(
+        summary="Agree to a merger",
+        request=None,
+        responses=problems(401, NotAllowed, RosterLocked, 404, Conflict, TeamFull, ok=MergerSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def accept(self, request: Request, pk: int) -> Response:
+        """For owners of `other`, which ends. What both teams have used of the quotas adds up."""
+        return self.decide(True)
+
+    @extend_schema(
+        summary="Decline a merger",
+        request=None,
+        responses=problems(401, NotAllowed, 404, Conflict, ok=MergerSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def decline(self, request: Request, pk: int) -> Response:
+        """For owners of `other`."""
+        return self.decide(False)
+
+    def decide(self, accept: bool) -> Response:
+        offered = self.get_object()
+        rosters.decide_merger(self.request.user, offered, accept)
+        return Response(self.get_serializer(offered).data)
+
+    @extend_schema(
+        summary="Take my offer back",
+        request=None,
+        responses=problems(401, NotAllowed, 404, Conflict, ok=MergerSerializer),
+    )
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: int) -> Response:
+        """For owners of `team`, until it is decided."""
+        offered = self.get_object()
+        rosters.withdraw_merger(request.user, offered)
+        return Response(self.get_serializer(offered).data)

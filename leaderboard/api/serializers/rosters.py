@@ -1,0 +1,166 @@
+"""Who asks to join which team, invitations, offers to merge."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from leaderboard.models import Competition, Invitation, JoinRequest, Merger, Team
+
+from .fields import LARGEST_ID
+
+
+class TeamLine(serializers.ModelSerializer):
+    """A team as everybody who is logged in sees it."""
+
+    competition: Any = serializers.SlugRelatedField("slug", read_only=True)
+
+    class Meta:
+        model = Team
+        fields = ["id", "name", "affiliation", "competition"]
+        read_only_fields = fields
+
+
+class TeamFilterSerializer(serializers.Serializer):
+    """Which teams."""
+
+    competition = serializers.SlugField(required=False, help_text="Of this competition.")
+
+
+class FromRequest(serializers.Serializer):
+    """Fields that choose a row: which rows there are to choose from depends on who asks."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        request = self.context.get("request")
+        if request and request.user.is_authenticated:
+            for name, rows in self.choices(request.user).items():
+                fields[name].queryset = rows  # type: ignore[attr-defined]
+        return fields
+
+    def choices(self, user: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+def competing(user: Any) -> Any:
+    """The teams that a person may ask: those of the competitions that he or she sees."""
+    seen = Competition.objects.visible_to(user)
+    return Team.objects.competing().filter(competition__in=seen).select_related("competition")
+
+
+def own(user: Any) -> Any:
+    return Team.objects.of(user).select_related("competition")
+
+
+class NewTeamSerializer(FromRequest, serializers.ModelSerializer):
+    competition = serializers.SlugRelatedField(slug_field="slug", queryset=Competition.objects.none())
+
+    class Meta:
+        model = Team
+        fields = ["competition", "name", "affiliation"]
+        validators: list[Any] = []  # the action says it in its own words
+
+    def choices(self, user: Any) -> dict[str, Any]:
+        return {"competition": Competition.objects.visible_to(user)}
+
+
+class TeamChangesSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Team
+        fields = ["name", "affiliation"]
+        extra_kwargs = {"name": {"required": False}, "affiliation": {"required": False}}
+
+
+class MemberNameSerializer(serializers.Serializer):
+    username = serializers.CharField(max_length=150, help_text="Of a member of the team.")
+
+
+class JoinRequestSerializer(serializers.ModelSerializer):
+    team = TeamLine(read_only=True)
+    username = serializers.CharField(source="user.username", read_only=True, help_text="Who asks.")
+
+    class Meta:
+        model = JoinRequest
+        fields = ["id", "team", "username", "message", "created_at", "decided_at", "accepted"]
+        read_only_fields = fields
+
+
+class NewJoinRequestSerializer(FromRequest, serializers.ModelSerializer):
+    team = serializers.PrimaryKeyRelatedField(queryset=Team.objects.none(), help_text="The team's id.")
+
+    class Meta:
+        model = JoinRequest
+        fields = ["team", "message"]
+        validators: list[Any] = []
+
+    def choices(self, user: Any) -> dict[str, Any]:
+        return {"team": competing(user)}
+
+
+class InvitationSerializer(serializers.ModelSerializer):
+    team = TeamLine(read_only=True)
+    email = serializers.CharField(read_only=True, help_text="Where it was sent; empty: nowhere.")
+
+    class Meta:
+        model = Invitation
+        fields = ["id", "team", "email", "created_at", "expires_at"]
+        read_only_fields = fields
+
+
+class MadeInvitationSerializer(InvitationSerializer):
+    token = serializers.CharField(read_only=True, help_text="It is not shown again.")
+    link = serializers.URLField(read_only=True, help_text="What the invited person opens.")
+
+    class Meta(InvitationSerializer.Meta):
+        fields = [*InvitationSerializer.Meta.fields, "token", "link"]
+        read_only_fields = fields
+
+
+class NewInvitationSerializer(FromRequest, serializers.ModelSerializer):
+    team = serializers.PrimaryKeyRelatedField(queryset=Team.objects.none(), help_text="The id of your team.")
+
+    class Meta:
+        model = Invitation
+        fields = ["team", "email"]
+
+    def choices(self, user: Any) -> dict[str, Any]:
+        return {"team": own(user)}
+
+
+class InvitationTokenSerializer(serializers.Serializer):
+    token = serializers.CharField(max_length=200, help_text="What follows `invitation=` in the link.")
+
+
+class MergerSerializer(serializers.ModelSerializer):
+    team = TeamLine(read_only=True, help_text="It would take the other one in.")
+    other = TeamLine(read_only=True, help_text="It would become part of the first one.")
+
+    class Meta:
+        model = Merger
+        fields = ["id", "team", "other", "created_at", "decided_at", "accepted"]
+        read_only_fields = fields
+
+
+class NewMergerSerializer(FromRequest, serializers.ModelSerializer):
+    team = serializers.PrimaryKeyRelatedField(queryset=Team.objects.none(), help_text="The id of your team.")
+    other = serializers.PrimaryKeyRelatedField(
+        queryset=Team.objects.none(), help_text="The id of the team that you would take in."
+    )
+
+    class Meta:
+        model = Merger
+        fields = ["team", "other"]
+        validators: list[Any] = []
+
+    def choices(self, user: Any) -> dict[str, Any]:
+        return {"team": own(user), "other": competing(user)}
+
+
+class OpenSerializer(serializers.Serializer):
+    """Which of them."""
+
+    open = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="true: those that wait for a decision."
+    )
+    team = serializers.IntegerField(
+        required=False, min_value=1, max_value=LARGEST_ID, help_text="About this team."
+    )
