@@ -25,7 +25,7 @@ HONEST_SAME_COUNTS = 0.04
 class ProbingReview:
     """A team with many submissions that look like questions: how many are tiny (under a tenth of the median
     team's predicted pixels), nearly repeat an own earlier one (counts differ in at most 2 patches), or lie under
-    half of the baseline's F1; `suspicious` of them fit any of the three."""
+    half of the baseline's F1; `suspicious` of them fit any of the three, `which` are these rows' names."""
 
     team: str
     submissions: int
@@ -33,6 +33,7 @@ class ProbingReview:
     tiny: int
     nearly_repeated: int
     under_half_baseline: int
+    which: tuple[str, ...] = ()
 
 
 def probing(
@@ -59,10 +60,20 @@ def probing(
     for team, rows in rows_of.items():
         own = codes[rows]
         repeated = np.array([_repeats(own[:i], own[i]) for i in range(len(own))])
-        suspicious = int((tiny[rows] | low[rows] | repeated).sum())
+        marked = tiny[rows] | low[rows] | repeated
+        suspicious = int(marked.sum())
         if suspicious >= LEAST_PROBES:
-            parts = (tiny[rows], repeated, low[rows])
-            reviews.append(ProbingReview(team, len(rows), suspicious, *(int(part.sum()) for part in parts)))
+            reviews.append(
+                ProbingReview(
+                    team,
+                    len(rows),
+                    suspicious,
+                    tiny=int(tiny[rows].sum()),
+                    nearly_repeated=int(repeated.sum()),
+                    under_half_baseline=int(low[rows].sum()),
+                    which=tuple(table.teams[row] for row, fits in zip(rows, marked, strict=True) if fits),
+                )
+            )
     return sorted(reviews, key=lambda review: -review.suspicious)
 
 

@@ -77,6 +77,26 @@ def patch_pictures(
     return {kind: png(_outlined(picture, label)) for kind, picture in made.items()}
 
 
+def pair_pictures(
+    first: Packed, second: Packed, labels: Packed, spec: MaskSpec, limit: int = 6
+) -> list[tuple[int, bytes]]:
+    """The patches (index from 0) on which two masks share most wrong pixels, most first, each with a PNG file: what
+    both predict, the first alone, the second alone; the label outlined."""
+    shared = np.bitwise_count((first ^ labels) & (second ^ labels)).sum(1, dtype=np.int64)
+    patches = [int(patch) for patch in np.argsort(-shared, kind="stable")[:limit] if shared[patch]]
+    return [(patch, png(_pair_picture(patch, first, second, labels, spec))) for patch in patches]
+
+
+def _pair_picture(patch: int, first: Packed, second: Packed, labels: Packed, spec: MaskSpec) -> Picture:
+    a, b, label = (
+        unpack(packed[patch : patch + 1], spec)[0].astype(bool) for packed in (first, second, labels)
+    )
+    picture = np.full((*label.shape, 3), PAPER, np.uint8)
+    for where, colour in ((a & b, FOUND), (a & ~b, MISSED), (b & ~a, INVENTED)):
+        picture[where] = colour
+    return _outlined(picture, label)
+
+
 def _vote_picture(vote: Mask, label: Mask) -> Picture:
     picture = np.full((*label.shape, 3), PAPER, np.uint8)
     for where, colour in ((vote & label, FOUND), (~vote & label, MISSED), (vote & ~label, INVENTED)):

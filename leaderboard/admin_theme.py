@@ -28,6 +28,7 @@ MENU = [
             _page("Evaluations", "rule", "evaluation_changelist"),
             _page("Attempts", "receipt_long", "attempt_changelist"),
             _page("Reports", "analytics", "phasereport_changelist"),
+            _page("To review", "troubleshoot", "review_changelist"),
         ],
     },
     {

@@ -22,6 +22,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["evaluation"])
 app.autodiscover_tasks(["leaderboard"], related_name="reports")
 app.autodiscover_tasks(["leaderboard"], related_name="mails")
+app.autodiscover_tasks(["leaderboard"], related_name="reviews")
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 

@@ -14,6 +14,7 @@ from leaderboard.models import (
     Merger,
     MethodDescription,
     PhaseReport,
+    Review,
     Submission,
 )
 from leaderboard.models.visibility import Viewpoint
@@ -63,6 +64,9 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "reports_requested": list(
             PhaseReport.objects.filter(requested_by=user).values("phase__name", "requested_at")
+        ),
+        "reviews_looked_at": list(
+            Review.objects.filter(looked_by=user).values("phase__name", "kind", "looked_at", "note")
         ),
         "label_reports": list(
             LabelReport.objects.filter(reported_by=user).values(

@@ -1,39 +1,30 @@
-"""A phase's report: the snapshot of the database that ``evaluation.report`` is given, and the task that builds it.
+"""A phase's report: who may read which part of it, and the task that builds it.
 
 Building takes seconds of a processor, so it never happens in a request. The row is the queue: a bell may be lost, the
 beat rings again; and it stands back while fresh submissions wait.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import structlog
 from celery import shared_task
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from evaluation import labels, report
-from evaluation.counts import Counts
-from evaluation.metrics import f1_exact
+from evaluation import report
 from evaluation.pictures import patch_pictures, read_png
-from evaluation.spec import MaskSpec
-from evaluation.statistics.history import Scored
-from evaluation.statistics.table import CountTable
+from leaderboard import snapshots
 from leaderboard.models import (
     Evaluation,
-    LabelSet,
     PatchPicture,
     Phase,
     PhaseReport,
-    Prediction,
     QuickLook,
-    Standing,
     Submission,
-    Team,
 )
 from leaderboard.models.reports import TRIES
 from leaderboard.models.visibility import View, gallery_is_public
@@ -122,22 +113,23 @@ def build_with_pictures(
     """``build``, and PNG files of the hardest patches by number and kind."""
     if phase.labels is None:
         raise NothingToReport(f"{phase.name} has no labels yet.")
-    board = _board(phase, as_of)
+    board = snapshots.counted(phase, as_of)
     if not board:
         until = f" before {as_of:%d %B %Y, %H:%M} UTC" if as_of else " yet"
         raise NothingToReport(f"No team is ranked in {phase.name}{until}.")
-    made = list(_made(phase, as_of))
     teams = {submission.team.name for submission in board}
-    before = _earlier(phase)
-    masks = _masks(phase.labels, board)
+    before = snapshots.earlier_phase(phase)
+    masks = snapshots.masks_of(phase.labels, board)
     content = report.build(
-        _table([(submission.team.name, submission) for submission in board], phase.labels.sites),
+        snapshots.count_table(
+            [(submission.team.name, submission) for submission in board], phase.labels.sites
+        ),
         f"{phase.competition.slug}/{phase.slug}",
         received={submission.team.name: submission.received_at for submission in board},
-        submissions=_submissions(made),
-        baseline=_baseline(phase, as_of),
-        earlier=_with_baseline(before, teams) if before else None,
-        log=_log(phase, as_of),
+        submissions=snapshots.handed_in(list(snapshots.made(phase, as_of))),
+        baseline=snapshots.baseline(phase, as_of),
+        earlier=snapshots.earlier_counts(before, teams) if before else None,
+        log=snapshots.history(phase, as_of),
         masks=masks if masks and len(masks.by_team) == len(board) else None,
         replicates=replicates,
     )
@@ -199,133 +191,6 @@ def _coarse(content: dict[str, Any]) -> dict[str, Any]:
 
 def _rounded(row: dict[str, Any], **digits: int) -> dict[str, Any]:
     return row | {key: round(row[key], number) for key, number in digits.items()}
-
-
-def _board(phase: Phase, as_of: datetime | None) -> list[Submission]:
-    """The submission that counts for each ranked team, in the order of the board."""
-    if as_of is None:
-        standings = Standing.objects.board(phase, Standing.Kind.EXACT)
-        return [
-            standing.submission
-            for standing in standings.select_related("submission__evaluation", "submission__team")
-        ]
-    teams = Team.objects.filter(submissions__phase=phase, is_organisers=False, merged_into=None).distinct()
-    counted = [
-        Submission.objects.counted(phase, team, as_of).select_related("evaluation", "team").first()
-        for team in teams
-    ]
-    return sorted(
-        (submission for submission in counted if submission),
-        key=lambda submission: (-_rank_key(submission), submission.received_at, submission.team_id),
-    )
-
-
-def _rank_key(submission: Submission) -> int:
-    assert submission.evaluation is not None, "a counted submission is scored"
-    return submission.evaluation.rank_key or 0
-
-
-def _made(phase: Phase, as_of: datetime | None) -> Iterable[Submission]:
-    """Everything that teams had scored on the labels in force, withdrawn or not, in the order of receipt."""
-    assert phase.labels is not None
-    return (
-        Submission.objects.filter(phase=phase, reference=False, team__is_organisers=False)
-        .evaluated_on(phase.labels)
-        .received_before(as_of)
-        .select_related("team", "evaluation")
-        .defer("description")
-        .order_by("received_at", "pk")
-    )
-
-
-def _table(rows: Sequence[tuple[str, Submission]], sites: Sequence[str] | None = None) -> CountTable:
-    """Counts per patch, a row for each submission under the name given; patches are named by their numbers."""
-    counts = []
-    for _, submission in rows:
-        assert submission.evaluation is not None, "a submission of the board is scored"
-        counts.append(Counts.from_bytes(bytes(submission.evaluation.patch_counts or b"")))
-    names = tuple(str(number) for number in range(1, len(counts[0]) + 1))
-    tp, fp, fn = (np.stack([getattr(row, kind) for row in counts]) for kind in ("tp", "fp", "fn"))
-    return CountTable(
-        tuple(name for name, _ in rows), names, tp, fp, fn, site=tuple(sites) if sites else None
-    )
-
-
-def _submissions(made: Sequence[Submission]) -> report.Submissions:
-    digests = dict(
-        Prediction.objects.filter(submission__in=[submission.pk for submission in made]).values_list(
-            "submission", "sha256"
-        )
-    )
-    return report.Submissions(
-        _table([(str(submission.pk), submission) for submission in made]),
-        [submission.team.name for submission in made],
-        [digests.get(submission.pk, "") for submission in made],
-    )
-
-
-def _log(phase: Phase, as_of: datetime | None) -> list[Scored]:
-    seen = Submission.objects.seen_over_time(phase).received_before(as_of).order_by("received_at", "pk")
-    rows = seen.values_list("team__name", "received_at", "evaluation__tp", "evaluation__fp", "evaluation__fn")
-    return [Scored(team, at, f1_exact(tp or 0, fp or 0, fn or 0)) for team, at, tp, fp, fn in rows]
-
-
-def _baseline(phase: Phase, as_of: datetime | None = None) -> CountTable | None:
-    """The organisers' baseline: of the reference entries that stand the first that calls itself one, or the first."""
-    assert phase.labels is not None
-    entries = list(
-        Submission.objects.filter(phase=phase, reference=True)
-        .scored_on(phase.labels)
-        .received_before(as_of)
-        .select_related("evaluation")
-        .order_by("received_at", "pk")
-    )
-    named = [entry for entry in entries if "baseline" in entry.method.casefold()]
-    chosen = (named or entries)[:1]
-    return _table([(f"{chosen[0].method} (reference)", chosen[0])]) if chosen else None
-
-
-def _earlier(phase: Phase) -> Phase | None:
-    """The phase of the competition that ran before this one, if it has labels."""
-    return (
-        phase.competition.phases.filter(opens_at__lt=phase.opens_at)
-        .exclude(labels=None)
-        .select_related("labels", "competition")
-        .defer("labels__masks")
-        .order_by("opens_at", "position")
-        .last()
-    )
-
-
-def _with_baseline(earlier: Phase, teams: set[str]) -> CountTable | None:
-    """Counts of the earlier phase's board and its baseline; None where none of the teams was there."""
-    standings = Standing.objects.board(earlier, Standing.Kind.EXACT).select_related("submission__evaluation")
-    rows = [(standing.team.name, standing.submission) for standing in standings]
-    if not teams.intersection(name for name, _ in rows):
-        return None
-    table, baseline = _table(rows), _baseline(earlier)
-    return table if baseline is None else table.joined(baseline)
-
-
-def _masks(label_set: LabelSet, board: Sequence[Submission]) -> report.Masks | None:
-    """The masks of the board's teams, of those whose masks are kept; None without the labels' own."""
-    if not label_set.masks:
-        return None
-    spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
-    kept = dict(
-        Prediction.objects.filter(submission__in=[submission.pk for submission in board]).values_list(
-            "submission", "masks"
-        )
-    )
-    return report.Masks(
-        {
-            submission.team.name: labels.decompress(bytes(kept[submission.pk]), spec)
-            for submission in board
-            if submission.pk in kept
-        },
-        labels.decompress(bytes(label_set.masks), spec),
-        spec,
-    )
 
 
 def _gallery(

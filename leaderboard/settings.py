@@ -340,6 +340,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,  # only for reports whose bell nobody heard, or that stood back
         "options": {"expires": 60.0},
     },
+    "reviews": {
+        "task": "leaderboard.reviews.work",
+        "schedule": 600.0,  # it looks at a phase once an hour at most
+        "options": {"expires": 600.0},
+    },
     "mails": {
         "task": "leaderboard.mails.deliver",
         "schedule": 30.0,  # for mails that are tried again, and those whose bell nobody heard

@@ -12,11 +12,13 @@ from . import (
     mails,
     people,
     reports,
+    reviews,
     rosters,
     submissions,
     teams,
 )
 
 __all__ = [
-    "audit", "awards", "competitions", "corrections", "mails", "people", "reports", "rosters", "submissions", "teams",
+    "audit", "awards", "competitions", "corrections", "mails", "people", "reports", "reviews", "rosters",
+    "submissions", "teams",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidge
 from evaluation import labels as label_files
 from evaluation.problems import InvalidArchive
 from evaluation.site_files import SiteFileError, read_sites
-from leaderboard.actions import awards, corrections, judging, organising
+from leaderboard.actions import awards, corrections, judging, organising, reviews
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
 
@@ -127,6 +127,7 @@ class PhaseAdmin(OrganiserAdmin):
     search_fields = ("name", "slug", "competition__name")
     readonly_fields = ("labels_in_force",)
     compressed_fields = False
+    actions = ("look_now",)
     actions_detail = ("ranking_of", "build_report", "load_labels")
     fieldsets = (
         (
@@ -196,6 +197,11 @@ class PhaseAdmin(OrganiserAdmin):
     def ranking(self, phase: Phase) -> str:
         address = reverse("admin:leaderboard_phase_ranking", args=[phase.pk])
         return format_html('<a class="underline" href="{}">Ranking</a>', address)
+
+    @action(description="Have the detectors look now")
+    def look_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        reviews.look_now(request.user, queryset)
+        messages.success(request, "The detectors look as soon as a worker is free; see “To review”.")
 
     @action(description="Ranking", icon="leaderboard")
     def ranking_of(self, request: HttpRequest, object_id: int) -> HttpResponse:

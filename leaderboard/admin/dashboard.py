@@ -6,7 +6,7 @@ from django.db.models import Count, Min
 from django.http import HttpRequest
 from django.utils import timezone
 
-from leaderboard.models import Evaluation, Mail, Phase, Standing, Submission
+from leaderboard.models import Evaluation, Mail, Phase, Review, Standing, Submission
 
 from .scope import within, without_masks
 
@@ -15,7 +15,7 @@ FAILURES = 10
 
 def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds ``overview`` (a row per phase), ``failures`` (the newest evaluations that failed by our fault) and
-    ``mails_given_up`` (how many)."""
+    ``mails_given_up`` and ``to_review`` (how many)."""
     now = timezone.now()
     phases = within(
         without_masks(Phase.objects.select_related("competition", "labels"), "labels__"), request.user
@@ -54,5 +54,6 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         .defer("patch_counts", "submission__description")
         .order_by("-finished_at")[:FAILURES]
     )
+    context["to_review"] = within(Review.objects.to_look_at(), request.user).count()
     context["mails_given_up"] = within(Mail.objects.failed(), request.user).count()
     return context

@@ -35,6 +35,7 @@ from leaderboard.models import (
     Prize,
     PublishedEntry,
     QuickLook,
+    Review,
     Standing,
     Submission,
     Team,
@@ -116,6 +117,7 @@ TABLES = (
     ),
     Table("label_reports", LabelReport, "phase__competition"),
     Table("reports", PhaseReport, "phase__competition"),
+    Table("reviews", Review, "phase__competition"),
     Table("audit", AuditEntry, "competition", amend=_amend_audit),
 )
 NOT_EXPORTED = {

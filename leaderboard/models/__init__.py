@@ -12,6 +12,7 @@ from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .mails import Mail
 from .reports import PatchPicture, PhaseReport
+from .reviews import Review
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
@@ -41,6 +42,7 @@ __all__ = [
     "PublishedEntry",
     "QuickLook",
     "QuotaUsage",
+    "Review",
     "Standing",
     "Submission",
     "Team",

@@ -1,6 +1,6 @@
 """Competitions, their phases, and the hidden labels of a phase."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -145,6 +145,16 @@ class PhaseQuerySet(models.QuerySet["Phase"]):
         """With competition and the label set in force, but without its masks, which only a worker needs."""
         return self.select_related("competition", "labels").defer("labels__masks")
 
+    def to_review(self, now: datetime, pause: timedelta) -> "PhaseQuerySet":
+        """Where something was scored since the detectors last looked, and that is some time ago."""
+        in_force = {"pk": models.OuterRef("labels"), "evaluations__state": "scored"}
+        later = {"evaluations__finished_at__gt": models.OuterRef("reviewed_at")}
+        since = LabelSet.objects.filter(**in_force, **later)
+        never = models.Q(models.Exists(LabelSet.objects.filter(**in_force)), reviewed_at=None)
+        return self.filter(never | models.Q(models.Exists(since), reviewed_at__lt=now - pause)).order_by(
+            models.F("reviewed_at").asc(nulls_first=True), "pk"
+        )
+
     def bump_board(self, phase_id: int) -> None:
         """Count one more change of the phase's board; the counter is the board's ETag."""
         self.filter(pk=phase_id).update(board_version=models.F("board_version") + 1)
@@ -223,6 +233,9 @@ class Phase(models.Model):
         choices=Gallery,
         default=Gallery.AUTO,
         help_text="Who sees them in a published report. They show the hidden labels of these patches.",
+    )
+    reviewed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the detectors last looked at this phase."
     )
     board_version = models.PositiveBigIntegerField(default=0, editable=False)
 

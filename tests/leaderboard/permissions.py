@@ -32,6 +32,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    Review,
     User,
 )
 from tests.leaderboard.factories import (
@@ -136,6 +137,14 @@ class Stage:
                 to="away@example.org",
                 subject="Labels",
                 failed_at=timezone.now(),
+            ),
+            "review": Review.objects.create(
+                phase=cast.phase,
+                kind="same_masks",
+                team=cast.team,
+                other=cast.other_team,
+                evidence={"masks": 1},
+                note=DESCRIPTION,
             ),
             "emailaddress": EmailAddress.objects.create(user=cast.owner, email="second@example.org"),
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),

@@ -31,6 +31,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    Review,
     Submission,
     User,
 )
@@ -84,6 +85,9 @@ def foreign(cast: Cast) -> Foreign:
             LabelReport: LabelReport.objects.create(phase=phase, team=team, patch=1, text="Secret text"),
             PhaseReport: PhaseReport.objects.create(phase=phase, error="Secret error"),
             Mail: Mail.objects.create(competition=competition, to="secret@example.org", subject="Secret"),
+            Review: Review.objects.create(
+                phase=phase, kind="same_masks", team=team, note="Secret note", evidence={"masks": 1}
+            ),
             User: member,
             ApiToken: ApiToken.objects.create(user=member, name="Secret token")[0],
         }

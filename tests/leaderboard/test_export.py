@@ -37,6 +37,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    Review,
     Standing,
     Submission,
     Team,
@@ -114,6 +115,9 @@ def rich(cast: Cast) -> Cast:
     )
     judging.name_sites(
         cast.organiser, make_labels(cast.phase, make_masks(seed=4)), ["Hidden valley"] * 3, "surveyed"
+    )
+    Review.objects.create(
+        phase=cast.phase, kind="same_masks", team=cast.team, other=cast.other_team, evidence={"masks": 1}
     )
     judging.keep_images(cast.organiser, cast.phase, [b"\x89PNG", b"", b"\xff"])
     judging.rescore(cast.organiser, Submission.objects.filter(pk=bad.pk), "new labels")
