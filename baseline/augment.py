@@ -23,14 +23,20 @@ def flips_and_turns(images: Tensor, labels: Tensor, dice: Dice) -> tuple[Tensor,
     images, labels = images.clone(), labels.clone()
     for k in np.unique(orientation[orientation > 0]).tolist():
         rows = torch.from_numpy(np.flatnonzero(orientation == k)).to(images.device)
-        images[rows] = _oriented(images[rows], k)
-        labels[rows] = _oriented(labels[rows], k)
+        images[rows] = oriented(images[rows], k)
+        labels[rows] = oriented(labels[rows], k)
     return images, labels
 
 
-def _oriented(x: Tensor, k: int) -> Tensor:
+def oriented(x: Tensor, k: int) -> Tensor:
+    """Images or labels (..., H, W) in orientation k of 0-7: k mod 4 quarter turns, then flipped from 4 up."""
     turned = torch.rot90(x, k % 4, dims=(-2, -1))
     return turned.flip(-1) if k >= 4 else turned
+
+
+def unoriented(x: Tensor, k: int) -> Tensor:
+    """What `oriented` made of it, undone."""
+    return torch.rot90(x.flip(-1) if k >= 4 else x, -(k % 4), dims=(-2, -1))
 
 
 def perturb_colours(images: Tensor, dice: Dice, gain: float = 0.1, offset: float = 0.1) -> Tensor:

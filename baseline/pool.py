@@ -66,3 +66,9 @@ def joined(first: Pool, second: Pool) -> Pool:
         torch.cat([first.labels, second.labels]),
         f"{first.name}+{second.name}",
     )
+
+
+def landslide_share(pool: Pool) -> float:
+    """The share of landslide pixels among a pool's labels."""
+    assert pool.labels is not None
+    return float((pool.labels == 1).float().mean())

@@ -10,6 +10,9 @@ class Predictor(nn.Module):
     A method whose prediction is more than that extends this class, and stays a module of that signature.
     """
 
+    split = ""
+    """The split that the images are of, set by the run: for methods that keep statistics per split."""
+
     def __init__(self, *networks: nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(networks)

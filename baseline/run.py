@@ -152,6 +152,7 @@ class Run(Generic[Chosen]):
     def probabilities(self, predictor: Predictor, pool: Pool) -> Iterator[Tensor]:
         """Landslide probabilities of all patches in order, options.predict_batch at a time: (n, H, W) float32."""
         predictor.to(self.world.device).eval()
+        predictor.split = pool.name
         with torch.inference_mode(), autocast(self.world.device, self.options):
             for images in pool.chunks(self.options.predict_batch):
                 yield predictor(images).float()

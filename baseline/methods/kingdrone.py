@@ -32,7 +32,7 @@ from baseline.losses import Loss
 from baseline.networks import encoders
 from baseline.networks.cross_sensor import SOURCE, TARGET, adopt, domain, with_cross_sensor_norm
 from baseline.options import OptionError, option
-from baseline.pool import Pool
+from baseline.pool import Pool, landslide_share
 from baseline.predictor import Predictor
 from baseline.run import Run
 from baseline.study import Study
@@ -199,12 +199,6 @@ def pseudo_labels(run: Run[Options], predictor: Predictor) -> Tensor | None:
     if run.world.main:
         tqdm.write(f"pseudo-labels: {100 * found:.2f} % landslide, {100 * prior:.2f} % in training")
     return None if options.guard and not 0.5 * prior <= found <= 1.5 * prior else labels
-
-
-def landslide_share(pool: Pool) -> float:
-    """The share of landslide pixels among a pool's labels."""
-    assert pool.labels is not None
-    return float((pool.labels == 1).float().mean())
 
 
 def imbalance_loss(logits: Tensor, labels: Tensor) -> Tensor:
