@@ -52,6 +52,7 @@ class Options(options.Options):
     views: int = option(8, "orientations of a patch averaged in prediction, 1-8")
     rounds: int = option(3, "rounds of training on labels and pseudo-labels; 0 = none")
     round_steps: int = option(1_000, "optimiser steps of a round")
+    pseudo_labels: bool = option(True, "if not, rounds are as long on labelled patches alone: the control")
     landslide: float = option(0.9, "pseudo-labels of landslides, as a multiple of the training labels' share")
     background: float = option(1.8, "where background begins, as such a multiple")
 
@@ -79,6 +80,7 @@ STUDIES = {
             "last weights": {"decay": 0.0},
             "one view": {"views": 1},
             "no rounds": {"rounds": 0},
+            "rounds without the targets": {"pseudo_labels": False},
         },
     ),
 }
@@ -114,12 +116,12 @@ def train(run: Run[Options], predictor: Predictor) -> None:
     share = landslide_share(run.labelled)
     refining = replace(options, steps=options.round_steps, learning_rate=options.learning_rate / 3, warmup=0)
     for number in range(1, options.rounds + 1):
-        labelled = []
-        for target in targets:
+        pools = [run.labelled]
+        for target in targets if options.pseudo_labels else ():
             probabilities = run.predicted(predictor, target)
             labels = pseudo.prior_matched(probabilities, share, options.landslide, options.background)
-            labelled.append(target.labelled(labels))
-        fit(run, f"round-{number}", network, [run.labelled, *labelled], refining)
+            pools.append(target.labelled(labels))
+        fit(run, f"round-{number}", network, pools, refining)
 
 
 def fit(run: Run[Options], stage: str, network: nn.Module, pools: list[Pool], options: Options) -> None:

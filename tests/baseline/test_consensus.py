@@ -110,10 +110,37 @@ def test_statistics_are_measured_on_one_domain_alone():
     assert norm.test.momentum == norm.source.momentum
 
 
-def test_command_trains_in_rounds(data, tmp_path):
+@pytest.mark.parametrize("rounds", ["--pseudo-labels", "--no-pseudo-labels"])
+def test_command_trains_in_rounds(data, tmp_path, rounds):
     run = tmp_path / "run"
-    command = ["train", "consensus", "--data", str(data), "--out", str(run), "--preset", "tiny"]
+    command = ["train", "consensus", "--data", str(data), "--out", str(run), "--preset", "tiny", rounds]
     short = ["--steps", "4", "--round-steps", "2", "--rounds", "2", "--width", "4", "--device", "cpu"]
     assert main([*command, *short]) == 0
     assert {path.stem for path in (run / "stages").glob("*.pt")} == {"source", "round-1", "round-2"}
     assert main(["archive", str(run), "--split", "test"]) == 0
+
+
+def test_the_control_sees_no_target(data, tmp_path, monkeypatch):
+    seen = []
+    real = consensus.fit
+
+    def fit(run, stage, network, pools, options):
+        seen.append([pool.name for pool in pools])
+        real(run, stage, network, pools, options)
+
+    monkeypatch.setattr(consensus, "fit", fit)
+    command = [
+        "train",
+        "consensus",
+        "--data",
+        str(data),
+        "--preset",
+        "tiny",
+        "--steps",
+        "2",
+        "--round-steps",
+        "2",
+    ]
+    for flag in ("--pseudo-labels", "--no-pseudo-labels"):
+        assert main([*command, "--width", "4", "--out", str(tmp_path / flag), flag, "--device", "cpu"]) == 0
+    assert seen == [["train"], ["train", "validation", "test"], ["train"], ["train"]]
