@@ -17,7 +17,7 @@ METHODS = {
     "seek": "second place: Swin Transformer on RGB, two-stage balanced training, self-training",
     "tanmlh": "third place: self-training with Monte Carlo dropout, mix-up, dense CRF",
     "sklgp": "special prize: Multi-spectral U-Net, validation pseudo-labels",
-    "consensus": "our own: one U-Net, averaged weights and views, pseudo-labels in the expected proportion",
+    "consensus": "our own: one U-Net on any radiometry, averaged weights, eight views",
 }
 
 

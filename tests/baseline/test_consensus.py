@@ -1,4 +1,4 @@
-"""Our own method: views, averaged weights, statistics measured on the target, rounds."""
+"""Our own method: views, averaged weights, statistics measured on each split."""
 
 import pytest
 
@@ -7,7 +7,6 @@ torch = pytest.importorskip("torch")
 from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
 from baseline.augment import oriented, unoriented  # noqa: E402
-from baseline.dice import Dice  # noqa: E402
 from baseline.networks.cross_sensor import measure, with_cross_sensor_norm  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
 from baseline.pool import Pool  # noqa: E402
@@ -49,7 +48,7 @@ def test_a_view_of_every_orientation_is_averaged():
 
 
 def test_weights_are_averaged_by_the_decay():
-    objective = consensus.Averaged(network(), [pool()], consensus.Options(decay=0.75))
+    objective = consensus.Averaged(network(), pool(), consensus.Options(decay=0.75))
     weight = next(objective.network.parameters())
     before = weight.detach().clone()
     objective.after_step(0)  # the average starts at the first weights
@@ -60,21 +59,10 @@ def test_weights_are_averaged_by_the_decay():
 
 
 def test_only_the_network_is_trained():
-    objective = consensus.Averaged(network(), [pool()], consensus.Options())
+    objective = consensus.Averaged(network(), pool(), consensus.Options())
     trained = {name for name, p in objective.named_parameters() if p.requires_grad}
     assert trained
     assert all(name.startswith("network.") for name in trained)
-
-
-def test_a_round_trains_on_each_split_in_its_domain():
-    pools = [pool("train"), pool("validation", patches=4), pool("test", patches=4)]
-    objective = consensus.Averaged(network(), pools, consensus.Options(batch=2)).train()
-    losses = objective(Dice(0, 0, 2))
-    assert set(losses) == {"train", "validation", "test"}
-    sum(losses.values()).backward()
-    norm = next(m for m in objective.network.modules() if hasattr(m, "targets"))
-    means = [norm.source.running_mean, norm.validation.running_mean, norm.test.running_mean]
-    assert len({tuple(mean.tolist()) for mean in means}) == 3
 
 
 def test_a_prediction_uses_the_statistics_of_its_split():
@@ -110,37 +98,27 @@ def test_statistics_are_measured_on_one_domain_alone():
     assert norm.test.momentum == norm.source.momentum
 
 
-@pytest.mark.parametrize("rounds", ["--pseudo-labels", "--no-pseudo-labels"])
-def test_command_trains_in_rounds(data, tmp_path, rounds):
+@pytest.mark.parametrize("measured", [True, False])
+def test_command_trains_and_measures_every_split(data, tmp_path, measured):
     run = tmp_path / "run"
-    command = ["train", "consensus", "--data", str(data), "--out", str(run), "--preset", "tiny", rounds]
-    short = ["--steps", "4", "--round-steps", "2", "--rounds", "2", "--width", "4", "--device", "cpu"]
-    assert main([*command, *short]) == 0
-    assert {path.stem for path in (run / "stages").glob("*.pt")} == {"source", "round-1", "round-2"}
-    assert main(["archive", str(run), "--split", "test"]) == 0
-
-
-def test_the_control_sees_no_target(data, tmp_path, monkeypatch):
-    seen = []
-    real = consensus.fit
-
-    def fit(run, stage, network, pools, options):
-        seen.append([pool.name for pool in pools])
-        real(run, stage, network, pools, options)
-
-    monkeypatch.setattr(consensus, "fit", fit)
     command = [
         "train",
         "consensus",
         "--data",
         str(data),
+        "--out",
+        str(run),
         "--preset",
         "tiny",
-        "--steps",
-        "2",
-        "--round-steps",
-        "2",
+        "--device",
+        "cpu",
     ]
-    for flag in ("--pseudo-labels", "--no-pseudo-labels"):
-        assert main([*command, "--width", "4", "--out", str(tmp_path / flag), flag, "--device", "cpu"]) == 0
-    assert seen == [["train"], ["train", "validation", "test"], ["train"], ["train"]]
+    assert (
+        main([*command, "--steps", "4", "--width", "4", "--measured" if measured else "--no-measured"]) == 0
+    )
+    weights = torch.load(run / "weights.pt", weights_only=True)
+    means = [
+        weights[f"networks.0.encoder.0.1.{name}.running_mean"] for name in ("source", *consensus.TARGETS)
+    ]
+    assert len({tuple(mean.tolist()) for mean in means}) == (3 if measured else 1)
+    assert main(["archive", str(run), "--split", "test"]) == 0
