@@ -1,7 +1,8 @@
 """The figures of a competition: who takes part, from where, how much is submitted, how the best score grows.
 
-No person can be found in them: a country with fewer than five people is only counted among the others. Scores are
-those that the viewer may see (``view_of``).
+No person can be found in them: a country with fewer than five people is only counted among the others, and the
+others are always several and at least five, so that no difference of totals tells one of them. Scores are those that
+the viewer may see (``view_of``).
 """
 
 from collections import Counter
@@ -25,7 +26,7 @@ KEPT_SECONDS = 600
 @dataclass(frozen=True)
 class People:
     """Members of competing teams. ``countries``: (code, people), most first, none below five; ``others`` are the
-    people of ``other_countries`` smaller ones; ``unknown`` named none."""
+    people of ``other_countries`` that are not told one by one; ``unknown`` named none."""
 
     users: int
     teams: int
@@ -97,7 +98,7 @@ def _people(competition: Competition) -> People:
     )
     counted: dict[str, int] = dict(rows)
     unknown = counted.pop("", 0)
-    large = [(code, people) for code, people in counted.items() if people >= SMALLEST_CELL]
+    large = told_one_by_one(counted)
     return People(
         users=sum(counted.values()) + unknown,
         teams=teams.count(),
@@ -107,6 +108,19 @@ def _people(competition: Competition) -> People:
         other_countries=len(counted) - len(large),
         unknown=unknown,
     )
+
+
+def told_one_by_one(counted: dict[str, int]) -> list[tuple[str, int]]:
+    """The countries that may be told, most people first: none below five, and none whose telling would leave one
+    country alone, or fewer than five people, among the others."""
+    told = [(code, people) for code, people in counted.items() if people >= SMALLEST_CELL]
+    told.sort(key=lambda row: (-row[1], row[0]))
+    while told and len(told) < len(counted):
+        others = sum(counted.values()) - sum(people for _, people in told)
+        if len(counted) - len(told) > 1 and others >= SMALLEST_CELL:
+            break
+        told.pop()
+    return told
 
 
 def _phases(competition: Competition, phases: Sequence[Phase], views: Sequence[View]) -> list[PhaseFigures]:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.functional import cached_property
+
 from evaluation import metrics
 
 from .boards import Standing
-from .competitions import Phase
+from .competitions import Competition, Phase
 from .submissions import Evaluation, Submission
 
 F1_ALONE = frozenset({"f1"})
@@ -27,14 +29,16 @@ class View:
         return metric in self.metrics
 
 
-def view_of(phase: Phase, viewer: Any, now: datetime) -> View:
+def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None = None) -> View:
     """What this viewer (a user, possibly anonymous) may see of the phase's scores at this moment.
+
+    ``organises``: whether the viewer organises the phase's competition, where that is known already.
 
     Organisers see everything. Before the end a phase may hide all scores, freeze its public board, or release
     scores by the Ladder alone (then a submission shows no score of its own). After the end the exact board shows,
     with the metrics that the phase allows.
     """
-    if phase.competition.is_organised_by(viewer):
+    if phase.competition.is_organised_by(viewer) if organises is None else organises:
         return View(EVERYTHING, Standing.Kind.EXACT)
     allowed = F1_ALONE if phase.visible_metrics == Phase.Metrics.F1 else ALL_METRICS
     if phase.has_closed(now):
@@ -107,15 +111,20 @@ def visible_scores(evaluation: Evaluation | None, view: View) -> Scores:
 
 
 class Viewpoint:
-    """A viewer at a moment, for many submissions at once: asks once for each phase."""
+    """A viewer at a moment, for many phases and submissions at once: asks once what the viewer organises."""
 
     def __init__(self, viewer: Any, now: datetime) -> None:
         self.viewer, self.now = viewer, now
         self._views: dict[int, View] = {}
 
+    @cached_property
+    def _organised(self) -> set[int]:
+        return set(Competition.objects.organised_by(self.viewer).values_list("pk", flat=True))
+
     def view(self, phase: Phase) -> View:
         if phase.pk not in self._views:
-            self._views[phase.pk] = view_of(phase, self.viewer, self.now)
+            organises = phase.competition_id in self._organised
+            self._views[phase.pk] = view_of(phase, self.viewer, self.now, organises=organises)
         return self._views[phase.pk]
 
     def scores(self, submission: Submission) -> Scores:

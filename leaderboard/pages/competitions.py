@@ -1,6 +1,7 @@
 """The list of competitions, a competition's home, its texts."""
 
 from datetime import datetime
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -16,10 +17,24 @@ TOP = 5
 
 def home(request: HttpRequest) -> HttpResponse:
     """The page of the one published competition, or the list where there are several."""
-    published = list(Competition.objects.published())
+    published = list(Competition.objects.published().with_phases())
     if len(published) == 1:
         return competition_home(request, published[0])
-    return render(request, "home.html", {"competitions": published})
+    now = timezone.now()
+    cards = [card_of(competition, now) for competition in published]
+    cards.sort(key=lambda card: (not card["is_open"], card["deadline"] is None))
+    return render(request, "home.html", {"cards": cards, "now": now})
+
+
+def card_of(competition: Competition, now: datetime) -> dict[str, Any]:
+    """A competition in the list: its phases, whether one takes submissions now, and its next date."""
+    phases = list(competition.phases.all())
+    return {
+        "competition": competition,
+        "phases": phases,
+        "is_open": any(phase.is_open(now) for phase in phases),
+        "deadline": next_deadline(competition, phases, now),
+    }
 
 
 def competition(request: HttpRequest, slug: str) -> HttpResponse:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -52,8 +53,9 @@ def my_team(request: HttpRequest, competition: Competition) -> Team | None:
 
 def has_winners(request: HttpRequest, competition: Competition) -> bool:
     """Is there something to win, or somebody who gives it?"""
-    things = competition.awards.exists() or competition.prizes.exists()
-    return things or competition.is_organised_by(request.user)
+    things = models.Exists(competition.prizes.all()) | models.Exists(competition.awards.all())
+    there_are = Competition.objects.filter(things, pk=competition.pk).exists()
+    return there_are or competition.is_organised_by(request.user)
 
 
 def render_in(

@@ -19,6 +19,7 @@ from leaderboard.models import (
     AuditEntry,
     Award,
     Competition,
+    Evaluation,
     JoinRequest,
     LabelReport,
     LabelSet,
@@ -33,6 +34,7 @@ from leaderboard.models import (
     PublishedEntry,
     Review,
     Submission,
+    Team,
     User,
 )
 from tests.leaderboard.factories import (
@@ -154,6 +156,60 @@ def test_submissions_of_another_competition_cannot_be_judged(
     assert submission.evaluations.count() == 1
 
 
+def test_the_overview_counts_and_names_nothing_of_another_competition(
+    foreign: Foreign, organiser: Client
+) -> None:
+    make_submission(foreign.rows[Team], foreign.rows[Phase], state=Evaluation.State.FAILED)
+    page = organiser.get(reverse("admin:index"))
+    assert b"ecret" not in page.content
+    assert [sum(row["numbers"]) for row in page.context["overview"]] == [1]
+    assert list(page.context["failures"]) == []
+    assert b"ecret" not in organiser.get(address(Phase, "rankings"), follow=True).content
+
+
+@pytest.mark.parametrize(
+    ("model", "act"),
+    [
+        (MethodDescription, "accept"),
+        (MethodDescription, "rule_out"),
+        (MethodDescription, "pdf"),
+        (Award, "take_back"),
+        (Competition, "add_organiser"),
+        (Competition, "remove_organiser"),
+        (Competition, "give_ranked"),
+    ],
+)
+def test_rosters_and_awards_of_another_competition_are_out_of_reach(
+    foreign: Foreign, organiser: Client, cast: Cast, model: type, act: str
+) -> None:
+    acts = AuditEntry.objects.count()
+    body = {"confirmed": "yes", "reason": "spite", "username": cast.organiser.username}
+    for answer in (
+        organiser.get(address(model, act, foreign.rows[model].pk)),
+        organiser.post(address(model, act, foreign.rows[model].pk), body),
+    ):
+        assert answer.status_code == 404
+        assert b"ecret" not in answer.content
+    assert AuditEntry.objects.count() == acts
+    assert Award.objects.filter(title="Secret award").exists()
+
+
+def test_no_award_goes_to_a_team_of_another_competition(
+    foreign: Foreign, organiser: Client, cast: Cast
+) -> None:
+    body = {"team": foreign.rows[Team].pk, "title": "1st", "citation": ""}
+    assert "valid choice" in organiser.post(address(Award, "add"), body).content.decode()
+    prize = {
+        "competition": cast.competition.pk,
+        "title": "1st",
+        "phase": foreign.rows[Phase].pk,
+        "rank": 1,
+        "position": 0,
+    }
+    assert "valid choice" in organiser.post(address(Prize, "add"), prize).content.decode()
+    assert (Award.objects.count(), Prize.objects.count()) == (1, 1)
+
+
 def test_labels_and_ranking_of_another_competition(foreign: Foreign, organiser: Client) -> None:
     phase = foreign.rows[Phase]
     assert organiser.get(address(Phase, "ranking", phase.pk)).status_code == 404
@@ -185,7 +241,8 @@ def test_forms_offer_and_accept_only_own_rows(foreign: Foreign, organiser: Clien
 
 
 @pytest.mark.parametrize(
-    ("model", "field"), [("membership", "user"), ("membership", "team"), ("competition", "organisers")]
+    ("model", "field"),
+    [("membership", "user"), ("membership", "team"), ("competition", "organisers"), ("award", "team")],
 )
 def test_autocomplete_offers_only_own_rows(
     foreign: Foreign, organiser: Client, cast: Cast, model: str, field: str

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from leaderboard.models import Phase, PublishedEntry
@@ -139,3 +141,19 @@ def test_a_hidden_board_shows_no_row(cast: Cast) -> None:
         body = client_of(who).get(board_address(cast)).json()
         assert (body["hidden"], body["rows"], body["reference"], body["count"]) == (True, [], [], 0)
     assert len(client_of(cast.organiser).get(board_address(cast)).json()["rows"]) == 1
+
+
+def test_many_competitions_cost_no_more_queries(cast: Cast) -> None:
+    client = client_of(cast.stranger)
+
+    def queries(path: str) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(f"{API}/{path}/").status_code == 200
+        return len(captured)
+
+    paths = ("competitions", "phases")
+    before = [queries(path) for path in paths]
+    for number in range(3):
+        other = make_competition(f"other-{number}", organiser=make_user())
+        make_phase(other)
+    assert [queries(path) for path in paths] == before

@@ -217,15 +217,15 @@ def test_a_board_costs_the_same_whatever_its_length(
 
     fill(2)
     client.get(board_url(cast))
-    # competition, phases, published entries, standings, rank of the first, references, texts, awards
-    with django_assert_num_queries(8):
+    # competition, phases, published entries, standings, rank of the first, references, report, texts, awards
+    with django_assert_num_queries(9):
         client.get(board_url(cast))
     fill(8)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(board_url(cast))
     client.force_login(cast.owner)
     # and: session, user, is an organiser (three times), my team, my line
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         client.get(board_url(cast))
 
 

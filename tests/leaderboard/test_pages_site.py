@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from leaderboard.models import Competition, Evaluation, Worker
 from leaderboard.pages import competitions
-from tests.leaderboard.factories import Cast, make_submission, take
+from tests.leaderboard.factories import Cast, make_competition, make_phase, make_submission, take
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
@@ -155,3 +155,17 @@ def test_every_text_has_the_contrast_of_wcag_aa(scheme: str) -> None:
         for pair in pairs
         if contrast(colours[pair[0]], colours[pair[1]]) < 4.5
     } == {}
+
+
+def test_the_home_page_lists_several_competitions_the_open_ones_first(cast: Cast, client: Client) -> None:
+    now = timezone.now()
+    over = make_competition("over", name="Avalanches 2021", data_note="Scores on synthetic data.")
+    make_phase(over, "final", opens_at=now - timedelta(days=90), closes_at=now - timedelta(days=60))
+    coming = make_competition("coming", name="Floods 2027", summary="Where the water stood.")
+    make_phase(coming, "first", opens_at=now + timedelta(days=10, hours=1))
+    make_competition("hidden", name="Unseen", is_published=False)
+    page = said(client.get("/"))
+    assert page.index("Landslides 2022") < page.index("Floods 2027") < page.index("Avalanches 2021")
+    assert "<strong>First opens</strong> in 1 week, 3 days" in page.replace("\xa0", " ")
+    assert 'badge ended">ended' in page
+    assert "Unseen" not in page

@@ -15,7 +15,7 @@ from leaderboard import countries
 from leaderboard.models import Competition, Phase, Standing, Submission
 from leaderboard.models.visibility import view_of
 from leaderboard.pages.frame import phases_of
-from leaderboard.statistics import Statistics, statistics_of
+from leaderboard.statistics import SMALLEST_CELL, Statistics, statistics_of, told_one_by_one
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
 
 
@@ -46,6 +46,24 @@ def test_small_countries_are_only_counted(cast: Cast, client: Client) -> None:
     text = page(client, cast.competition)
     assert "Germany: 5" in text
     assert "Austria: " not in text
+
+
+@pytest.mark.parametrize(
+    ("counted", "told"),
+    [
+        ({"DE": 9, "AT": 3}, []),  # 12 people in all, 9 told: Austria would be the difference
+        ({"DE": 9, "FR": 7, "AT": 3}, ["DE"]),
+        ({"DE": 9, "FR": 7, "AT": 1, "CH": 1}, ["DE"]),  # two people alone are still too few
+        ({"DE": 9, "FR": 7, "AT": 4, "CH": 1}, ["DE", "FR"]),
+        ({"DE": 9, "FR": 7}, ["DE", "FR"]),
+        ({}, []),
+    ],
+)
+def test_no_total_tells_a_country_that_is_not_told(counted: dict[str, int], told: list[str]) -> None:
+    shown = told_one_by_one(counted)
+    assert [code for code, _ in shown] == told
+    others = sum(counted.values()) - sum(people for _, people in shown)
+    assert others == 0 or (others >= SMALLEST_CELL and len(counted) - len(shown) > 1)
 
 
 def test_organisers_teams_are_not_counted(cast: Cast) -> None:
@@ -131,7 +149,7 @@ def test_the_generated_history_has_the_numbers_of_2022(db: None, client: Client)
     held = competition.phases.get(slug="test").attempts.values_list("total_slot", flat=True)
     assert max(held) <= 9
     text = page(client, competition)
-    for number in ("439", "7775", "219", "China, mainland: 134"):
+    for number in ("439", "7,775", "219", "China, mainland: 134"):
         assert number in text
     assert "made up" in text
     with pytest.raises(CommandError, match="there already"):

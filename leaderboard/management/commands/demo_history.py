@@ -17,6 +17,7 @@ from evaluation.labels import decompress
 from evaluation.metrics import rank_key
 from evaluation.spec import MaskSpec
 from leaderboard.actions import competition_files, judging
+from leaderboard.management.planner import tell_planner
 from leaderboard.models import (
     Attempt,
     Competition,
@@ -68,9 +69,7 @@ class Command(BaseCommand):
 
     def handle(self, *, seed: int, **_: Any) -> None:
         if Competition.objects.filter(slug=SLUG).exists():
-            raise CommandError(
-                f"The competition {SLUG} is there already. Delete it in the admin to make it anew."
-            )
+            raise CommandError(f"The competition {SLUG} is there already: /c/{SLUG}/statistics/")
         rng = np.random.default_rng(seed)
         with transaction.atomic():
             competition = make_competition()
@@ -80,6 +79,7 @@ class Command(BaseCommand):
                 phase = competition.phases.get(slug=slug)
                 load_made_up_labels(phase, made.patches, rng)
                 make_submissions(phase, made, teams, skill, rng)
+        tell_planner()
         self.stdout.write(self.style.SUCCESS(f"{competition} is there: /c/{SLUG}/statistics/"))
 
 

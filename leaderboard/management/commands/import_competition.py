@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from leaderboard.export.package import ExportInvalid
 from leaderboard.export.read import CompetitionExists, Imported, import_competition
 from leaderboard.export.write import export_competition
+from leaderboard.management.planner import tell_planner
 
 
 class Command(BaseCommand):
@@ -33,6 +34,7 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was imported. {error}") from error
         except OSError as error:
             raise CommandError(f"{file} cannot be read ({error.strerror or error}).") from error
+        tell_planner()
         self.stdout.write(
             self.style.SUCCESS(
                 f"{imported.competition} is here as {imported.competition.slug}: {len(imported.found)} people have an "
