@@ -1,14 +1,20 @@
-"""The commands that make the reference results: `compare` and `reference`. torch is imported when one of them runs."""
+"""The commands around the reference results: `compare`, `reference` and `cost`. torch is imported when one of them runs."""
 
 import argparse
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from baseline import deadline
 from baseline.commands import PRESETS, add_option_flags, api_token
 from baseline.methods import METHODS
+
+if TYPE_CHECKING:
+    from baseline.cost import Cost
 
 
 def add_commands(commands: Any) -> None:
@@ -36,12 +42,15 @@ def add_commands(commands: Any) -> None:
     reference.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
     deadline.add_flag(reference)
     reference.set_defaults(command=run_reference)
+    cost = commands.add_parser(
+        "cost", add_help=False, help="what each method costs: multiply-accumulates, speed, memory"
+    )
+    cost.set_defaults(command=run_cost, rest=True)
 
 
 def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     began = time.monotonic()
     from baseline import compare
-    from baseline.options import Options
     from baseline.world import world
 
     chosen, changes = _compare_flags(rest)
@@ -50,8 +59,8 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
     about = f"SynthL4S {compare.synth.VERSION}" if not chosen.data else f"Data {chosen.data}"
     about += f", preset {chosen.preset}, {time.strftime('%Y-%m-%d', time.gmtime())}"
-    options = Options(**{k: v for k, v in changes.items() if k in ("device", "threads")})
-    with world(options.device, options.threads, began + 60 * chosen.limit_minutes) as here:
+    end = began + 60 * chosen.limit_minutes
+    with world(changes.get("device", "auto"), changes.get("threads", 0), end) as here:
 
         def work(entry: compare.Entry) -> None:
             if not chosen.train:
@@ -103,8 +112,6 @@ def run_reference(arguments: argparse.Namespace) -> int:
 
 def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The command's own flags, and those of training that were given, which hold for every method."""
-    from baseline.options import Options
-
     parser = argparse.ArgumentParser(
         prog="python -m baseline compare",
         allow_abbrev=False,
@@ -129,6 +136,15 @@ def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, A
         default=True,
         help="--no-train: tabulate what is there",
     )
+    return _parsed_with_options(parser, rest)
+
+
+def _parsed_with_options(
+    parser: argparse.ArgumentParser, rest: Sequence[str]
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The values of the parser's own flags, and of those flags of training that were given."""
+    from baseline.options import Options
+
     names = {action.dest for action in parser._actions}
     flags = parser.add_argument_group(
         "options of training, the same for every method (default: each its own)"
@@ -137,3 +153,52 @@ def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, A
     values = vars(parser.parse_args(rest))
     changes = {name: values.pop(name) for name in list(values) if name not in names}
     return argparse.Namespace(**values), changes
+
+
+def run_cost(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from baseline import cost, provenance
+    from baseline.world import world
+
+    parser = argparse.ArgumentParser(
+        prog="python -m baseline cost",
+        allow_abbrev=False,
+        description="Take a few steps of every stage of each method on random patches, each method in a process of its own, and print "
+        "what it costs as a Markdown table.",
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="small")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
+    parser.add_argument(
+        "--measured-steps", type=int, default=3, help="timed steps of each stage (default: 3)"
+    )
+    parser.add_argument(
+        "--as-json", action="store_true", help="measure here, in this process, and print JSON"
+    )
+    chosen, changes = _parsed_with_options(parser, rest)
+    with world(changes.get("device", "auto"), changes.get("threads", 0)) as here:
+        if chosen.as_json:
+            made = [
+                cost.measure(name, chosen.preset, changes, here, chosen.measured_steps)
+                for name in chosen.methods
+            ]
+            print(json.dumps([each.to_dict() for each in made]))
+            return 0
+        about = provenance.provenance(here)
+    costs = [measured for name in chosen.methods for measured in _measured_apart(name, rest)]
+    print(f"{cost.table(costs)}\n")
+    print(
+        f"Preset {chosen.preset} {' '.join(f'{k} {v}' for k, v in changes.items())}; {about['machine']}, ",
+        end="",
+    )
+    print(f"{about['threads']} threads, torch {about['versions']['torch']}, {about['written'][:10]}.")
+    return 0
+
+
+def _measured_apart(name: str, rest: Sequence[str]) -> "list[Cost]":
+    """What `cost` measures of one method in a process of its own, whose memory is the method's alone."""
+    from baseline.cost import from_json
+
+    command = [sys.executable, "-m", "baseline", "cost", *rest, "--as-json", "--methods", name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise ValueError(f"The cost of {name} could not be measured; what is wrong is said above.")
+    return [from_json(content) for content in json.loads(done.stdout.splitlines()[-1])]
