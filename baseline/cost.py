@@ -9,7 +9,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,20 @@ class Rehearsal(Run):
 
 def multiply_accumulates(work: Callable[[], object]) -> int:
     """Of all matrix products, convolutions and attentions in `work`, backward passes included."""
-    with FlopCounterMode(display=False) as counter:
+    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         work()
     return counter.get_total_flops() // 2
+
+
+def _convolution_backward(
+    gradient: Sequence[int], images: Sequence[int], weights: Sequence[int], *others: Any, **_: Any
+) -> int:
+    """Operations of a convolution's backward pass from shapes: the gradients of images and weights each cost what the forward pass
+    does. (torch's own formula counts grouped convolutions, of which the networks have many, as if they were whole ones.)"""
+    transposed, wanted = others[4], others[7]
+    pixels = math.prod((images if transposed else gradient)[2:])
+    return 2 * images[0] * pixels * math.prod(weights) * (bool(wanted[0]) + bool(wanted[1]))
 
 
 def measure(name: str, preset: str, changes: dict[str, Any], world: World, steps: int) -> Cost:
