@@ -8,6 +8,7 @@ three, so compare values of this definition only with each other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -40,15 +41,25 @@ class BoundaryCounts:
 
 def boundary_counts(prediction: Packed, labels: Packed, spec: MaskSpec, tolerance: int = 1) -> BoundaryCounts:
     """Border pixels of two packed mask sets that lie within `tolerance` pixels of each other's border."""
-    if prediction.shape != labels.shape:
-        raise ValueError(f"Cannot compare masks packed as {prediction.shape} with {labels.shape}.")
-    totals = np.zeros(4, np.int64)
+    return boundary_counts_of_all([prediction], labels, spec, tolerance)[0]
+
+
+def boundary_counts_of_all(
+    predictions: Sequence[Packed], labels: Packed, spec: MaskSpec, tolerance: int = 1
+) -> list[BoundaryCounts]:
+    """`boundary_counts` of many predictions: what depends on the labels alone is done once."""
+    if wrong := next((masks.shape for masks in predictions if masks.shape != labels.shape), None):
+        raise ValueError(f"Cannot compare masks packed as {wrong} with {labels.shape}.")
+    totals = np.zeros((len(predictions), 4), np.int64)
     for start in range(0, len(labels), BLOCK):
         rows = slice(start, start + BLOCK)
-        mine, theirs = (border(unpack(packed[rows], spec).view(bool)) for packed in (prediction, labels))
-        parts = (mine, mine & near(theirs, tolerance), theirs, theirs & near(mine, tolerance))
-        totals += [np.count_nonzero(part) for part in parts]
-    return BoundaryCounts(*totals.tolist())
+        theirs = border(unpack(labels[rows], spec).view(bool))
+        near_theirs = near(theirs, tolerance)
+        for total, prediction in zip(totals, predictions, strict=True):
+            mine = border(unpack(prediction[rows], spec).view(bool))
+            parts = (mine, mine & near_theirs, theirs, theirs & near(mine, tolerance))
+            total += [np.count_nonzero(part) for part in parts]
+    return [BoundaryCounts(*total) for total in totals.tolist()]
 
 
 def border(masks: Masks) -> Masks:

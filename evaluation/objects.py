@@ -6,6 +6,7 @@ found when the prediction covers at least half of it, a predicted one is right w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,22 +49,32 @@ class Objects:
 
 def object_counts(prediction: Packed, labels: Packed, spec: MaskSpec) -> ObjectCounts:
     """Objects found and objects right, of packed masks, by size."""
-    if prediction.shape != labels.shape:
-        raise ValueError(f"Cannot compare masks packed as {prediction.shape} with {labels.shape}.")
-    totals = np.zeros((4, len(SIZES)), np.int64)
+    return object_counts_of_all([prediction], labels, spec)[0]
+
+
+def object_counts_of_all(predictions: Sequence[Packed], labels: Packed, spec: MaskSpec) -> list[ObjectCounts]:
+    """`object_counts` of many predictions: the labels' objects are found once."""
+    if wrong := next((masks.shape for masks in predictions if masks.shape != labels.shape), None):
+        raise ValueError(f"Cannot compare masks packed as {wrong} with {labels.shape}.")
+    totals = np.zeros((len(predictions), 4, len(SIZES)), np.int64)
     for start in range(0, len(labels), BLOCK):
-        predicted, labelled = (
-            _padded(packed[start : start + BLOCK], spec) for packed in (prediction, labels)
-        )
-        common = np.flatnonzero(predicted & labelled)
-        for row, masks in ((0, labelled), (2, predicted)):
-            objects = find_objects(masks)
-            covered = np.bincount(objects.of(common), minlength=len(objects.size))
-            size_class = np.searchsorted(SIZES, objects.size, side="right") - 1
-            half = 2 * covered >= objects.size
-            totals[row] += np.bincount(size_class, minlength=len(SIZES))
-            totals[row + 1] += np.bincount(size_class[half], minlength=len(SIZES))
-    return ObjectCounts(*(tuple(row) for row in totals.tolist()))
+        rows = slice(start, start + BLOCK)
+        labelled = _padded(labels[rows], spec)
+        label_objects = find_objects(labelled)
+        for total, prediction in zip(totals, predictions, strict=True):
+            predicted = _padded(prediction[rows], spec)
+            common = np.flatnonzero(predicted & labelled)
+            total[:2] += _by_size(label_objects, common)
+            total[2:] += _by_size(find_objects(predicted), common)
+    return [ObjectCounts(*(tuple(row) for row in total)) for total in totals.tolist()]
+
+
+def _by_size(objects: Objects, common: Ints) -> Ints:
+    """How many objects there are in each class, and how many of them the pixels in common cover by half."""
+    covered = np.bincount(objects.of(common), minlength=len(objects.size))
+    size_class = np.searchsorted(SIZES, objects.size, side="right") - 1
+    half = 2 * covered >= objects.size
+    return np.stack([np.bincount(which, minlength=len(SIZES)) for which in (size_class, size_class[half])])
 
 
 def find_objects(masks: npt.NDArray[np.bool_]) -> Objects:
@@ -73,8 +84,10 @@ def find_objects(masks: npt.NDArray[np.bool_]) -> Objects:
     column and row keep runs of different rows and patches apart in the flat order.
     """
     columns = masks.shape[2]
-    flat = masks.reshape(-1).view(np.int8)
-    edges = np.flatnonzero(np.diff(flat, prepend=0))
+    flat = masks.reshape(-1)
+    changes = flat.copy()  # where a pixel differs from the one before
+    np.not_equal(flat[1:], flat[:-1], out=changes[1:])
+    edges = np.flatnonzero(changes)
     start, end = edges[::2], edges[1::2]
     first = np.searchsorted(end, start + columns, side="left")
     last = np.searchsorted(start, end + columns, side="right")

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from evaluation import detectors
 from evaluation.agreement import Agreement, agreement, majority_vote, pixel_oracle
-from evaluation.boundary import boundary_counts
+from evaluation.boundary import boundary_counts_of_all
 from evaluation.counts import Packed, count
 from evaluation.metrics import f1, f1_exact, iou, mcc, percent, precision, recall
-from evaluation.objects import SIZES, object_counts
+from evaluation.objects import SIZES, object_counts_of_all
 from evaluation.ranking import Entry, rank, shown_percents
 from evaluation.spec import MaskSpec
 from evaluation.statistics import history
@@ -39,6 +39,7 @@ from evaluation.statistics.table import CountTable
 
 LEVEL = 0.95
 PODIUM = 3
+TOLERANCES = (1, 2)  # pixels, of the boundary F1
 FEW_SITES = 5
 """With fewer sites than this a site interval says little: patches are the unit, and the report says so."""
 
@@ -344,6 +345,10 @@ def _from_masks(teams: Sequence[str], masks: Masks, alike: Agreement) -> Section
     def scored(prediction: Packed) -> float | None:
         return _points(f1(*count(prediction, masks.labels).total))
 
+    by_tolerance = {
+        tolerance: boundary_counts_of_all(ordered, masks.labels, masks.spec, tolerance)
+        for tolerance in TOLERANCES
+    }
     votes = [size for size in (3, 5) if size <= len(teams)]
     return {
         "teams": list(teams),
@@ -355,14 +360,11 @@ def _from_masks(teams: Sequence[str], masks: Masks, alike: Agreement) -> Section
             "f1": scored(pixel_oracle(ordered[:PODIUM], masks.labels)),
         },
         "boundary_f1": [
-            {
-                f"within_{tolerance}": _points(boundary_counts(mask, masks.labels, masks.spec, tolerance).f1)
-                for tolerance in (1, 2)
-            }
-            for mask in ordered
+            {f"within_{tolerance}": _points(counts[k].f1) for tolerance, counts in by_tolerance.items()}
+            for k in range(len(teams))
         ],
         "object_sizes": list(SIZES),
-        "objects": [asdict(object_counts(mask, masks.labels, masks.spec)) for mask in ordered],
+        "objects": [asdict(counts) for counts in object_counts_of_all(ordered, masks.labels, masks.spec)],
     }
 
 
