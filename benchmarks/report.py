@@ -143,8 +143,27 @@ def fill_test_phase(phase: Any) -> None:
         submission.evaluation.save()
         submission.save(update_fields=["evaluation"])
         Prediction.objects.create(submission=submission, masks=compress(masks), sha256=sha256(masks, spec))
-    assert Evaluation.objects.filter(submission__phase=phase).count() == SUBMISSIONS
+    add_baselines(phase, count(pack(ground + 1.5 * bases[0] > 2), truth), rng)
+    assert Evaluation.objects.filter(submission__phase=phase).count() == SUBMISSIONS + 1
     Standing.objects.rebuild(phase)
+
+
+def add_baselines(phase: Any, counts: Any, rng: np.random.Generator) -> None:
+    """A reference entry in this phase and in the one before it: the shake-up is measured against it."""
+    from leaderboard.management.commands import demo_history
+    from leaderboard.models import Phase, Submission, Team
+
+    organisers = Team.objects.create(competition=phase.competition, name="Organisers", is_organisers=True)
+    before = Phase.objects.select_related("labels").get(competition=phase.competition, slug="validation")
+    (earlier,) = demo_history.made_up_counts(before, np.array([-0.5]), rng)
+    for where, scores in ((before, earlier), (phase, counts)):
+        entry = Submission.objects.create(
+            phase=where, team=organisers, method="U-Net baseline", size=0, sha256="", reference=True,
+            received_at=where.opens_at,
+        )  # fmt: skip
+        entry.evaluation = demo_history.scored(where, entry, scores)
+        entry.evaluation.save()
+        entry.save(update_fields=["evaluation"])
 
 
 def landscape(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

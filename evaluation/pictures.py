@@ -1,7 +1,7 @@
 """Pictures of patches as PNG: the image, what the teams together made of it, where they failed.
 
 Colours are those of Okabe and Ito, told apart by the colour-blind too. Pixels are enlarged without smoothing, so that
-the outline of the label, one pixel wide, hides none of them.
+the outline around the label, one pixel wide, hides none of the label's own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 SIDE = 384  # pixels of the longer side of an enlarged patch, at most
-PAPER, OUTLINE = (250, 250, 250), (0, 0, 0)
+PAPER, OUTLINE = (250, 250, 250), (240, 228, 66)
 FOUND, MISSED, INVENTED = (0, 114, 178), (213, 94, 0), (230, 159, 0)
 RGB = (3, 2, 1)  # bands 4, 3 and 2 of Sentinel-2 in the order of Landslide4Sense
 BANDS = 14
@@ -59,22 +59,21 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 def patch_pictures(
     patch: int, teams: Sequence[Packed], labels: Packed, spec: MaskSpec, image: Picture | None = None
 ) -> dict[str, bytes]:
-    """PNG files of the patch at an index (from 0), by kind, the label outlined in each.
+    """PNG files of the patch at an index (from 0), by kind.
 
-    vote: the majority of the teams' masks against the label. share: inside the label how many teams miss a pixel,
-    outside how many invent one. image: the patch itself, where it is given.
+    image: the patch itself, where it is given, with the label outlined. vote: the majority of the teams' masks against
+    the label, which is what was found and what was missed. share: inside the label how many teams miss a pixel, outside
+    how many invent one.
     """
     label = unpack(labels[patch : patch + 1], spec)[0].astype(bool)
     votes = np.zeros(label.shape, np.int64)
     for packed in teams:
         votes += unpack(packed[patch : patch + 1], spec)[0]
-    made = {
-        "vote": _vote_picture(2 * votes > len(teams), label),
-        "share": _share_picture(votes / max(len(teams), 1), label),
+    made = {} if image is None else {"image": png(_outlined(image, label))}
+    return made | {
+        "vote": png(_enlarged(_vote_picture(2 * votes > len(teams), label))),
+        "share": png(_enlarged(_share_picture(votes / max(len(teams), 1), label))),
     }
-    if image is not None:
-        made = {"image": image, **made}
-    return {kind: png(_outlined(picture, label)) for kind, picture in made.items()}
 
 
 def pair_pictures(
@@ -111,17 +110,21 @@ def _share_picture(share: npt.NDArray[np.float64], label: Mask) -> Picture:
     return np.rint(start + share[..., None] * (end - start)).astype(np.uint8)
 
 
+def _enlarged(picture: Picture) -> Picture:
+    scale = max(1, SIDE // max(picture.shape[:2]))
+    return picture.repeat(scale, 0).repeat(scale, 1)
+
+
 def _outlined(picture: Picture, label: Mask) -> Picture:
-    """The picture enlarged, with the inner edge of the label's pixels drawn."""
-    scale = max(1, SIDE // max(label.shape))
-    large, inside = picture.repeat(scale, 0).repeat(scale, 1), label.repeat(scale, 0).repeat(scale, 1)
-    if scale > 1:
-        kept = inside.copy()
-        kept[1:] &= inside[:-1]
-        kept[:-1] &= inside[1:]
-        kept[:, 1:] &= inside[:, :-1]
-        kept[:, :-1] &= inside[:, 1:]
-        large[inside & ~kept] = OUTLINE
+    """The picture enlarged, with a line around the label's pixels."""
+    large = _enlarged(picture)
+    inside = _enlarged(label[..., None].astype(np.uint8))[..., 0] > 0
+    grown = inside.copy()
+    grown[1:] |= inside[:-1]
+    grown[:-1] |= inside[1:]
+    grown[:, 1:] |= inside[:, :-1]
+    grown[:, :-1] |= inside[:, 1:]
+    large[grown & ~inside] = OUTLINE
     return large
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 
 WIDTH = 760
-ROW = 20
+ROW, LOW_ROW, MANY = 20, 14, 30  # height of a row, and where there are more than so many
 LABELS = 150  # width of the column of names
 PLOT_HEIGHT = 300
 FONT = 12
@@ -135,12 +135,13 @@ def dot_and_whisker(title: str, rows: Sequence[Interval], unit: str, reference: 
         return _empty(title)
     ends = [end for row in rows for end in (row.low, row.high)] + ([] if reference is None else [reference])
     x = Scale(*_around(ends), LABELS, WIDTH - 15)
-    height = 35 + ROW * len(rows)
+    pitch = _pitch(len(rows))
+    height = 35 + pitch * len(rows)
     parts = _vertical_grid(x, 10, height - 25)
     if reference is not None:
         parts.append(_line(x(reference), 10, x(reference), height - 25, stroke_dasharray="4 3"))
     for k, row in enumerate(rows):
-        middle = 20 + ROW * k
+        middle = 20 + pitch * k
         said = f"{row.label}: {row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
         parts.append(_text(row.label, LABELS - 8, middle + 4, anchor="end", longest=22))
         whisker = _line(x(row.low), middle, x(row.high), middle, stroke=COLOURS[0], stroke_width=2)
@@ -160,25 +161,29 @@ def blob_plot(
     shares, the largest fills its row; a line shows the rank range."""
     if not teams:
         return _empty(title)
-    pitch = min(26.0, (WIDTH - LABELS - 20) / len(teams))
+    pitch, row = min(26.0, (WIDTH - LABELS - 20) / len(teams)), _pitch(len(teams))
     x = Scale(1, len(teams), LABELS + pitch / 2, LABELS + pitch * (len(teams) - 0.5))
-    height = 25 + ROW * len(teams)
+    height = 25 + row * len(teams)
     every = max(1, math.ceil(20 / pitch))
     largest = max(max(shares) for shares in frequency)
     parts = [
         _text(str(place), x(place), height - 8, anchor="middle") for place in range(1, len(teams) + 1, every)
     ]
     for k, (team, shares, (low, high)) in enumerate(zip(teams, frequency, ranges, strict=True)):
-        middle = 15 + ROW * k
+        middle = 15 + row * k
         parts.append(_text(team, LABELS - 8, middle + 4, anchor="end", longest=22))
-        parts.append(_line(x(low) - pitch / 3, middle, x(high) + pitch / 3, middle, stroke_opacity=0.5))
+        parts.append(
+            _line(
+                x(low) - pitch / 3, middle, x(high) + pitch / 3, middle, stroke_opacity=0.6, stroke_width=1.5
+            )
+        )
         parts.extend(
             _tag(
                 "circle",
                 _tag("title", escape(f"{team}, rank {place}: {share:.1%}")),
                 cx=x(place),
                 cy=middle,
-                r=math.sqrt(share / largest) * ROW * 0.45,
+                r=math.sqrt(share / largest) * row * 0.45,
                 fill=COLOURS[0],
                 fill_opacity=0.75,
             )
@@ -232,6 +237,10 @@ def heat_matrix(
         for shade, cells in sorted(shades.items())
     ]
     return _svg(title, top + size * len(names) + 8, fields + parts)
+
+
+def _pitch(rows: int) -> int:
+    return ROW if rows <= MANY else LOW_ROW
 
 
 def tile_map(

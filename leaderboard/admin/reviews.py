@@ -83,7 +83,7 @@ class ReviewAdmin(OrganiserAdmin):
             ((b64encode(content).decode(), patch + 1, patch + 1) for patch, content in drawn),
         )
         return format_html(
-            "<p>Predicted by both: blue; by {} alone: vermilion; by {} alone: orange. The label is outlined.</p>"
+            "<p>Predicted by both: blue; by {} alone: vermilion; by {} alone: orange. The label is outlined in yellow.</p>"
             '<div class="flex flex-wrap gap-3">{}</div>',
             first,
             second,

@@ -12,6 +12,7 @@ from leaderboard import charts
 CURVES = 5
 CLOSEST = 15
 NORMAL_95 = 1.96
+SITES_ABREAST = 10
 KINDS = ("image", "vote", "share")
 
 Content = dict[str, Any]
@@ -94,12 +95,22 @@ def object_rows(masks: Content) -> list[Content]:
     ]
 
 
-def site_rows(sites: Content) -> list[Content]:
-    """For each team its F1 at each site and its rank without the site (None where that cannot be said)."""
+def site_tables(sites: Content) -> list[Content]:
+    """Tables of some sites each, so that they fit on paper: for each team its F1 at each site and its rank without the
+    site (None where that cannot be said)."""
     ranks = sites["ranks_without"] or [[None] * len(sites["names"])] * len(sites["teams"])
     return [
-        {"team": team, "cells": list(zip(scores, without, strict=True))}
-        for team, scores, without in zip(sites["teams"], sites["f1"], ranks, strict=True)
+        {
+            "names": sites["names"][start : start + SITES_ABREAST],
+            "rows": [
+                {
+                    "team": team,
+                    "cells": list(zip(scores, without, strict=True))[start : start + SITES_ABREAST],
+                }
+                for team, scores, without in zip(sites["teams"], sites["f1"], ranks, strict=True)
+            ],
+        }
+        for start in range(0, len(sites["names"]), SITES_ABREAST)
     ]
 
 

@@ -12,7 +12,7 @@ from leaderboard.reports import Audience, audience_of, shown
 from leaderboard.spreadsheets import write_csv
 
 from .frame import find_competition, phases_of, render_in
-from .report_figures import closest_pairs, figures, gallery, object_rows, site_rows, size_classes
+from .report_figures import closest_pairs, figures, gallery, object_rows, site_tables, size_classes
 
 
 def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
@@ -29,11 +29,12 @@ def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         "for_organisers": view.shows("counts"),
         "closest": closest_pairs(masks) if masks else [],
         "objects": object_rows(masks) if masks else [],
-        "sites": site_rows(content["sites"]) if content["sites"] else [],
+        "sites": site_tables(content["sites"]) if content["sites"] else [],
         "sizes": size_classes(masks) if masks else [],
         "gallery": gallery(
             content, row.pictures.values_list("patch", "kind") if audience.sees_gallery else ()
         ),
+        "decimals": 2 if view.shows("counts") or audience.phase_is_over else 1,
         "gallery_is_public": gallery_is_public(phase, timezone.now()),
     }
     return _private(render_in(request, competition, "reports/report.html", context))

@@ -55,6 +55,24 @@ def percent(share: float) -> str:
 
 
 @register.filter
+def points(value: float, decimals: int = 2) -> str:
+    """A score or difference in points with its true minus sign; a dash for none."""
+    return "–" if value is None else f"{value:.{decimals}f}".replace("-", "−")
+
+
+@register.filter
+def p_value(value: float) -> str:
+    """Four decimals, and no p that reads as nought."""
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+@register.filter
+def number(value: int) -> str:
+    """With commas at the thousands."""
+    return f"{value:,}"
+
+
+@register.filter
 def phase_state(phase: Phase, now: datetime) -> str:
     """One word for a phase at a moment: open, upcoming or ended."""
     if phase.has_closed(now):

@@ -64,9 +64,10 @@ def test_found_missed_and_invented_pixels_have_their_colours() -> None:
     assert pixel(made["share"], 2, 3) == MISSED
     assert pixel(made["share"], 0, 0) == PAPER
     assert pixel(made["image"], 2, 2) == (90, 90, 90)
-    for picture in made.values():
-        assert tuple(picture[2 * SCALE, 2 * SCALE]) == OUTLINE
-        assert tuple(picture[0, 0]) != OUTLINE
+    outlined = (made["image"] == OUTLINE).all(2)
+    assert outlined.sum() == 4 * 2 * SCALE  # one line along each side of the label
+    assert outlined[2 * SCALE - 1, 2 * SCALE]
+    assert not outlined[2 * SCALE : 4 * SCALE, 2 * SCALE : 4 * SCALE].any()
 
 
 def test_without_an_image_there_are_two_pictures() -> None:
