@@ -63,6 +63,10 @@ chaos: $(TOOLS)  ## kill, freeze, fill and cut everything, on SQLite and on Post
 bench-statistics bench-synth: $(TOOLS)  ## speed and memory of the statistics and of the generator
 	$(RUN) -m benchmarks.$(@:bench-%=%)
 
+bench-report: $(TOOLS)  ## the report at full size, from the database to the page, on SQLite and on PostgreSQL
+	$(RUN) -m benchmarks.report --backend sqlite
+	$(RUN) -m benchmarks.report --backend postgres
+
 bench-training: $(TRAINERS)  ## patches a second of the training loop beside a plain one
 	$(RUN) -m benchmarks.training
 

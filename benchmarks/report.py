@@ -60,7 +60,7 @@ def main() -> None:
         print(
             f"{arguments.backend}: {TEAMS} teams, {PATCHES} patches, {SUBMISSIONS} submissions in the phase"
         )
-        print(f"{'':<54}{'seconds':>9}{'MB':>7}")
+        print(f"{'':<54}{'seconds':>9}{'CPU':>7}{'MB':>6}")
         for step in STEPS:
             subprocess.run([sys.executable, "-m", "benchmarks.report", "--step", step], check=True)
 
@@ -81,16 +81,16 @@ def run_step(step: str) -> None:
 
 
 def timed(what: str, act: Any, *arguments: Any) -> Any:
-    """Run once; print the seconds, and the peak memory of this process so far."""
-    start = time.perf_counter()
+    """Run once; print the seconds, those of a processor, and the peak memory of this process so far."""
+    start, cpu = time.perf_counter(), time.process_time()
     result = act(*arguments)
-    seconds = time.perf_counter() - start
-    row(what, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    row(what, time.perf_counter() - start, time.process_time() - cpu)
     return result
 
 
-def row(what: str, seconds: float, megabytes: float | None = None) -> None:
-    print(f"{what:<54}{seconds:>9.2f}{'' if megabytes is None else round(megabytes):>7}", flush=True)
+def row(what: str, seconds: float, cpu: float) -> None:
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{what:<54}{seconds:>9.2f}{cpu:>7.2f}{megabytes:>6.0f}", flush=True)
 
 
 def prepare() -> None:
@@ -240,19 +240,23 @@ def pages() -> None:
     for who, client in (("everyone", Client()), ("organisers", organiser)):
         for name in ("report", "report-json", "report-pairs"):
             open_page(f"{name} for {who}", client, reverse(f"pages:{name}", args=[SLUG, "test"]))
-    row("memory of a web server after that", 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def open_page(what: str, client: Any, address: str) -> None:
     """First opening and the median of some more; bytes plain and compressed."""
-    seconds = []
+    seconds, cpu = [], []
     for _ in range(1 + ROUNDS):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         answer = client.get(address, SERVER_NAME="127.0.0.1")
         seconds.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - cpu_start)
         assert answer.status_code == 200, answer.status_code
     size, packed = len(answer.content), len(zlib.compress(answer.content, 6))
-    row(f"open {what}: median (first {seconds[0]:.2f})", statistics.median(seconds[1:]))
+    row(
+        f"open {what}: median (first {seconds[0]:.2f})",
+        statistics.median(seconds[1:]),
+        statistics.median(cpu[1:]),
+    )
     print(f"  {size / 1e6:.2f} MB, {packed / 1e6:.2f} MB compressed")
 
 

@@ -12,7 +12,7 @@ from leaderboard import charts
 CURVES = 5
 CLOSEST = 15
 NORMAL_95 = 1.96
-SITES_ABREAST = 10
+SITES_ABREAST = 8
 KINDS = ("image", "vote", "share")
 
 Content = dict[str, Any]
