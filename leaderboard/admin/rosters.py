@@ -69,7 +69,7 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
     list_select_related = ("team__competition",)
     search_fields = ("team__name", "sha256", "verdict_reason")
     fields = readonly_fields = (
-        "team", "verdict_label", "verdict_reason", "eligibility", "named", "unnamed", "pdf_link", "sha256",
+        "team", "verdict", "verdict_reason", "eligibility", "named", "unnamed", "pdf_link", "sha256",
         "uploaded_by", "uploaded_at",
     )  # fmt: skip
     actions_detail = ("accept", "rule_out")

@@ -135,7 +135,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
             "Result",
             {
                 "fields": (
-                    "state_label",
+                    "state_name",
                     ("f1", "precision", "recall"),
                     "counts",
                     "problems",

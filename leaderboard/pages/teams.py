@@ -68,7 +68,9 @@ def _show(
 ) -> HttpResponse:
     now = timezone.now()
     memberships = list(mine.memberships.select_related("user"))
+    others = Team.objects.competing().filter(competition=competition)
     owner = any(m.user_id == request.user.pk and m.role == Membership.Role.OWNER for m in memberships)
+    proposed = list(mine.proposed_mergers.filter(decided_at=None).select_related("other")) if owner else []
     context = {
         "team": mine,
         "memberships": memberships,
@@ -79,10 +81,8 @@ def _show(
         "days": actions.INVITATION_DAYS,
         "requests": list(mine.join_requests.filter(decided_at=None).select_related("user")) if owner else [],
         "offers": list(mine.offered_mergers.filter(decided_at=None).select_related("team")) if owner else [],
-        "proposed": list(mine.proposed_mergers.filter(decided_at=None).select_related("other"))
-        if owner
-        else [],
-        "others": list(Team.objects.competing().filter(competition=competition).exclude(pk=mine.pk))
+        "proposed": proposed,
+        "others": list(others.exclude(pk=mine.pk).exclude(pk__in=[offer.other_id for offer in proposed]))
         if owner
         else [],
         "description": MethodDescription.objects.filter(team=mine).defer("pdf").first(),

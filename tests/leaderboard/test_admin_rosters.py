@@ -44,6 +44,7 @@ def test_a_description_is_read_and_ruled_out(
     ).content.decode()
     assert "The description of Alpine is ineligible." in page
     assert "ruled the method description out: names nobody" in page
+    assert "(&#x27;" not in page
     assert not Team.objects.eligible(cast.competition).filter(pk=cast.team.pk).exists()
     accept = url("methoddescription_accept", description.pk)
     organiser.post(accept, {"confirmed": "yes", "reason": "found them on page two"})
