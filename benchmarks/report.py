@@ -110,6 +110,8 @@ def prepare() -> None:
 
 def fill_test_phase(phase: Any) -> None:
     """Replace the made-up counts by masks: labels and predictions are blobs of one landscape."""
+    from django.db import transaction
+
     from evaluation.counts import count, pack, sha256
     from evaluation.labels import compress
     from evaluation.spec import MaskSpec
@@ -145,7 +147,8 @@ def fill_test_phase(phase: Any) -> None:
         Prediction.objects.create(submission=submission, masks=compress(masks), sha256=sha256(masks, spec))
     add_baselines(phase, count(pack(ground + 1.5 * bases[0] > 2), truth), rng)
     assert Evaluation.objects.filter(submission__phase=phase).count() == SUBMISSIONS + 1
-    Standing.objects.rebuild(phase)
+    with transaction.atomic():
+        Standing.objects.rebuild(phase)
 
 
 def add_baselines(phase: Any, counts: Any, rng: np.random.Generator) -> None:

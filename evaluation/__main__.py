@@ -14,7 +14,7 @@ from evaluation.problems import InvalidArchive
 from evaluation.reader import Reader
 from evaluation.report_command import add_report
 from evaluation.spec import MaskSpec
-from evaluation.trust_commands import add_verify, add_verify_labels
+from evaluation.trust_commands import add_verify, add_verify_labels, add_verify_log
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m evaluation", description="Check and score mask archives; statistics of counts."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_check, _add_score, add_report, add_verify, add_verify_labels):
+    for add in (_add_check, _add_score, add_report, add_verify, add_verify_labels, add_verify_log):
         add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print one JSON object")

@@ -1,4 +1,5 @@
-"""`python -m evaluation verify RECEIPT KEY` and `verify-labels LABELS COMMITMENT SALT`: no database, no server."""
+"""`python -m evaluation verify RECEIPT KEY`, `verify-labels LABELS COMMITMENT SALT`, `verify-log LOG [EARLIER]`: no
+database, no server."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import re
 from pathlib import Path
 
 from evaluation import labels
+from evaluation.audit_log import faults
 from evaluation.problems import InvalidArchive
 from evaluation.receipts import ReceiptInvalid, commitment, fingerprint, verify
 
@@ -33,6 +35,34 @@ def add_verify_labels(commands: argparse._SubParsersAction[argparse.ArgumentPars
         "salt", type=_digest, metavar="SALT", help="64 hexadecimal digits, shown after the end"
     )
     parser.set_defaults(run=verify_labels)
+
+
+def add_verify_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("verify-log", help="check the public log of organisers' acts")
+    parser.add_argument("log", type=Path, metavar="LOG", help="the public log, saved from .../trust/log.json")
+    parser.add_argument(
+        "earlier",
+        type=Path,
+        nargs="?",
+        metavar="EARLIER",
+        help="a copy saved earlier: is all of it still there?",
+    )
+    parser.set_defaults(run=verify_log)
+
+
+def verify_log(arguments: argparse.Namespace) -> int:
+    """Exit code 1 when an entry was changed or taken out."""
+    logs = []
+    for path in filter(None, (arguments.log, arguments.earlier)):
+        try:
+            logs.append(json.loads(path.read_text()))
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return _tell(arguments, False, f"{path} is no JSON file.", None)
+    found = faults(*logs)
+    if found:
+        return _tell(arguments, False, "The log does not hold:\n" + "\n".join(found), {"faults": found})
+    facts = {"entries": len(logs[0]["entries"]), "head": logs[0].get("head")}
+    return _tell(arguments, True, "Every entry matches its digest.", facts)
 
 
 def verify_receipt(arguments: argparse.Namespace) -> int:

@@ -1,12 +1,12 @@
 """An append-only, hash-chained log of what organisers and the server itself did."""
 
-import hashlib
-import json
 from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
+
+from evaluation.audit_log import COVERED, digest_of
 
 from .locks import hold_lock
 
@@ -107,14 +107,4 @@ class AuditEntry(models.Model):
 
     def compute_digest(self) -> str:
         """SHA-256 over the entry as canonical JSON; foreign keys stand as the names they had."""
-        body = [
-            self.previous,
-            self.at.isoformat(),
-            self.actor_name,
-            self.act,
-            self.subject,
-            self.reason,
-            self.details,
-            self.public,
-        ]
-        return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return digest_of({name: getattr(self, name) for name in COVERED} | {"at": self.at.isoformat()})

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from evaluation.audit_log import COVERED
 from leaderboard.actions import receipts
 from leaderboard.models import AuditEntry, Competition, LabelSet
 
@@ -45,5 +46,5 @@ def _public_log(competition: Competition) -> Any:
 
 
 def _entry(entry: AuditEntry) -> dict[str, Any]:
-    names = ("actor_name", "act", "subject", "reason", "details", "public", "previous", "digest")
-    return {"at": entry.at.isoformat(), **{name: getattr(entry, name) for name in names}}
+    covered = {name: getattr(entry, name) for name in COVERED}
+    return {**covered, "at": entry.at.isoformat(), "digest": entry.digest}

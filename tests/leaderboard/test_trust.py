@@ -111,6 +111,37 @@ def test_the_public_log_is_read_by_all_and_its_digests_hold(cast: Cast, client: 
     assert "a private matter" not in json.dumps(log)
 
 
+def test_a_saved_log_is_checked_without_the_server(
+    cast: Cast, client: Client, tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save(name: str) -> dict:
+        content = client.get(url("trust-log", cast.competition.slug)).json()
+        (tmp_path / name).write_text(json.dumps(content))
+        return content
+
+    def check(*names: str) -> int:
+        return main(["verify-log", *(str(tmp_path / name) for name in names)])
+
+    judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=4)), TINY, "first")
+    save("earlier.json")
+    judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=5)), TINY, "second, ü")
+    log = save("log.json")
+    assert check("log.json") == check("log.json", "earlier.json") == 0
+    assert check("earlier.json", "log.json") == 1
+    assert "second, ü" not in capsys.readouterr().err
+    log["entries"][1]["reason"] = "another reason"
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    assert check("log.json") == 1
+    assert "does not match its digest" in capsys.readouterr().out
+    log["entries"] = log["entries"][1:]
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    assert check("log.json", "earlier.json") == 1
+    assert "was there earlier and is gone" in capsys.readouterr().out
+    for text in ("[]", "{}", "no JSON"):
+        (tmp_path / "log.json").write_text(text)
+        assert check("log.json") == 1
+
+
 def test_the_admin_reveals_with_a_reason(cast: Cast, client: Client) -> None:
     cast.phase.closes_at = timezone.now() - timedelta(hours=1)
     cast.phase.save()
