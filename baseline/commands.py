@@ -138,6 +138,14 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
         if here.main:
             text = f"{arguments.method}, {chosen.paper}; preset {preset}, seeds {seeds}\n\n{study.table(results)}\n"
             (folder / "table.md").write_text(text)
+            about = {
+                "method": arguments.method,
+                "study": arguments.study,
+                "paper": chosen.paper,
+                "preset": preset,
+            }
+            content = about | {"runs": study.rows(results)}
+            (folder / "table.json").write_text(json.dumps(content, indent=1) + "\n")
             print(text)
     return 0
 

@@ -46,6 +46,14 @@ def add_commands(commands: Any) -> None:
         "cost", add_help=False, help="what each method costs: multiply-accumulates, speed, memory"
     )
     cost.set_defaults(command=run_cost, rest=True)
+    fill = commands.add_parser(
+        "fill", help="put the figures of table.json files into a document's column of results"
+    )
+    fill.add_argument("document", type=Path, metavar="DOCUMENT", help="such as baseline/README.md")
+    fill.add_argument(
+        "tables", type=Path, nargs="+", metavar="TABLE", help="table.json of a compare or a study"
+    )
+    fill.set_defaults(command=run_fill)
 
 
 def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -73,7 +81,7 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
             return 1 if compare.for_each(asked, work, here) else 0
         finally:
             if here.main:
-                print(compare.write_tables(chosen.out, asked, about))
+                print(compare.write_tables(chosen.out, asked, about, chosen.preset))
 
 
 def run_reference(arguments: argparse.Namespace) -> int:
@@ -153,6 +161,15 @@ def _parsed_with_options(
     values = vars(parser.parse_args(rest))
     changes = {name: values.pop(name) for name in list(values) if name not in names}
     return argparse.Namespace(**values), changes
+
+
+def run_fill(arguments: argparse.Namespace) -> int:
+    from baseline.result_column import filled
+
+    text, seen = filled(arguments.document.read_text(), arguments.tables)
+    arguments.document.write_text(text)
+    print(f"{arguments.document}: filled {', '.join(dict.fromkeys(seen)) or 'nothing'}.")
+    return 0 if seen else 1
 
 
 def run_cost(arguments: argparse.Namespace, rest: Sequence[str]) -> int:

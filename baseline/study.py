@@ -8,8 +8,8 @@ from typing import Any
 from baseline import run as runs
 from baseline.methods import method
 from baseline.options import from_dict
-from baseline.results import SPLITS, Result, is_scored, load_results, score_run
-from baseline.tables import mean_and_spread
+from baseline.results import HELD_OUT, SPLITS, Result, is_scored, load_results, score_run
+from baseline.tables import markdown, mean_and_spread
 from baseline.world import World
 
 
@@ -33,6 +33,9 @@ def find(method_name: str, name: str) -> Study:
     return studies[name]
 
 
+Results = dict[str, dict[int, dict[str, Result]]]  # by variant, seed and split
+
+
 def carry_out(
     method_name: str,
     study: Study,
@@ -41,33 +44,43 @@ def carry_out(
     base: dict[str, Any],
     seeds: Sequence[int],
     world: World,
-) -> dict[str, list[dict[str, Result]]]:
+) -> Results:
     """The scores of every variant and seed; each is a run of its own in `folder`, gone on with if it is there."""
     kind = method(method_name).Options
-    results: dict[str, list[dict[str, Result]]] = {}
+    results: Results = {}
     for label, changes in study.rows.items():
         for seed in seeds:
             options = replace(from_dict(kind, base | changes), seed=seed)
             started = runs.start(folder / f"{_file_name(label)}-{seed}", method_name, data, options, world)
             predictor = runs.train(started)
-            scores = load_results(started.folder) if is_scored(started) else score_run(started, predictor)
-            results.setdefault(label, []).append(scores)
+            found = load_results(started.folder) if is_scored(started) else score_run(started, predictor)
+            results.setdefault(label, {})[seed] = found
     return results
 
 
-def table(results: dict[str, list[dict[str, Result]]]) -> str:
-    """A Markdown table of F1 in percent: mean over the seeds, ± their standard deviation where there are several."""
-    lines = [
-        "| variant | " + " | ".join(f"{split} F1 (%)" for split in SPLITS) + " |",
-        "| --- |" + " ---: |" * len(SPLITS),
+def rows(results: Results) -> list[dict[str, Any]]:
+    """One row for each variant, seed and split."""
+    return [
+        {"variant": label, "seed": seed, "split": split} | result.to_dict()
+        for label, by_seed in results.items()
+        for seed, by_split in by_seed.items()
+        for split, result in by_split.items()
     ]
-    for label, scores in results.items():
-        cells = [
-            mean_and_spread([100 * found[split].score.f1 for found in scores if split in found])
-            for split in SPLITS
+
+
+def table(results: Results) -> str:
+    """A Markdown table of F1 in percent: mean over the seeds, ± their standard deviation where there are several."""
+    present = {split for by_seed in results.values() for found in by_seed.values() for split in found}
+    splits = [split for split in (*SPLITS, HELD_OUT) if split in present]
+    lines = [
+        [label]
+        + [
+            mean_and_spread([100 * found[split].score.f1 for found in by_seed.values() if split in found])
+            for split in splits
         ]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        for label, by_seed in results.items()
+    ]
+    return markdown(["variant", *(f"{split} F1 (%)" for split in splits)], lines)
 
 
 def _file_name(label: str) -> str:

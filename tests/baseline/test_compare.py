@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ torch = pytest.importorskip("torch")
 
 from baseline import compare, results, tables  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
+from baseline.methods import unet  # noqa: E402
 from baseline.results import Result  # noqa: E402
+from baseline.study import Study  # noqa: E402
 from baseline.world import World  # noqa: E402
 from evaluation.counts import Counts  # noqa: E402
 
@@ -185,3 +188,37 @@ def test_data_are_made_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             compare.make_data(tmp_path / "data-0", "tiny", 0)
     assert not (tmp_path / "data-0").exists()
+
+
+def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path, monkeypatch, capsys):
+    variants = {"narrow": {"width": 4}, "wide": {"width": 6}}
+    monkeypatch.setattr(unet, "STUDIES", {"widths": Study("a test", variants)}, raising=False)
+    command = ["study", "unet", "widths", "--data", str(whole / "data-0"), "--out", str(tmp_path / "widths")]
+    command += ["--preset", "tiny", "--steps", "2", "--device", "cpu", "--threads", "1", "--seeds", "0", "1"]
+    assert main(command) == 0
+    weights = [(path, path.stat().st_mtime_ns) for path in tmp_path.rglob("metrics.json")]
+    assert main(command) == 0  # finished runs are neither trained nor scored again
+    assert weights == [(path, path.stat().st_mtime_ns) for path in tmp_path.rglob("metrics.json")]
+    runs = json.loads((tmp_path / "widths/table.json").read_text())["runs"]
+    assert [(r["variant"], r["seed"], r["split"]) for r in runs[:3]] == [
+        ("narrow", 0, "validation"),
+        ("narrow", 0, "test"),
+        ("narrow", 1, "validation"),
+    ]
+    document = tmp_path / "README.md"
+    rest = "| other | <!-- seek -->not run yet | 3 |\n"
+    document.write_text("| a | <!-- unet -->not run yet | 1 |\n| b | <!-- unet/widths -->old | 2 |\n" + rest)
+    tables_of_runs = [str(whole / "table.json"), str(tmp_path / "widths/table.json")]
+    assert main(["fill", str(document), *tables_of_runs]) == 0
+    first, second, third = document.read_text().splitlines(keepends=True)
+    means = re.fullmatch(
+        r"\| a \| <!-- unet -->validation ([\d.]+) ± [\d.]+, test .* \(tiny, seeds 0, 1\) \| 1 \|\n", first
+    )
+    content = json.loads((whole / "table.json").read_text())["runs"]
+    expected = np.mean([100 * row["f1"] for row in content if row["split"] == "validation"])
+    assert float(means[1]) == pytest.approx(expected, abs=0.051)
+    assert second.startswith("| b | <!-- unet/widths -->narrow: validation ")
+    assert "; wide: validation " in second
+    assert third == rest
+    assert main(["fill", str(document), str(tmp_path / "widths/table.json")]) == 0
+    assert "filled unet/widths" in capsys.readouterr().out
