@@ -13,7 +13,7 @@ import torch
 
 from baseline.world import World
 
-PACKAGES = ("torch", "numpy", "h5py", "timm", "segmentation-models-pytorch")
+PACKAGES = ("numpy", "h5py", "timm", "segmentation-models-pytorch")
 
 
 def provenance(world: World) -> dict[str, Any]:
@@ -21,7 +21,8 @@ def provenance(world: World) -> dict[str, Any]:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "code": _commit(),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__}
+        | {name: _version(name) for name in PACKAGES},
         "machine": device_name(world.device),
         "processes": world.size,
         "threads": torch.get_num_threads(),

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ torch = pytest.importorskip("torch")
 
 from baseline import compare, results, tables  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
-from baseline.methods import unet  # noqa: E402
+from baseline.methods import METHODS, method, unet  # noqa: E402
+from baseline.result_column import CELL  # noqa: E402
 from baseline.results import Result  # noqa: E402
 from baseline.study import Study  # noqa: E402
 from baseline.world import World  # noqa: E402
@@ -222,3 +224,13 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
     assert third == rest
     assert main(["fill", str(document), str(tmp_path / "widths/table.json")]) == 0
     assert "filled unet/widths" in capsys.readouterr().out
+
+
+def test_the_readme_has_a_cell_for_every_method_and_none_for_what_is_not_there():
+    text = (Path(compare.__file__).parent / "README.md").read_text()
+    marks = set(CELL.findall(text))
+    assert set(METHODS) <= marks
+    for mark in marks:
+        name, _, study = mark.partition("/")
+        assert name in METHODS
+        assert not study or study in method(name).STUDIES
