@@ -67,13 +67,19 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return self.standing().evaluated_on(label_set)
 
     def seen_over_time(self, phase: Phase) -> "SubmissionQuerySet":
-        """The teams' scored submissions of which a history of the phase may tell: none that was disqualified, and
-        of those withdrawn only what a board has shown before."""
+        """The teams' scored submissions of which a history of the phase may tell: what a board has shown at its time.
+
+        None that was disqualified; and where the board showed nothing before the end, or only what teams selected,
+        the results that stand on it alone.
+        """
         if phase.labels is None:
             return self.none()
         theirs = self.filter(phase=phase, reference=False, team__is_organisers=False, disqualified_at=None)
         made = theirs.evaluated_on(phase.labels)
-        return made.filter(withdrawn_at=None) if phase.hidden_until_close else made
+        if phase.hidden_until_close or phase.counts == Phase.Counts.SELECTED:
+            results = phase.standings.filter(label_set=phase.labels, kind="exact")
+            return made.filter(pk__in=results.values("submission"))
+        return made
 
     def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":
         """A team's submissions among which the best one is its result, by the phase's rule, best first.

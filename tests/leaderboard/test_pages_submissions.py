@@ -227,7 +227,11 @@ def test_the_result_names_what_it_was_made_with(cast: Cast, client: Client) -> N
     url = reverse("pages:submission", args=[made.pk])
     page, fragment = said(client.get(url)), said(client.get(url, headers={"HX-Request": "true"}))
     assert made.sha256 in page
-    for part in (cast.phase.labels.sha256, "labels version 1", f"Scorer version {made.evaluation.scorer}"):
+    for part in (
+        cast.phase.labels.commitment,
+        "labels version 1",
+        f"Scorer version {made.evaluation.scorer}",
+    ):
         assert part in fragment
 
 

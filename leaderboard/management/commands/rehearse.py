@@ -1,0 +1,45 @@
+"""Play a competition's whole calendar before it is real."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from leaderboard.actions import competition_files
+from leaderboard.actions.competition_files import CompetitionFileInvalid
+from leaderboard.rehearsal import scratch
+from leaderboard.rehearsal.play import rehearse
+
+
+class Command(BaseCommand):
+    help = (
+        "Play the whole calendar of a competition file with made-up teams and labels and a moved clock, on a database "
+        "of its own, and tell which rule did not hold and which hidden number could be read. Exit code 0: all held."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: Any) -> None:
+        presets = " or ".join(competition_files.presets())
+        parser.add_argument("file", metavar="FILE", help=f"a TOML file, or the name of a preset: {presets}")
+        parser.add_argument("--json", action="store_true", help="everything that was found, as JSON")
+
+    def handle(self, *, file: str, json: bool, **_: Any) -> None:
+        if scratch.is_inside():
+            self.play(Path(file), json)
+        else:
+            sys.exit(scratch.run(file, *(["--json"] if json else [])))
+
+    def play(self, file: Path, as_json: bool) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        try:
+            document = competition_files.read_file(file)
+            competition_files.plan(document)
+            findings = rehearse(document)
+        except CompetitionFileInvalid as error:
+            raise CommandError("\n".join(["This file cannot be rehearsed:", *error.problems])) from error
+        self.stdout.write(json.dumps(findings.as_dict(), indent=1) if as_json else findings.as_text())
+        if not findings.all_held:
+            sys.exit(1)

@@ -1,0 +1,21 @@
+"""An act: something that is done at a moment of the calendar."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Act:
+    """``order`` decides among acts of one moment: the lower first."""
+
+    moment: datetime
+    do: Callable[[], Any]
+    name: str
+    order: int = 0
+
+
+def at(moment: datetime, do: Callable[..., Any], *arguments: Any, order: int = 0, **named: Any) -> Act:
+    """Do this at that moment."""
+    return Act(moment, lambda: do(*arguments, **named), do.__name__.replace("_", " "), order)

@@ -1,0 +1,161 @@
+"""Every number that a phase hides, in the forms in which it could be printed, and who may know it when."""
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from .masks import counts_near
+from .rulebook import Entry, PhaseRules
+
+RATIOS = ("f1", "precision", "recall")
+NOT_LOOKED_FOR = (
+    "numbers rounded to fewer than two decimals of a percentage",
+    "counts of single patches",
+    "times and sizes in /metrics",
+    "positions in charts (the table beside a chart is read)",
+    "what can be worked out from an order or a change of ranks",
+)
+NUMBER = re.compile(
+    r"(?<![\w.,])\d[\d.,'\u00a0\u2009\u202f]*\d(?![\w])|(?<![\w.,])\d{1,3}(?: \d{3})+(?![\w])"
+)
+DECIMAL = re.compile(r"(\d{1,3})[.,](\d{2,})")
+WHOLE = re.compile(r"\d{5,}|\d{1,3}(?:[.,' \u00a0\u2009\u202f]\d{3})+")
+GEOMETRY = re.compile(
+    r"\s(?:d|points|x|y|x1|y1|x2|y2|cx|cy|r|rx|width|height|transform|viewBox|style)=\"[^\"]*\""
+)
+
+
+@dataclass
+class Viewer:
+    """Who looks. ``team`` is None for who is in none; an organiser of this competition may know everything."""
+
+    name: str
+    user: Any = None
+    team: str | None = None
+    is_organiser: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Secret:
+    """A number, or the salt of a phase's labels; ``kind`` is f1, precision, recall, count or salt."""
+
+    kind: str
+    name: str
+    phase: PhaseRules
+    entry: Entry | None = None
+    number: int | Fraction = 0
+
+    def is_written(self, text: str) -> bool:
+        """Is it this number as far as the text goes? Long decimals are compared in full."""
+        decimal = DECIMAL.fullmatch(text)
+        if isinstance(self.number, int) or decimal is None:
+            return True
+        value = Fraction(f"{decimal[1]}.{decimal[2]}") / (1 if decimal[1] == "0" else 100)
+        digits = len(decimal[2]) + (0 if decimal[1] == "0" else 2)
+        return abs(value - self.number) <= max(Fraction(1, 10**digits), Fraction(1, 10**12))
+
+    def __str__(self) -> str:
+        whose = f"of submission {self.entry.pk} ({self.entry.team})" if self.entry else "of the labels"
+        return f"{self.name} {whose} in {self.phase}"
+
+
+@dataclass
+class Hidden:
+    """The secrets by the forms in which they can be printed."""
+
+    by_form: dict[str, list[Secret]] = field(default_factory=dict)
+    ordinary: set[str] = field(default_factory=set)  # forms that stand in the competition's own texts
+    texts: dict[str, Secret] = field(default_factory=dict)
+    shown: set[int] = field(default_factory=set)  # submissions whose score a public board has told
+
+    def draw(self, positives: int, f1: Fraction) -> tuple[int, int, int]:
+        """Counts of about this F1 whose every form is unlike all others."""
+        for shift in range(2000):
+            counts = counts_near(positives, f1, shift)
+            forms = [form for _, _, number in numbers(counts) for form in forms_of(number)]
+            if not self.ordinary.intersection(forms) and not self.by_form.keys() & set(forms):
+                return counts
+        raise AssertionError(f"no distinctive numbers near {float(f1):.2f}")
+
+    def add(self, entry: Entry) -> None:
+        for kind, name, number in numbers(entry.counts):
+            for form in forms_of(number):
+                self.by_form.setdefault(form, []).append(Secret(kind, name, entry.phase, entry, number))
+
+    def add_labels(self, phase: PhaseRules, positives: int, texts: dict[str, str]) -> None:
+        for form in forms_of(positives):
+            self.by_form.setdefault(form, []).append(Secret("count", "number of positive pixels", phase))
+        for name, text in texts.items():
+            self.texts[text] = Secret("salt", name, phase)
+
+    def show(self, phase: PhaseRules, entries: Iterable[Entry], now: datetime) -> None:
+        """Remember what the public board tells at this moment; it cannot be taken back."""
+        self.shown.update(entry.pk for entry in phase.told(entries, now))
+
+    def may_know(self, secret: Secret, viewer: Viewer, now: datetime) -> bool:
+        if viewer.is_organiser:
+            return True
+        entry = secret.entry
+        if entry is None or secret.kind == "count":
+            return False
+        if secret.kind not in secret.phase.metrics(now):
+            return False
+        return entry.pk in self.shown or viewer.team == entry.team
+
+    def found_in(self, text: str) -> Iterator[tuple[str, list[Secret]]]:
+        """Every secret's form in a text, with the secrets that it may stand for."""
+        text = GEOMETRY.sub(" ", html.unescape(text))
+        for match in NUMBER.finditer(text):
+            for form in forms_read(match[0]):
+                if meant := [secret for secret in self.by_form.get(form, ()) if secret.is_written(match[0])]:
+                    around = text[max(0, match.start() - 30) : match.end() + 10]
+                    yield " ".join(around.split()), meant
+        yield from ((form, [secret]) for form, secret in self.texts.items() if form in text)
+
+    def leaks(self, text: str, viewer: Viewer, now: datetime) -> list[tuple[Secret, str]]:
+        """What this text tells the viewer that it must not: a number, and how it was written."""
+        return [
+            (secrets[0], written)
+            for written, secrets in self.found_in(text)
+            if not any(self.may_know(secret, viewer, now) for secret in secrets)
+        ]
+
+
+def numbers(counts: tuple[int, int, int]) -> list[tuple[str, str, int | Fraction]]:
+    """(kind, name, number) of everything that is counted of one submission."""
+    tp, fp, fn = counts
+    return [
+        ("f1", "F1", Fraction(2 * tp, 2 * tp + fp + fn)),
+        ("precision", "precision", Fraction(tp, tp + fp)),
+        ("recall", "recall", Fraction(tp, tp + fn)),
+        ("count", "TP", tp),
+        ("count", "FP", fp),
+        ("count", "FN", fn),
+    ]
+
+
+def forms_of(number: int | Fraction) -> list[str]:
+    """How a number is told in writing: whole, or with four digits of its fraction, cut or rounded.
+
+    The recall's denominator is the number of positives, so that a ratio is never whole.
+    """
+    if isinstance(number, int):
+        return [f"whole {number}"]
+    cut, rounded = int(10**4 * number), int(10**4 * number + Fraction(1, 2))
+    return sorted({f"ratio {cut:04}", f"ratio {rounded:04}"})
+
+
+def forms_read(written: str) -> Iterator[str]:
+    """The forms that a written number may be of: 74.54, 0.7454, 0.745390, 12345, 12,345."""
+    if WHOLE.fullmatch(written):
+        yield "whole " + re.sub(r"\D", "", written)
+    if decimal := DECIMAL.fullmatch(written):
+        before, after = decimal.groups()
+        if len(before) < 3 and before != "0":
+            yield f"ratio {before:0>2}{after[:2]}"
+        if before == "0" and len(after) >= 4:
+            yield f"ratio {after[:4]}"
