@@ -69,16 +69,18 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
     def seen_over_time(self, phase: Phase) -> "SubmissionQuerySet":
         """The teams' scored submissions of which a history of the phase may tell: what a board has shown at its time.
 
-        None that was disqualified; and where the board showed nothing before the end, or only what teams selected,
-        the results that stand on it alone.
+        None that was disqualified. What was received while the board was hidden, frozen, a Ladder's or one of
+        selected submissions counts in the end only as the result that stands.
         """
         if phase.labels is None:
             return self.none()
         theirs = self.filter(phase=phase, reference=False, team__is_organisers=False, disqualified_at=None)
         made = theirs.evaluated_on(phase.labels)
-        if phase.hidden_until_close or phase.counts == Phase.Counts.SELECTED:
-            results = phase.standings.filter(label_set=phase.labels, kind="exact")
-            return made.filter(pk__in=results.values("submission"))
+        results = phase.standings.filter(label_set=phase.labels, kind="exact").values("submission")
+        if phase.hidden_until_close or phase.ladder_step is not None or phase.counts == Phase.Counts.SELECTED:
+            return made.filter(pk__in=results)
+        if phase.freezes_at is not None:
+            return made.filter(models.Q(received_at__lt=phase.freezes_at) | models.Q(pk__in=results))
         return made
 
     def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":

@@ -40,9 +40,9 @@ class Clock:
             def now(cls, tz: tzinfo | None = None) -> Any:
                 return clock.now.astimezone(tz)
 
-        original = timezone.datetime
-        timezone.datetime = Moved  # type: ignore[misc, assignment]
+        module: Any = timezone
+        original, module.datetime = module.datetime, Moved
         try:
             yield self
         finally:
-            timezone.datetime = original  # type: ignore[misc]
+            module.datetime = original

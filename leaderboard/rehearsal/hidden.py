@@ -19,9 +19,7 @@ NOT_LOOKED_FOR = (
     "positions in charts (the table beside a chart is read)",
     "what can be worked out from an order or a change of ranks",
 )
-NUMBER = re.compile(
-    r"(?<![\w.,])\d[\d.,'\u00a0\u2009\u202f]*\d(?![\w])|(?<![\w.,])\d{1,3}(?: \d{3})+(?![\w])"
-)
+NUMBER = re.compile(r"(?<!\w)(?<!\d[.,'])(?:\d{1,3}(?: \d{3})+(?!\w)|\d[\d.,'\u00a0\u2009\u202f]*(?!\w))")
 DECIMAL = re.compile(r"(\d{1,3})[.,](\d{2,})")
 WHOLE = re.compile(r"\d{5,}|\d{1,3}(?:[.,' \u00a0\u2009\u202f]\d{3})+")
 GEOMETRY = re.compile(
@@ -73,9 +71,11 @@ class Hidden:
     shown: set[int] = field(default_factory=set)  # submissions whose score a public board has told
 
     def draw(self, positives: int, f1: Fraction) -> tuple[int, int, int]:
-        """Counts of about this F1 whose every form is unlike all others."""
-        for shift in range(2000):
+        """Counts of about this F1 of which no number is round, and every form unlike all others."""
+        for shift in range(1, 2000):
             counts = counts_near(positives, f1, shift)
+            if any(is_round(number) for _, _, number in numbers(counts)):
+                continue
             forms = [form for _, _, number in numbers(counts) for form in forms_of(number)]
             if not self.ordinary.intersection(forms) and not self.by_form.keys() & set(forms):
                 return counts
@@ -110,10 +110,11 @@ class Hidden:
         """Every secret's form in a text, with the secrets that it may stand for."""
         text = GEOMETRY.sub(" ", html.unescape(text))
         for match in NUMBER.finditer(text):
-            for form in forms_read(match[0]):
-                if meant := [secret for secret in self.by_form.get(form, ()) if secret.is_written(match[0])]:
-                    around = text[max(0, match.start() - 30) : match.end() + 10]
-                    yield " ".join(around.split()), meant
+            for written in readings(match[0]):
+                for form in forms_read(written):
+                    if meant := [one for one in self.by_form.get(form, ()) if one.is_written(written)]:
+                        around = text[max(0, match.start() - 30) : match.end() + 10]
+                        yield " ".join(around.split()), meant
         yield from ((form, [secret]) for form, secret in self.texts.items() if form in text)
 
     def leaks(self, text: str, viewer: Viewer, now: datetime) -> list[tuple[Secret, str]]:
@@ -138,6 +139,13 @@ def numbers(counts: tuple[int, int, int]) -> list[tuple[str, str, int | Fraction
     ]
 
 
+def is_round(number: int | Fraction) -> bool:
+    """Could it be written with fewer than four digits of its fraction, as 0.62 or 0.625?"""
+    return isinstance(number, Fraction) and any(
+        (1000 * Fraction(round(10**n * number), 10**n)).denominator == 1 for n in (4, 6)
+    )
+
+
 def forms_of(number: int | Fraction) -> list[str]:
     """How a number is told in writing: whole, or with four digits of its fraction, cut or rounded.
 
@@ -147,6 +155,11 @@ def forms_of(number: int | Fraction) -> list[str]:
         return [f"whole {number}"]
     cut, rounded = int(10**4 * number), int(10**4 * number + Fraction(1, 2))
     return sorted({f"ratio {cut:04}", f"ratio {rounded:04}"})
+
+
+def readings(written: str) -> set[str]:
+    """A run of digits, points and commas as one number, and as a list of them: 12,345 or 0.62,0.64."""
+    return {written.strip(".,'"), *(part.strip(".'") for part in written.split(","))}
 
 
 def forms_read(written: str) -> Iterator[str]:

@@ -184,11 +184,13 @@ class Rulebook:
 
     competition: dict[str, Any]
     phases: list[PhaseRules]
+    awards: list[dict[str, Any]]
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> "Rulebook":
         tables = enumerate(document["phases"], start=1)
-        return cls(document["competition"], [PhaseRules(number, table) for number, table in tables])
+        phases = [PhaseRules(number, table) for number, table in tables]
+        return cls(document["competition"], phases, document.get("awards", []))
 
     def where(self, key: str) -> str:
         value = self.competition.get(key)

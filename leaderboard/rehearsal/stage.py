@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from evaluation import archive, tasks
+from leaderboard import mails
 from leaderboard.actions import competition_files, teams
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Evaluation, LabelSet, Submission, User
@@ -21,13 +22,18 @@ from leaderboard.models import Evaluation, LabelSet, Submission, User
 from . import masks
 from .clock import Clock
 from .findings import Findings
-from .hidden import NUMBER, Hidden, Viewer, forms_of, forms_read
+from .hidden import NUMBER, Hidden, Viewer, forms_of, forms_read, readings
 from .rulebook import Entry, PhaseRules, Rulebook
 from .walk import Walk, sample_of
 
 API = "/api/v1"
 TEAMS = ("Ridge", "Scarp", "Toe", "Brim", "Scree", "Talus", "Flow", "Fan", "Apron")
-POSITIVES = 90_000
+POSITIVES = 90_007
+QUOTAS = {
+    "quota_total": "So many submissions of a team in all, no more",
+    "quota_per_day": "So many submissions of a team per UTC day, no more",
+    "quota_on_board": "So many results of a team standing at a time, no more",
+}
 REFUSED = {
     "window": "phase_not_open",
     "total": "quota_used_up",
@@ -40,9 +46,15 @@ class Stage:
     """Everything that an act of the script needs."""
 
     def __init__(
-        self, document: dict[str, Any], rulebook: Rulebook, clock: Clock, findings: Findings
+        self,
+        document: dict[str, Any],
+        rulebook: Rulebook,
+        clock: Clock,
+        findings: Findings,
+        *,
+        thorough: bool,
     ) -> None:
-        self.rulebook, self.clock, self.findings = rulebook, clock, findings
+        self.rulebook, self.clock, self.findings, self.thorough = rulebook, clock, findings, thorough
         self.hidden, self.scored = Hidden(), 0
         self.entries: list[Entry] = []
         self._ordinary(document)
@@ -67,7 +79,12 @@ class Stage:
     def _ordinary(self, document: dict[str, Any]) -> None:
         """No made-up number may look like one of the file's own texts."""
         text = json.dumps(document, default=str)
-        self.hidden.ordinary = {form for match in NUMBER.finditer(text) for form in forms_read(match[0])}
+        self.hidden.ordinary = {
+            form
+            for match in NUMBER.finditer(text)
+            for part in readings(match[0])
+            for form in forms_read(part)
+        }
         for phase in document["phases"]:
             for entry in phase.get("published", []):
                 numbers = (
@@ -110,12 +127,17 @@ class Stage:
             teams.create_team(self.owner(name), self.competition, name)
 
     def viewers(self) -> list[Viewer]:
-        return [
-            Viewer("anyone"),
+        few = [
             Viewer("another team", self.owner("Toe"), "Toe"),
+            Viewer("the organiser", self.organiser, is_organiser=True),
+        ]
+        if not self.thorough:
+            return few
+        return [
+            *few,
+            Viewer("anyone"),
             Viewer("the team Ridge", self.owner("Ridge"), "Ridge"),
             Viewer("an organiser of another competition", self.elsewhere),
-            Viewer("the organiser", self.organiser, is_organiser=True),
         ]
 
     def client(self, user: User | None) -> Client:
@@ -179,7 +201,7 @@ class Stage:
         }
         address = f"/c/{self.competition.slug}/submit/" if by_page else f"{API}/submissions/"
         body = encode_multipart(BOUNDARY, fields)
-        stream = SlowBody(body, lambda: complete_at and setattr(self.clock, "now", complete_at))
+        stream = SlowBody(body, self.clock, complete_at)
         extra: dict[str, Any] = {"wsgi.input": stream}
         return self.client(self.owner(team)).generic("POST", address, body, MULTIPART_CONTENT, **extra)
 
@@ -187,9 +209,9 @@ class Stage:
         """One row for each rule by which a submission is accepted or refused."""
         now = self.clock.now
         names = {
-            "total": ("So many submissions of a team in all, no more", "quota_total"),
-            "day": ("So many submissions of a team per UTC day, no more", "quota_per_day"),
-            "board": ("So many results of a team standing at a time, no more", "quota_on_board"),
+            "total": (QUOTAS["quota_total"], "quota_total"),
+            "day": (QUOTAS["quota_per_day"], "quota_per_day"),
+            "board": (QUOTAS["quota_on_board"], "quota_on_board"),
             "window": ("Nothing is accepted before the opening", "opens_at")
             if now < rules.opens_at
             else ("Nothing is accepted from the end on", "closes_at"),
@@ -236,10 +258,13 @@ class Stage:
         self.remember()
         return answer.status_code == 200
 
-    def look(self, moment: str) -> None:
-        """Walk through everything, as everyone."""
+    def look(self, moment: str, *, decisive: bool = False) -> None:
+        """Send what mail waits and walk through everything, as everyone; ``decisive``: also where time is short."""
+        mails.deliver()
         self.remember()
-        self.walk.look(moment, self.clock.now, sample_of(self.competition, self.hidden.shown))
+        if self.thorough or decisive:
+            sample = sample_of(self.competition, self.hidden.shown, 8 if self.thorough else 2)
+            self.walk.look(moment, self.clock.now, sample)
 
     def refuses(self, act: Callable[[], Any]) -> str:
         """The code with which an action refuses; "" when it does it."""
@@ -253,12 +278,12 @@ class Stage:
 class SlowBody(io.BytesIO):
     """A request's body; when its last byte has been read, the clock moves on."""
 
-    def __init__(self, content: bytes, at_end: Callable[[], Any]) -> None:
+    def __init__(self, content: bytes, clock: Clock, complete_at: datetime | None) -> None:
         super().__init__(content)
-        self.length, self.at_end = len(content), at_end
+        self.length, self.clock, self.complete_at = len(content), clock, complete_at
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
-        if data and self.tell() == self.length:
-            self.at_end()
+        if data and self.tell() == self.length and self.complete_at is not None:
+            self.clock.now = self.complete_at
         return data

@@ -1,16 +1,17 @@
 """What is tried with people and teams: one team a person, the lock, mergers, descriptions, awards."""
 
 from datetime import timedelta
-from typing import Any
+from urllib.parse import quote
 
 from django.core import mail
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from leaderboard.actions import rosters, teams
+from leaderboard import mails
+from leaderboard.actions import awards, descriptions, rosters, teams
 from leaderboard.models import JoinRequest
 
 from .acts import Act, at
-from .rulebook import PhaseRules, by_team
+from .rulebook import by_team
 from .stage import API, TEAMS, Stage
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -29,10 +30,12 @@ def acts_of(stage: Stage) -> list[Act]:
         acts.append(at(mergers, too_late_to_merge, stage))
     if locks:
         acts += [at(locks - SECOND, last_to_join, stage), at(locks, locked, stage)]
+        if again := book.competition.get("roster_reopens_at"):
+            acts += [at(again - SECOND, before_reopening, stage), at(again, reopened, stage)]
     if due:
         acts += [at(due - HOUR, describe, stage), at(due + SECOND, too_late_to_describe, stage)]
     if book.final is not None and book.final.closes_at is not None:
-        acts.append(at(book.final.closes_at + HOUR, award, stage, book.final))
+        acts.append(at(book.final.closes_at + HOUR, award, stage))
     return acts
 
 
@@ -46,6 +49,7 @@ def one_team_each(stage: Stage) -> None:
     where = "competition"
     second = stage.person("Ridge-second")
     teams.invite(stage.owner("Ridge"), stage.team("Ridge"), second.email)
+    mails.deliver()
     link = (
         next((word for word in mail.outbox[-1].body.split() if "?invitation=" in word), "")
         if mail.outbox
@@ -62,6 +66,8 @@ def one_team_each(stage: Stage) -> None:
     tries["founding"] = stage.refuses(lambda: teams.create_team(member, stage.competition, "Second"))
     held = set(tries.values()) == {"already_in_team"}
     stage.findings.check("A person is in one team of the competition", where, held, str(tries))
+    code = stage.refuses(lambda: teams.create_team(stage.organiser, stage.competition, "Judges"))
+    stage.findings.check("Organisers do not compete", "organisers", code != "", "an organiser made a team")
     fill_up(stage)
 
 
@@ -120,6 +126,21 @@ def locked(stage: Stage) -> None:
         )
 
 
+def before_reopening(stage: Stage) -> None:
+    code = stage.refuses(lambda: teams.create_team(stage.person("newcomer"), stage.competition, "Newcomers"))
+    rule = "No new team before the roster opens again"
+    stage.findings.check(rule, stage.rulebook.where("roster_reopens_at"), code == "roster_locked", code)
+
+
+def reopened(stage: Stage) -> None:
+    """New teams can be made; those of before stay as they were."""
+    where = stage.rulebook.where("roster_reopens_at")
+    code = stage.refuses(lambda: teams.create_team(stage.person("newcomer"), stage.competition, "Newcomers"))
+    stage.findings.check("From then on new teams can be made", where, not code, code)
+    code = stage.refuses(lambda: teams.leave(stage.person("Flow-second"), stage.team("Flow")))
+    stage.findings.check("The teams of before stay fixed", where, code == "roster_locked", code)
+
+
 # Mergers
 
 
@@ -169,7 +190,7 @@ def too_late_to_merge(stage: Stage) -> None:
 
 def hand_in(stage: Stage, team: str) -> str:
     file = SimpleUploadedFile("method.pdf", b"%PDF-1.7 made up", "application/pdf")
-    return stage.refuses(lambda: rosters.hand_in_description(stage.owner(team), stage.team(team), file))
+    return stage.refuses(lambda: descriptions.hand_in_description(stage.owner(team), stage.team(team), file))
 
 
 def describe(stage: Stage) -> None:
@@ -187,36 +208,58 @@ def too_late_to_describe(stage: Stage) -> None:
     stage.findings.check(rule, stage.rulebook.where("descriptions_due_at"), code == "roster_locked", code)
 
 
-def award(stage: Stage, final: PhaseRules) -> None:
-    """The three best eligible teams, and the committee's prize; pages and certificates say so."""
-    due = stage.rulebook.where("descriptions_due_at")
-    asked = stage.rulebook.competition.get("descriptions_due_at") is not None
-    lines = final.exact_board(stage.entries)
-    eligible = [line.team for line in lines if not (asked and line.team == UNDESCRIBED)]
-    won = dict(zip(("1st", "2nd", "3rd"), eligible, strict=False)) | {"Special prize": eligible[-1]}
-    codes = {title: give(stage, team, title) for title, team in won.items()}
+def award(stage: Stage) -> None:
+    """Awards by rank to the best eligible teams, one more by the committee; pages and certificates say so."""
+    book, where = stage.rulebook, stage.rulebook.where("descriptions_due_at")
+    asked = book.competition.get("descriptions_due_at") is not None
+    by_rank, shared = winners(stage, UNDESCRIBED if asked else "")
+    code = stage.refuses(lambda: awards.give_ranked_awards(stage.organiser, stage.competition))
+    expected = "conflict" if shared or not by_rank else ""
     stage.findings.check(
-        "The best eligible teams are awarded, and a special prize", due, not any(codes.values()), str(codes)
+        "Awards by rank are given; not where teams share the rank", "awards", code == expected, code
     )
-    code = give(stage, UNDESCRIBED, "No prize")
+    wanted = {} if expected else by_rank
+    prize = next((table["title"] for table in book.awards if "rank" not in table), "A prize")
+    code = give(stage, "Brim", prize)
+    stage.findings.check("The committee gives a prize to any eligible team", "awards", not code, code)
+    given = {award.title: award.team.name for award in stage.competition.awards.select_related("team")}
+    held = given == {**wanted, prize: "Brim"}
+    stage.findings.check("The best eligible teams hold the awards by rank", where, held, f"{given}")
     if asked:
-        rule = "A team without a description in time is not eligible"
-        stage.findings.check(rule, due, code == "not_allowed", code)
+        code = give(stage, UNDESCRIBED, "No prize")
+        stage.findings.check(
+            "Who sent no description in time is not eligible", where, code == "not_allowed", code
+        )
     page = stage.get(f"/c/{stage.competition.slug}/winners/").content.decode()
-    certificate = stage.get(f"/c/{stage.competition.slug}/winners/certificate/1st/").content.decode()
-    held = all(title in page and team in page for title, team in won.items())
-    stage.findings.check("The winners' page shows every award", due, held)
-    owner = stage.owner(eligible[0]).username
-    stage.findings.check(
-        "A certificate names the team and its members",
-        due,
-        eligible[0] in certificate and owner in certificate,
-    )
+    held = all(title in page and team in page for title, team in given.items())
+    stage.findings.check("The winners' page shows every award", "awards", held)
+    certificate = stage.get(
+        f"/c/{stage.competition.slug}/winners/certificate/{quote(prize)}/"
+    ).content.decode()
+    held = "Brim" in certificate and stage.owner("Brim").username in certificate
+    stage.findings.check("A certificate names the team and its members", "awards", held)
     stage.look("after the awards")
 
 
-def give(stage: Stage, team: str, title: str) -> str:
-    def act() -> Any:
-        rosters.give_award(stage.organiser, stage.competition, stage.team(team), title)
+def winners(stage: Stage, without: str) -> tuple[dict[str, str], bool]:
+    """Title and team of each award by rank, and whether teams share such a rank. Ranks are among the eligible."""
+    found, shared = {}, False
+    for table in stage.rulebook.awards:
+        rules = next(
+            (rules for rules in stage.rulebook.phases if rules.get("slug") == table.get("phase")), None
+        )
+        if rules is None:
+            continue
+        lines = [line for line in rules.exact_board(stage.entries) if line.team != without]
+        ranks = [1 + sum(other.f1 > line.f1 for other in lines) for line in lines]
+        at_rank = [line.team for line, rank in zip(lines, ranks, strict=True) if rank == table["rank"]]
+        shared = shared or len(at_rank) > 1
+        if at_rank:
+            found[table["title"]] = at_rank[0]
+    return found, shared
 
-    return stage.refuses(act)
+
+def give(stage: Stage, team: str, title: str) -> str:
+    return stage.refuses(
+        lambda: awards.give_award(stage.organiser, stage.competition, stage.team(team), title, "as rehearsed")
+    )

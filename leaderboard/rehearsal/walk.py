@@ -32,7 +32,13 @@ NOT_OPENED = {
     *((f"pages:{name}", ("slug",)) for name in ("propose-merger", "take-award-back")),
 }
 TIMES_AND_SIZES = re.compile(r"^\S*(?:seconds|bytes|created)\S* .*$", re.MULTILINE)  # in /metrics
-OF_A_SUBMISSION = ("pages:submission", "pages:receipt", "api:submission-detail", "api:submission-receipt")
+OF_A_SUBMISSION = (
+    "pages:submission",
+    "pages:receipt",
+    "pages:archive",
+    "api:submission-detail",
+    "api:submission-receipt",
+)
 SAMPLE = (
     8  # submissions of which every viewer tries to open the pages: those with a score, and some of each team
 )
@@ -66,12 +72,21 @@ class Walk:
                         f"{address} can be opened", "the server", False, f"{answer.status_code} {moment}"
                     )
                 self.search(text_of(answer), viewer, address, moment, now)
+                self.check_whose(address, answer.status_code, viewer)
         if sample and self.hidden.by_form:
             self.findings.check(
                 "The search finds the numbers on the organisers' own pages", "the rehearsal itself", found > 0
             )
         self.read_export(moment, now)
         self.read_mails_and_log(moment, now)
+
+    def check_whose(self, address: str, status: int, viewer: Viewer) -> None:
+        """A submission, its archive and its receipt are its team's and the organisers'."""
+        if found := re.search(r"/submissions/(\d+)/", address):
+            team = Submission.objects.values_list("team__name", flat=True).get(pk=found[1])
+            held = status != 200 or team == viewer.team
+            rule = "A submission opens for its team and the organisers alone"
+            self.findings.check(rule, "the server", held, f"{viewer.name} opens {address}")
 
     def control(self, client: Client, sample: list[int]) -> int:
         """How many hidden numbers the search finds where organisers read them."""
@@ -168,14 +183,14 @@ def text_of(answer: Any) -> str:
     return f"{headers}\n{body}"
 
 
-def sample_of(competition: Competition, told: set[int]) -> list[int]:
-    """Submissions for everyone to try: the newest of each team, and some whose score no board has told."""
+def sample_of(competition: Competition, told: set[int], most: int) -> list[int]:
+    """Submissions for everyone to try: the newest of each of so many teams, and half as many that no board has told."""
     made = Submission.objects.filter(phase__competition=competition).order_by("-pk")
     newest: dict[int, int] = {}
     for pk, team in made.values_list("pk", "team"):
         newest.setdefault(team, pk)
     untold = [pk for pk in made.values_list("pk", flat=True) if pk not in told]
-    return sorted({*list(newest.values())[:SAMPLE], *untold[: SAMPLE // 2]})
+    return sorted({*list(newest.values())[:most], *untold[: most // 2]})
 
 
 class _Lines(logging.Handler):

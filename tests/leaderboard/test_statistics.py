@@ -110,6 +110,29 @@ def test_hidden_scores_are_not_on_the_page(cast: Cast, client: Client, hides: st
     assert "71.00" not in page(client, cast.competition)  # the organiser's figures were not kept for others
 
 
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({}, ["60.00", "70.00", "80.00"]),
+        ({"counts": "selected"}, ["60.00", "80.00"]),
+        ({"hidden_until_close": True}, ["60.00", "80.00"]),
+        ({"ladder_step": "0.1", "ladder_start": "0.5"}, ["60.00", "80.00"]),
+        ({"freezes_at": timedelta(days=-4)}, ["60.00", "80.00"]),
+        ({"freezes_at": timedelta(days=-2)}, ["60.00", "70.00", "80.00"]),
+    ],
+)
+def test_after_the_end_nothing_is_told_that_no_board_showed(cast: Cast, rules: dict, told: list[str]) -> None:
+    """The 70 was beaten by its own team before the end: where the board did not show it then, nobody learns it now."""
+    now = timezone.now()
+    rules = {name: now + value if isinstance(value, timedelta) else value for name, value in rules.items()}
+    Phase.objects.filter(pk=cast.phase.pk).update(closes_at=now - timedelta(hours=1), **rules)
+    phase = Phase.objects.get(pk=cast.phase.pk)
+    for team, f1, days in ((cast.other_team, 60, 5), (cast.team, 70, 3), (cast.team, 80, 1)):
+        make_submission(team, phase, (f1, 100 - f1, 100 - f1), received_at=now - timedelta(days=days))
+    (shown,) = figures(cast.competition, cast.stranger).phases
+    assert [step.f1.percent for step in shown.best or []] == told
+
+
 def test_the_page_costs_few_queries_and_is_kept(cast: Cast, client: Client) -> None:
     for _ in range(4):
         make_submission(cast.team, cast.phase)

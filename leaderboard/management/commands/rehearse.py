@@ -25,19 +25,22 @@ class Command(BaseCommand):
         presets = " or ".join(competition_files.presets())
         parser.add_argument("file", metavar="FILE", help=f"a TOML file, or the name of a preset: {presets}")
         parser.add_argument("--json", action="store_true", help="everything that was found, as JSON")
+        parser.add_argument(
+            "--quick", action="store_true", help="look for hidden numbers less often, and as one viewer only"
+        )
 
-    def handle(self, *, file: str, json: bool, **_: Any) -> None:
+    def handle(self, *, file: str, **options: bool) -> None:
         if scratch.is_inside():
-            self.play(Path(file), json)
+            self.play(Path(file), options["json"], thorough=not options["quick"])
         else:
-            sys.exit(scratch.run(file, *(["--json"] if json else [])))
+            sys.exit(scratch.run(file, *(f"--{name}" for name in ("json", "quick") if options[name])))
 
-    def play(self, file: Path, as_json: bool) -> None:
+    def play(self, file: Path, as_json: bool, *, thorough: bool) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         try:
             document = competition_files.read_file(file)
             competition_files.plan(document)
-            findings = rehearse(document)
+            findings = rehearse(document, thorough=thorough)
         except CompetitionFileInvalid as error:
             raise CommandError("\n".join(["This file cannot be rehearsed:", *error.problems])) from error
         self.stdout.write(json.dumps(findings.as_dict(), indent=1) if as_json else findings.as_text())
