@@ -176,9 +176,13 @@ def shown(content: dict[str, Any], audience: Audience) -> dict[str, Any]:
 
 
 def _coarse(content: dict[str, Any]) -> dict[str, Any]:
-    """Board and pairs of a running phase: intervals to one decimal, p to two, nothing of the patches without labels."""
+    """Board and pairs of a running phase: intervals to one decimal, p to two, nothing of the labels' size.
+
+    Who knows how many pixels are positive reads precision and recall out of an F1.
+    """
     pairs = content["pairs"]
     return {
+        "data": content["data"] | {"label_pixels": None, "patches_without_label": None},
         "board": [_rounded(row, se=1, low=1, high=1) | {"false_alarms": None} for row in content["board"]],
         "podium": [_rounded(row, low=1, high=1, p_permutation=2, p_delta=2) for row in content["podium"]],
         "pairs": pairs

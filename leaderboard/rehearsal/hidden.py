@@ -100,7 +100,9 @@ class Hidden:
         if viewer.is_organiser:
             return True
         entry = secret.entry
-        if entry is None or secret.kind == "count":
+        if entry is None:
+            return secret.kind == "count" and secret.phase.get("labels_public_since") is not None
+        if secret.kind == "count":
             return False
         if secret.kind not in secret.phase.metrics(now):
             return False

@@ -388,8 +388,10 @@ def test_a_phase_without_end_publishes_how_it_stood(cast: Cast, season: Phase, c
     assert content["board"][0]["low"] == round(content["board"][0]["low"], 1)
     for section in ("sites", "hardest", "patch_oracle", "masks"):
         assert content[section] is None
+    assert content["data"]["label_pixels"] is content["data"]["patches_without_label"] is None
     page = pages(client, season, ("report",))["report"].content.decode()
     assert "goes on without end" in page
+    assert "label pixels" not in page
     for heading in ("hardest", "together", "objects"):
         assert f'id="{heading}"' not in page
     for rule in ({"hidden_until_close": True}, {"ladder_step": "0.01", "ladder_start": "0.1"}):
