@@ -136,10 +136,14 @@ class Walk:
             },
             "title": list(Award.objects.filter(competition=competition).values_list("title", flat=True)),
         }
-        phases = list(competition.phases.values_list("pk", flat=True))
+        rows_by_kind = {
+            "submission": sample,
+            "phase": list(competition.phases.values_list("pk", flat=True)),
+            "team": list(competition.teams.values_list("pk", flat=True))[:3],
+        }
         found = []
         for name, words in sorted(addresses() - NOT_OPENED):
-            rows["pk"] = sample if name in OF_A_SUBMISSION else phases if name.startswith("api:phase") else ()
+            rows["pk"] = rows_by_kind.get(kind_of(name), ())
             for values in itertools.product(*(rows.get(word, ()) for word in words)):
                 found.append(reverse(name, kwargs=dict(zip(words, values, strict=True))))
         return found
@@ -172,6 +176,13 @@ def _addresses(
                 yield from _addresses(entry, below, inner)
         elif isinstance(entry, URLPattern) and entry.name:
             yield namespace + entry.name, inner
+
+
+def kind_of(name: str) -> str:
+    """What row an address with a number is about; "" where it takes POST alone."""
+    if name in OF_A_SUBMISSION:
+        return "submission"
+    return next((kind for kind in ("phase", "team") if name.startswith(f"api:{kind}")), "")
 
 
 def text_of(answer: Any) -> str:
