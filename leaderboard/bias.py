@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from evaluation import SCORER_VERSION
-from leaderboard.models import Competition, Phase, Submission, Team
+from leaderboard.models import Competition, Phase, Prize, Submission, Team
 
 OPEN = "[to be filled in by the organisers]"
 
@@ -66,8 +66,11 @@ def _organisation(competition: Competition, phases: list[Phase]) -> Iterable[tup
     )
     yield "Website", ""
     yield "Who may take part", _participation(competition)
-    yield "May the organisers take part", "Their entries are shown as reference entries and are not ranked."
-    yield "Awards", ""
+    yield (
+        "May the organisers take part",
+        "They cannot be in a competing team. Their entries are shown as reference entries and are not ranked.",
+    )
+    yield "Awards", "".join(f"\n- {_prize(prize)}" for prize in competition.prizes.select_related("phase"))
     yield "Publication of the results", ""
     yield "How results are submitted", "".join(f"\n- {_quota(phase)}" for phase in phases)
     yield "Schedule", "".join(f"\n- {phase.name}: {_window(phase)}" for phase in phases)
@@ -79,6 +82,13 @@ def _organisation(competition: Competition, phases: list[Phase]) -> Iterable[tup
     )
     yield "Code of the participants", ""
     yield "Conflicts of interest and funding", ""
+
+
+def _prize(prize: Prize) -> str:
+    whose = f"rank {prize.rank} of {prize.phase.name}" if prize.phase else "chosen by the committee"
+    return (
+        f"{prize.title}: {whose}{', among the eligible teams' if prize.phase else ''}. {prize.note}".strip()
+    )
 
 
 def _mission() -> Iterable[tuple[str, str]]:

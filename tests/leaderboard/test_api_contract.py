@@ -35,8 +35,8 @@ def read_schema(examples: int, *, limits: bool) -> schemathesis.BaseSchema:
     )
 
 
-anything = read_schema(8, limits=True)
-aimed = read_schema(16, limits=False).include(path_regex="{id}|submissions/$")
+anything = read_schema(6, limits=True)
+aimed = read_schema(10, limits=False).include(path_regex="{id}|submissions/$")
 
 
 @pytest.fixture

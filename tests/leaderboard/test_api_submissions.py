@@ -1,9 +1,12 @@
 """Submitting through the REST API: what is accepted, what is refused and how, and who sees it."""
 
-from datetime import timedelta
+import io
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import override_settings
+from django.test.client import encode_multipart
 from django.utils import timezone
 
 from evaluation.problems import Problem
@@ -185,6 +188,51 @@ def test_the_full_quota_says_when_to_come_back(cast: Cast) -> None:
     assert assert_problem(response, 429, "quota_used_up")["next_at"] is None
     assert "Retry-After" not in response
     assert Submission.objects.count() == 1
+
+
+class Slow(io.BytesIO):
+    """A body whose last byte arrives when ``then`` has happened."""
+
+    def __init__(self, body: bytes, then: Callable[[], None]) -> None:
+        super().__init__(body)
+        self.size, self.then, self.has_happened = len(body), then, False
+
+    def read(self, *size: int) -> bytes:
+        data = super().read(*size)
+        if self.tell() == self.size and not self.has_happened:
+            self.has_happened = True
+            self.then()
+        return data
+
+
+@pytest.mark.parametrize(("ends", "status"), [("before", 403), ("after", 202)])
+def test_the_time_of_a_submission_is_that_of_its_last_byte(cast: Cast, ends: str, status: int) -> None:
+    """An upload that begins in the phase and ends behind it is late; one that begins too early and ends in it is not."""
+    now = timezone.now()
+    window = {"opens_at": now - timedelta(days=1), "closes_at": now + timedelta(days=1)}
+    over = {"opens_at": now - timedelta(days=3), "closes_at": now - timedelta(days=2)}
+    not_yet = {"opens_at": now + timedelta(days=1), "closes_at": now + timedelta(days=2)}
+    begins, then = (window, over) if ends == "before" else (not_yet, window)
+    set_phase(cast, **begins)
+    body = encode_multipart("x", {"phase": cast.phase.pk, "method": "U-Net", "archive": upload()})
+    last_byte: list[datetime] = []
+
+    def arrived() -> None:
+        set_phase(cast, **then)
+        last_byte.append(timezone.now())
+
+    answer = client_of(cast.owner).generic(
+        "POST",
+        f"{API}/submissions/",
+        content_type="multipart/form-data; boundary=x",
+        CONTENT_LENGTH=str(len(body)),
+        **{"wsgi.input": Slow(body, arrived)},
+    )
+    assert answer.status_code == status, answer.content
+    if status == 202:
+        assert Submission.objects.get().received_at >= last_byte[0]
+    else:
+        assert_problem(answer, 403, "phase_not_open")
 
 
 @override_settings(MAX_UPLOAD_BYTES=1000)

@@ -7,6 +7,7 @@ from io import StringIO
 from django.core.management import call_command
 
 from leaderboard import bias
+from leaderboard.models import Prize
 from tests.leaderboard.factories import Cast, make_submission
 
 
@@ -22,6 +23,8 @@ def test_it_is_filled_in_from_the_database(cast: Cast) -> None:
     cast.phase.visible_metrics = "f1"
     cast.phase.save()
     make_submission(cast.team, cast.phase)
+    Prize.objects.create(competition=cast.competition, title="1st place", phase=cast.phase, rank=1)
+    Prize.objects.create(competition=cast.competition, title="Special prize", note="For originality.")
     text = printed(cast.competition.slug)
     for words in (
         "# Landslides 2022",
@@ -32,6 +35,8 @@ def test_it_is_filled_in_from_the_database(cast: Cast) -> None:
         cast.phase.labels.commitment,
         "1 submissions of 1 teams",
         "one event with a fixed end",
+        "1st place: rank 1 of Validation, among the eligible teams.",
+        "Special prize: chosen by the committee. For originality.",
         bias.OPEN,
     ):
         assert words in text
