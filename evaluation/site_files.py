@@ -19,13 +19,13 @@ class SiteFileError(ValueError):
 
 
 def read_sites(text: str, patches: int) -> tuple[str, ...]:
-    """The site of each patch, in their order. Patches are numbered as their files are, from 1.
+    """The site of each patch, in their order. Patches are numbered as their files are, from 1; other columns are ignored.
 
     Raises SiteFileError with every problem: a patch that has no site or two, one that there is not, a wrong header.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     header = [name.strip() for name in reader.fieldnames or ()]
-    if sorted(header) != sorted(COLUMNS):
+    if not set(COLUMNS) <= set(header):
         raise SiteFileError(
             [f"line 1: the columns are {', '.join(header) or 'none'}; write CSV with the columns patch,site"]
         )

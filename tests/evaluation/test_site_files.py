@@ -12,6 +12,7 @@ def test_what_was_written_is_read_back() -> None:
 
 def test_order_blanks_and_a_byte_order_mark_do_not_matter() -> None:
     assert read_sites("\ufeffsite , patch\n b  c ,2\n a,1\n", 2) == ("a", "b c")
+    assert read_sites("patch,site,tile\n1,a,7\n2,b,8\n", 2) == ("a", "b")
 
 
 @pytest.mark.parametrize(

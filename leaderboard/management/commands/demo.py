@@ -60,7 +60,7 @@ class Command(BaseCommand):
         organiser, organiser_password = make_user(
             "organiser", "Demo Organiser", "AT", is_staff=True, is_superuser=True
         )
-        competition = make_competition(hidden, organiser)
+        competition = make_competition(folder, hidden, organiser)
         validation = competition.phases.get(slug="validation")
         truth = unpack(*labels.load(hidden / "ValidData" / "mask"))
         for number, (name, affiliation, country, qualities) in enumerate(TEAMS):
@@ -116,8 +116,8 @@ def make_data(folder: Path, preset: str) -> Path:
     return hidden
 
 
-def make_competition(hidden: Path, organiser: User) -> Competition:
-    """The preset of 2022 with its calendar moved so that the validation phase is open."""
+def make_competition(folder: Path, hidden: Path, organiser: User) -> Competition:
+    """The preset of 2022 with its calendar moved so that the validation phase is open; the one with images for reports."""
     document = competition_files.read_file(Path("l4s-2022"))
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     document = calendars.moved(document, today - OPEN_FOR - VALIDATION_OPENED)
@@ -125,7 +125,10 @@ def make_competition(hidden: Path, organiser: User) -> Competition:
     document["organisers"] = [organiser.username]
     folders = {"validation": "ValidData", "test": "TestData", "future-development": "TestData"}
     for phase in document["phases"]:
-        phase["labels"] = {"path": str(hidden / folders[phase["slug"]] / "mask"), "note": "synthetic"}
+        here = hidden / folders[phase["slug"]]
+        phase["labels"] = {"path": str(here / "mask"), "sites": str(here / "sites.csv"), "note": "synthetic"}
+        if phase["slug"] == "validation":
+            phase["labels"]["images"] = str(folder / "public" / folders["validation"] / "img")
     return competition_files.apply(competition_files.plan(document))
 
 
