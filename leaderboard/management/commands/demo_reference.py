@@ -59,7 +59,7 @@ class Command(BaseCommand):
             revoke_token(organiser, row.digest)
         if done.returncode:
             raise CommandError("The reference entries were not all made; what is wrong is said above.")
-        board = reverse("boards", args=[competition.slug])
+        board = reverse("pages:boards", args=[competition.slug])
         self.stdout.write(f"\nThe board is at {url}{board} while the server runs (make demo).")
 
 
