@@ -9,6 +9,7 @@ from leaderboard.models import AuditEntry, Award, Competition, Phase, Prize, Sta
 
 from .descriptions import why_not_eligible
 from .judging import need_reason
+from .organisers import in_turn
 from .refusals import Conflict, InvalidInput, NotAllowed
 from .teams import check_texts
 
@@ -33,7 +34,7 @@ def prepare_award(user: Any, competition: Competition, team: Team, title: str, c
 def give_award(user: Any, competition: Competition, team: Team, title: str, citation: str = "") -> Award:
     """An award to an eligible team; the committee's prize is given the same way, with its citation."""
     with transaction.atomic():
-        Competition.objects.select_for_update().get(pk=competition.pk)
+        in_turn(competition)
         award = prepare_award(user, competition, team, title, citation)
         award.save()
         AuditEntry.objects.append(

@@ -29,6 +29,14 @@ def check_may_organise(person: Any, competition: Competition) -> None:
         )
 
 
+def in_turn(competition: Competition) -> None:
+    """Let those who change who competes, organises or wins pass one after the other; inside a transaction.
+
+    Not FOR UPDATE: rows of others that only name the competition (a member, an entry of the log) need not wait.
+    """
+    Competition.objects.select_for_update(no_key=True).get(pk=competition.pk)
+
+
 def find_person(username: str) -> User:
     """The account of that name; by user name alone, so that nobody can try out addresses."""
     person = User.objects.filter(username=username.strip(), is_active=True).first()
@@ -39,6 +47,7 @@ def find_person(username: str) -> User:
 
 def appoint(competition: Competition, person: User) -> None:
     """Make a person an organiser who may enter the admin. Inside the caller's transaction, which also logs it."""
+    in_turn(competition)
     check_may_organise(person, competition)
     competition.organisers.add(person)
     User.objects.filter(pk=person.pk, is_staff=False).update(is_staff=True)
@@ -61,7 +70,7 @@ def remove_organiser(user: Any, competition: Competition, username: str, reason:
     _check(user, competition)
     reason, person = need_reason(reason), find_person(username)
     with transaction.atomic():
-        Competition.objects.select_for_update().get(pk=competition.pk)
+        in_turn(competition)
         if not competition.organisers.filter(pk=person.pk).exists():
             raise InvalidInput(f"{person} does not organise {competition}.")
         if not competition.organisers.exclude(pk=person.pk).exists():

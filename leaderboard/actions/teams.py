@@ -12,7 +12,7 @@ from django.utils import timezone
 from leaderboard import mails
 from leaderboard.models import Competition, Invitation, Membership, Team
 
-from .organisers import check_may_compete
+from .organisers import check_may_compete, in_turn
 from .organising import boards_changed
 from .refusals import (
     AlreadyInTeam,
@@ -33,12 +33,13 @@ ASKED_PER_DAY = 30  # invitations of a team, requests of a person, offers of a t
 def create_team(user: Any, competition: Competition, name: str, affiliation: str = "") -> Team:
     """A new team of which the person is the owner."""
     check_roster_open(competition)
-    check_may_compete(user, competition)
     check_has_no_team(user, competition)
     team = Team(competition=competition, name=name, affiliation=affiliation.strip())
     check_texts(team)
     try:
         with transaction.atomic():
+            in_turn(competition)
+            check_may_compete(user, competition)
             team.save()
             Membership.objects.create(team=team, user=user, role=Membership.Role.OWNER)
     except IntegrityError as error:
@@ -138,6 +139,7 @@ def accept_invitation(user: Any, token: str) -> Team:
 def add_member(team: Team, user: Any) -> None:
     """Put a person into a team: the one place that holds its rules. Inside the caller's transaction."""
     check_roster_open(team.competition, team)
+    in_turn(team.competition)
     if not team.is_organisers:
         check_may_compete(user, team.competition)
     check_has_no_team(user, team.competition, f"{user} is")

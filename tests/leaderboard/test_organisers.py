@@ -1,12 +1,17 @@
 """Who organises does not compete; organisers name each other; every act is logged."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from leaderboard.actions import competition_files, organisers, refusals, rosters, teams
 from leaderboard.models import AuditEntry, Competition, Membership, Team
-from tests.leaderboard.factories import Cast, make_competition, make_team, make_user
+from tests.leaderboard.factories import Cast, make_cast, make_competition, make_team, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -105,6 +110,36 @@ def test_in_the_admin_by_an_organiser_who_is_no_superuser(cast: Cast, client: Cl
     assert answer.status_code == 200
     assert "organiser no longer organises Landslides 2022." in answer.content.decode()
     assert list(cast.competition.organisers.all()) == [cast.stranger]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_becomes_both_at_the_same_moment(django_db_setup) -> None:
+    cast = make_cast()
+    for number in range(6):
+        person = make_user(f"both{number}")
+        start = threading.Barrier(2)
+
+        def at_once(act: Callable[[], object], start: threading.Barrier = start) -> str:
+            start.wait()
+            try:
+                act()
+            except refusals.OrganisersDoNotCompete as refused:
+                return refused.code
+            finally:
+                connection.close()
+            return "done"
+
+        ways: list[Callable[[], object]] = [
+            lambda who=person, no=number: teams.create_team(who, cast.competition, f"Both {no}"),
+            lambda who=person: organisers.add_organiser(
+                cast.organiser, cast.competition, who.username, "race"
+            ),
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            told = list(pool.map(at_once, ways))
+        assert sorted(told) == ["done", "organisers_do_not_compete"]
+        in_a_team = Membership.objects.filter(user=person).exists()
+        assert in_a_team is not cast.competition.organisers.filter(pk=person.pk).exists()
 
 
 def test_a_competition_file_names_no_member(cast: Cast) -> None:
