@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from evaluation import queue
@@ -25,6 +26,10 @@ from leaderboard.rehearsal.rulebook import Entry, PhaseRules
 from leaderboard.rehearsal.walk import NOT_OPENED, addresses, kind_of
 from tests.leaderboard.factories import make_user
 from tests.leaderboard.permissions import rows
+
+pytestmark = pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="a rehearsal has a SQLite database of its own"
+)
 
 SMALL = """
 [competition]
