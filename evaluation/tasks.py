@@ -41,7 +41,9 @@ def worker_name() -> str:
 
 
 @worker_ready.connect
-def _sign_on(**_: Any) -> None:
+def _sign_on(sender: Any = None, **_: Any) -> None:
+    if sender is not None and "celery" not in sender.app.amqp.queues.consume_from:
+        return  # it sends mail only
     threading.Thread(target=_sign, name="presence", daemon=True).start()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
+from kombu import Queue
 
 from leaderboard import admin_theme, logs, sentry
 from leaderboard import environment as env
@@ -323,6 +324,9 @@ CELERY_TASK_ACKS_LATE = (
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
+# A worker hears both; where those that score have no way out of their network, another one sends the mail.
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "mail")]
+CELERY_TASK_ROUTES = {"leaderboard.mails.deliver": {"queue": "mail"}}
 CELERY_WORKER_POOL = "solo"  # one process, one evaluation at a time; more workers are more processes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False

@@ -57,8 +57,28 @@ def test_compose_file_refers_only_to_what_it_has():
 def test_the_worker_has_no_way_out():
     assert COMPOSE["networks"]["inside"]["internal"] is True
     assert COMPOSE["services"]["worker"]["networks"] == ["inside"]
+    assert COMPOSE["services"]["worker"]["command"][-2:] == ["--queues", "celery"]
     published = [name for name, service in COMPOSE["services"].items() if "ports" in service]
     assert published == ["proxy"]
+
+
+def test_the_mailer_has_one_and_sends_mail_alone():
+    from leaderboard.celery import app
+
+    assert COMPOSE["services"]["mailer"]["networks"] == ["outside", "inside"]
+    assert COMPOSE["services"]["mailer"]["command"][-2:] == ["--queues", "mail"]
+    routed = {
+        name: app.amqp.router.route({}, name)["queue"].name
+        for name in ("leaderboard.mails.deliver", "evaluation.tasks.work", "leaderboard.reports.work")
+    }
+    assert routed == {
+        "leaderboard.mails.deliver": "mail",
+        "evaluation.tasks.work": "celery",
+        "leaderboard.reports.work": "celery",
+    }
+    assert set(app.amqp.queues.consume_from) == {"celery", "mail"}, (
+        "a worker hears both unless told otherwise"
+    )
 
 
 def test_a_running_evaluation_ends_in_peace():
