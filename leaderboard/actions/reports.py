@@ -22,10 +22,11 @@ def request_report(user: Any, phase: Phase, as_of: datetime | None = None) -> Ph
     ``as_of``: only what was received before counts. The report of a phase without end is as of now, if nothing is said.
     """
     check_organiser(user, phase)
-    as_of = check_as_of(phase, as_of)
+    asked_for, as_of = as_of, check_as_of(phase, as_of)
     with transaction.atomic():
         Phase.objects.select_for_update().get(pk=phase.pk)
-        waiting = PhaseReport.objects.waiting(timezone.now()).filter(phase=phase).first()
+        same = {"as_of": asked_for} if asked_for else {}
+        waiting = PhaseReport.objects.waiting(timezone.now()).filter(phase=phase, **same).first()
         row = waiting or PhaseReport.objects.create(phase=phase, requested_by=user, as_of=as_of)
         transaction.on_commit(ring, robust=True)
     return row

@@ -411,6 +411,10 @@ def test_as_of_is_a_moment_of_the_phase_that_has_passed(cast: Cast, season: Phas
             request_report(cast.organiser, season, moment)
     row = request_report(cast.organiser, season)
     assert abs(row.as_of - timezone.now()) < timedelta(minutes=1)
+    assert request_report(cast.organiser, season).pk == row.pk
+    other = request_report(cast.organiser, season, timezone.now() - timedelta(days=1))
+    assert other.pk != row.pk
+    assert request_report(cast.organiser, season, other.as_of).pk == other.pk
     client.force_login(cast.organiser)
     add = reverse("admin:leaderboard_phasereport_add")
     sent = client.post(add, {"phase": season.pk, "as_of_0": "2999-01-01", "as_of_1": "00:00"})
