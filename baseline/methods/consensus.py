@@ -29,6 +29,7 @@ from baseline.predictor import Predictor
 from baseline.run import Run
 from baseline.study import Study
 
+TITLE = "Consensus of eight views"
 TARGETS = ("validation", "test")
 
 
