@@ -47,6 +47,7 @@ TOLD = {
         "Team.members",
     ),
     *("Merger.proposed_by", "MethodDescription.uploaded_by", "PhaseReport.requested_by", "EmailAddress.user"),
+    "Review.looked_by",
 }
 NOT_TOLD = {
     "Authenticator.user",  # the secret of the second factor
