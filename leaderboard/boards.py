@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from leaderboard.models import Phase, PublishedEntry, Standing, Submission, Team
+from leaderboard.models.boards import with_ranks
 from leaderboard.models.visibility import Scores, View, released_by_ladder, view_of, visible_scores
 
 
@@ -67,26 +68,20 @@ def row_of(board: Board, team: Team) -> Row | None:
 
 
 def _ranked(standings: list[Standing], first: int, phase: Phase, view: View) -> list[Row]:
-    rows: list[Row] = []
-    rank, key = 0, None
-    for place, standing in enumerate(standings, start=first + 1):
-        if key is None:
-            rank = Standing.objects.rank_of(standing)
-        elif standing.rank_key != key:
-            rank = place
-        key = standing.rank_key
-        rows.append(
-            Row(
-                rank=rank,
-                team=standing.team.name,
-                team_id=standing.team_id,
-                submission=standing.submission,
-                scores=_scores(standing, phase, view),
-                entries=standing.entries,
-                achieved_at=standing.achieved_at,
-            )
+    if not standings:
+        return []
+    return [
+        Row(
+            rank=rank,
+            team=standing.team.name,
+            team_id=standing.team_id,
+            submission=standing.submission,
+            scores=_scores(standing, phase, view),
+            entries=standing.entries,
+            achieved_at=standing.achieved_at,
         )
-    return rows
+        for rank, standing in with_ranks(standings, first + 1, Standing.objects.rank_of(standings[0]))
+    ]
 
 
 def _scores(standing: Standing, phase: Phase, view: View) -> Scores:

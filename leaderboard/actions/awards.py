@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from leaderboard.models import AuditEntry, Award, Competition, Phase, Prize, Standing, Team
+from leaderboard.models.boards import with_ranks
 
 from .descriptions import why_not_eligible
 from .judging import need_reason
@@ -104,10 +105,5 @@ def winner_of(competition: Competition, prize: Prize, phase: Phase) -> Team | No
 def eligible_ranking(competition: Competition, phase: Phase) -> list[tuple[int, Team]]:
     """The exact ranking of the eligible teams among themselves, best first; equal F1 shares a rank."""
     board = Standing.objects.board(phase, Standing.Kind.EXACT)
-    ranked: list[tuple[int, Team]] = []
-    rank, key = 0, None
-    for place, row in enumerate(board.filter(team__in=Team.objects.eligible(competition)), start=1):
-        rank = rank if row.rank_key == key else place
-        key = row.rank_key
-        ranked.append((rank, row.team))
-    return ranked
+    eligible = board.filter(team__in=Team.objects.eligible(competition))
+    return [(rank, standing.team) for rank, standing in with_ranks(eligible)]

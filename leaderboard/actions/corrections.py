@@ -20,6 +20,7 @@ from leaderboard.models import (
     Submission,
     Team,
 )
+from leaderboard.models.boards import with_ranks
 from leaderboard.models.visibility import Ratio
 
 from .judging import check_organiser, log_act, need_reason, put_labels_in_force
@@ -135,12 +136,11 @@ def _locked(label_set: LabelSet) -> Phase:
 
 def _board(phase: Phase) -> dict[str, tuple[int, Ratio]]:
     """Rank and F1 of each team under the labels in force, best first."""
-    ranked: dict[str, tuple[int, Ratio]] = {}
-    rank, key = 0, None
-    for place, standing in enumerate(Standing.objects.board(phase, Standing.Kind.EXACT), start=1):
-        rank, key = (rank, key) if standing.rank_key == key else (place, standing.rank_key)
-        ranked[standing.team.name] = (rank, Ratio(standing.rank_key, KEY_SCALE))
-    return ranked
+    board = Standing.objects.board(phase, Standing.Kind.EXACT)
+    return {
+        standing.team.name: (rank, Ratio(standing.rank_key, KEY_SCALE))
+        for rank, standing in with_ranks(board)
+    }
 
 
 def _tell_teams(phase: Phase, label_set: LabelSet, reason: str) -> None:

@@ -5,15 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from unfold.decorators import action, display
 
 from leaderboard.actions import corrections
 from leaderboard.models import LabelReport
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
-from .reasons import ask_for_reason
+from .reasons import ask_about
 
 STATES = {"open": "warning", "accepted": "success", "declined": "default"}
 
@@ -52,15 +50,12 @@ class LabelReportAdmin(OrganiserAdmin):
     def _decide(
         self, request: HttpRequest, pk: int, accepted: bool, button: str, explanation: str
     ) -> HttpResponse:
-        report = get_object_or_404(self.get_queryset(request), pk=pk)
-        return ask_for_reason(
+        return ask_about(
             self,
             request,
-            title=f"{button}: {report}",
-            explanation=explanation,
-            button=button,
-            rows=[report],
-            act=lambda reason: corrections.decide_report(request.user, report, accepted, reason),
-            done=lambda _: f"{report} is {report.state}.",
-            back=reverse("admin:leaderboard_labelreport_change", args=[pk]),
+            pk,
+            button,
+            explanation,
+            lambda user, report, reason: corrections.decide_report(user, report, accepted, reason),
+            done=lambda report: f"{report} is {report.state}.",
         )

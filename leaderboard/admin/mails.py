@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold.decorators import action, display
 
@@ -14,7 +13,7 @@ from leaderboard.actions import outbox
 from leaderboard.models import Mail
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
-from .reasons import ask_for_reason
+from .reasons import ask_about
 
 STATES = {"waiting": "default", "given up": "danger"}
 
@@ -64,15 +63,14 @@ class MailAdmin(OrganiserAdmin):
         explanation: str,
         act: Callable[[Any, Mail, str], None],
     ) -> HttpResponse:
-        mail = get_object_or_404(self.get_queryset(request), pk=pk)
-        return ask_for_reason(
+        return ask_about(
             self,
             request,
-            title=f"{button}: {mail}",
-            explanation=explanation,
-            button=button,
-            rows=[f"{mail.subject}, to {mail.to}"],
-            act=lambda reason: act(request.user, mail, reason),
-            done=lambda _: f"Done: {mail}.",
+            pk,
+            button,
+            explanation,
+            act,
+            row=lambda mail: f"{mail.subject}, to {mail.to}",
+            done=lambda mail: f"Done: {mail}.",
             back=reverse("admin:leaderboard_mail_changelist"),
         )

@@ -7,7 +7,9 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from leaderboard.actions.refusals import Refusal
@@ -68,3 +70,34 @@ def ask_for_reason(
         "back": back,
     }
     return TemplateResponse(request, "admin/leaderboard/reason.html", context)
+
+
+def ask_about(
+    model_admin: Any,
+    request: HttpRequest,
+    pk: int,
+    button: str,
+    explanation: str,
+    act: Callable[[Any, Any, str], Any],
+    *,
+    done: Callable[[Any], str],
+    back: str = "",
+    row: Callable[[Any], str] = str,
+) -> HttpResponse:
+    """``ask_for_reason`` for a button on the page of one object, among those that the user may see.
+
+    ``act`` gets user, object and reason; ``done`` makes a sentence of the object; ``back``: its own page by default.
+    """
+    objects = model_admin.get_queryset(request)
+    found = get_object_or_404(objects, pk=pk)
+    return ask_for_reason(
+        model_admin,
+        request,
+        title=f"{button}: {found}",
+        explanation=explanation,
+        button=button,
+        rows=[row(found)],
+        act=lambda reason: act(request.user, found, reason),
+        done=lambda _: done(found),
+        back=back or reverse(f"admin:{objects.model._meta.label_lower.replace('.', '_')}_change", args=[pk]),
+    )

@@ -7,7 +7,6 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import action, display
@@ -17,7 +16,7 @@ from leaderboard.actions.refusals import Refusal
 from leaderboard.models import PhaseReport
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
-from .reasons import ask_for_reason
+from .reasons import ask_about
 
 STATES = {"published": "success", "built": "info", "failed": "danger", "waiting": "default"}
 
@@ -98,15 +97,6 @@ class PhaseReportAdmin(OrganiserAdmin):
         explanation: str,
         act: Callable[[Any, PhaseReport, str], None],
     ) -> HttpResponse:
-        report = get_object_or_404(self.get_queryset(request), pk=pk)
-        return ask_for_reason(
-            self,
-            request,
-            title=f"{button}: {report}",
-            explanation=explanation,
-            button=button,
-            rows=[report],
-            act=lambda reason: act(request.user, report, reason),
-            done=lambda _: f"{report} is {report.state}.",
-            back=reverse("admin:leaderboard_phasereport_change", args=[pk]),
+        return ask_about(
+            self, request, pk, button, explanation, act, done=lambda report: f"{report} is {report.state}."
         )

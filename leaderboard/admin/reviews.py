@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -18,7 +17,7 @@ from leaderboard.actions import reviews
 from leaderboard.models import Review, Submission
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
-from .reasons import ask_for_reason
+from .reasons import ask_about
 
 STATES = {"to look at": "warning", "more since": "warning", "looked at": "success"}
 SHOWN = 50  # submissions named on a page
@@ -92,15 +91,14 @@ class ReviewAdmin(OrganiserAdmin):
 
     @action(description="Looked at", icon="visibility")
     def look_at(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        review = get_object_or_404(self.get_queryset(request), pk=object_id)
-        return ask_for_reason(
+        return ask_about(
             self,
             request,
-            title=f"Looked at: {review}",
-            explanation="Nothing else happens: no score changes and nobody is told. If the evidence grows later, it comes back.",
-            button="Looked at",
-            rows=[review.figures],
-            act=lambda reason: reviews.look_at(request.user, review, reason),
-            done=lambda _: f"{review} is {review.state}.",
+            object_id,
+            "Looked at",
+            "Nothing else happens: no score changes and nobody is told. If the evidence grows later, it comes back.",
+            reviews.look_at,
+            row=lambda review: review.figures,
+            done=lambda review: f"{review} is {review.state}.",
             back=reverse("admin:leaderboard_review_changelist"),
         )

@@ -16,7 +16,7 @@ from leaderboard.models import JoinRequest, Merger, MethodDescription
 
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
 from .exports import JoinRequestResource, MergerResource, MethodDescriptionResource
-from .reasons import ask_for_reason
+from .reasons import ask_about
 
 STATES = {"open": "warning", "accepted": "success", "declined or taken back": "default"}
 VERDICTS = {"open": "warning", "accepted": "success", "ineligible": "danger"}
@@ -124,17 +124,14 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
         explanation: str,
         act: Callable[[Any, MethodDescription, str], None],
     ) -> HttpResponse:
-        description = get_object_or_404(self.get_queryset(request), pk=pk)
-        return ask_for_reason(
+        return ask_about(
             self,
             request,
-            title=f"{button}: {description}",
-            explanation=explanation,
-            button=button,
-            rows=[description],
-            act=lambda reason: act(request.user, description, reason),
-            done=lambda _: f"The {description} is {description.get_verdict_display()}.",
-            back=reverse("admin:leaderboard_methoddescription_change", args=[pk]),
+            pk,
+            button,
+            explanation,
+            act,
+            done=lambda file: f"The {file} is {file.get_verdict_display()}.",
         )
 
 

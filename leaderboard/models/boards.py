@@ -1,5 +1,6 @@
 """Boards: each team's standing, kept in a row of its own, and the entries shown for comparison."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,21 @@ from evaluation.metrics import KEY_SCALE, f1_exact
 from .competitions import LabelSet, Phase
 from .submissions import Submission
 from .teams import Team
+
+
+def with_ranks(
+    standings: Iterable["Standing"], place: int = 1, rank: int = 1
+) -> Iterator[tuple[int, "Standing"]]:
+    """Each standing with its rank, of a board or of a part in its order: equal F1 shares a rank, the next one skips.
+
+    ``place`` and ``rank`` are those of the first; one that shares its rank with others before it has two numbers.
+    """
+    key = None
+    for here, standing in enumerate(standings, start=place):
+        if key is not None and standing.rank_key != key:
+            rank = here
+        key = standing.rank_key
+        yield rank, standing
 
 
 class StandingQuerySet(models.QuerySet["Standing"]):

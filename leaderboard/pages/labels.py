@@ -13,6 +13,7 @@ from evaluation.metrics import KEY_SCALE
 from leaderboard.actions import corrections
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelReport, LabelSet, Phase, Standing
+from leaderboard.models.boards import with_ranks
 from leaderboard.models.visibility import Ratio, view_of
 
 from .forms import LabelReportForm
@@ -62,11 +63,10 @@ def old_board(request: HttpRequest, slug: str, phase_slug: str, version: int) ->
     view = view_of(phase, request.user, timezone.now())
     rows: list[dict[str, Any]] = []
     if view.board is not None:
-        rank, key = 0, None
-        standings = Standing.objects.under(label_set, view.board)
-        for place, standing in enumerate(standings, start=1):
-            rank, key = (rank, key) if standing.rank_key == key else (place, standing.rank_key)
-            rows.append({"rank": rank, "standing": standing, "f1": Ratio(standing.rank_key, KEY_SCALE)})
+        rows = [
+            {"rank": rank, "standing": standing, "f1": Ratio(standing.rank_key, KEY_SCALE)}
+            for rank, standing in with_ranks(Standing.objects.under(label_set, view.board))
+        ]
     context = {"phase": phase, "labels": label_set, "rows": rows, "view": view}
     return render_in(request, competition, "labels/old_board.html", context)
 
