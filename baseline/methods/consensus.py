@@ -11,7 +11,7 @@ Nothing in it is new by itself, and it has no pseudo-labels, no second stage and
 Tried and left out: rounds of training on pseudo-labels in the expected proportion. They made the network bolder round by round.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from baseline.dice import Dice
 from baseline.loop import Objective, autocast
 from baseline.networks.cross_sensor import SOURCE, adopt, domain, measure, with_cross_sensor_norm
 from baseline.networks.unet import UNet
-from baseline.options import option
+from baseline.options import OptionError, option
 from baseline.pool import Pool
 from baseline.predictor import Predictor
 from baseline.run import Run
@@ -49,6 +49,11 @@ class Options(options.Options):
     decay: float = option(0.995, "of the running average of the weights; 0 = the last weights")
     measured: bool = option(True, "measure batch normalisation on each split before predicting it")
     views: int = option(8, "orientations of a patch averaged in prediction, 1-8")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.views <= 8:
+            raise OptionError(f"views is {self.views}; a patch has 1 to 8 orientations.")
 
 
 PRESETS = {
@@ -97,9 +102,8 @@ def train(run: Run[Options], predictor: Predictor) -> None:
     network.load_state_dict(objective.average.module.state_dict())
     adopt(network)
     for name in TARGETS if options.measured else ():
-        images = replace(run.pool(name), labels=None)
         with autocast(run.world.device, options):
-            measure(network, name, images.chunks(options.predict_batch))
+            measure(network, name, run.pool(name).chunks(options.predict_batch))
 
 
 class Averaged(Objective):

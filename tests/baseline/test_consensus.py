@@ -9,6 +9,7 @@ from baseline.__main__ import main  # noqa: E402
 from baseline.augment import oriented, unoriented  # noqa: E402
 from baseline.networks.cross_sensor import measure, with_cross_sensor_norm  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
+from baseline.options import OptionError  # noqa: E402
 from baseline.pool import Pool  # noqa: E402
 
 consensus = methods.method("consensus")
@@ -76,6 +77,12 @@ def test_a_prediction_uses_the_statistics_of_its_split():
             seen[predictor.split] = predictor(images)
     assert torch.equal(seen["train"], seen["validation"])
     assert not torch.allclose(seen["test"], seen["validation"], atol=1e-4)
+
+
+@pytest.mark.parametrize("views", [0, 9])
+def test_views_are_the_orientations_there_are(views):
+    with pytest.raises(OptionError, match=f"views is {views}"):
+        consensus.Options(views=views)
 
 
 @pytest.fixture(scope="module")
