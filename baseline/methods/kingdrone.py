@@ -104,7 +104,7 @@ PRESETS = {
         "warmup": 2,
         "log_every": 5,
     },
-    "small": _SMALL | {"steps": 450, "round_steps": 150, "batch": 8, "warmup": 40},
+    "small": _SMALL | {"steps": 450, "round_steps": 150, "batch": 8, "warmup": 40, "learning_rate": 1e-3},
 }
 
 _LADDER = {

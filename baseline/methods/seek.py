@@ -72,7 +72,7 @@ class Options(options.Options):
 
 PRESETS = {
     "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "width": 8, "swin_width": 24},
-    "small": {"steps": 600, "batch": 8, "warmup": 40, "width": 16, "swin_width": 24},
+    "small": {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "width": 16, "swin_width": 24},
 }
 
 _TABLE_3 = {

@@ -67,7 +67,7 @@ class Options(options.Options):
 
 PRESETS = {
     "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "encoder": "resnet18", "runs": 3},
-    "small": {"steps": 600, "batch": 8, "warmup": 40, "encoder": "resnet18"},
+    "small": {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "encoder": "resnet18"},
 }
 
 STUDIES = {
