@@ -16,6 +16,7 @@ TRAINERS := .venv/trainers-$(call sum,requirements.txt baseline/requirements.txt
 METHODS ?= unet
 SEEDS ?= 0
 PRESET ?= small
+FLAGS ?=
 
 .PHONY: help demo reference bench-scoring chaos test lint audit browser test-sqlite test-postgres lock
 .NOTPARALLEL:
@@ -27,8 +28,8 @@ help:  ## list the targets
 demo: $(SERVER)  ## run the leaderboard with a demo competition; PORT and DATA_DIR are taken from the environment
 	@$(RUN) manage.py demo && exec $(RUN) manage.py serve --with-parent $$PPID
 
-reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0) at PRESET (small) and put them on the demo's board
-	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET)
+reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0) at PRESET (small), with FLAGS of training, and put them on the demo's board
+	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET) -- $(FLAGS)
 
 test: lint audit browser test-sqlite test-postgres  ## check everything: what .ci/run does
 

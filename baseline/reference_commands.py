@@ -26,22 +26,10 @@ def add_commands(commands: Any) -> None:
     compare.set_defaults(command=run_compare, rest=True)
     reference = commands.add_parser(
         "reference",
+        add_help=False,
         help="train methods and submit their masks to a leaderboard as the organisers' reference entries",
-        description="Train methods on fresh SynthL4S, predict a leaderboard's public images and submit the masks with an organiser's "
-        "token: they stand on the board, marked and unranked. Repeated, it goes on, and submits nothing twice.",
     )
-    reference.add_argument("--server", required=True, metavar="URL", help="such as http://127.0.0.1:8000")
-    reference.add_argument("--token", help="an organiser's; default: LANDSLIDE4SENSE_TOKEN, else asked for")
-    reference.add_argument("--competition", metavar="SLUG", help="needed where the server has several")
-    reference.add_argument("--images", type=Path, required=True, metavar="DIR", help="its public images")
-    reference.add_argument("--out", type=Path, required=True, metavar="DIR", help="for data and runs")
-    reference.add_argument("--methods", nargs="+", default=["unet"], metavar="METHOD")
-    reference.add_argument("--seeds", type=int, nargs="+", default=[0])
-    reference.add_argument("--preset", choices=PRESETS, default="small")
-    reference.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    reference.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
-    deadline.add_flag(reference)
-    reference.set_defaults(command=run_reference)
+    reference.set_defaults(command=run_reference, rest=True)
     cost = commands.add_parser(
         "cost", add_help=False, help="what each method costs: multiply-accumulates, speed, memory"
     )
@@ -84,21 +72,23 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
                 print(compare.write_tables(chosen.out, asked, about, chosen.preset))
 
 
-def run_reference(arguments: argparse.Namespace) -> int:
-    end = time.monotonic() + 60 * arguments.limit_minutes
+def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
+    began = time.monotonic()
     from baseline import client, compare, reference
     from baseline.world import world
 
-    folders = f"{arguments.out}/runs/{{method}}-{arguments.preset}-{{seed}}"
-    data = f"{arguments.out}/data-{arguments.preset}-{{seed}}"
-    asked = compare.entries(arguments.methods, arguments.seeds, folders, data)
-    prefix = f"{arguments.competition}/" if arguments.competition else ""
+    chosen, changes = _reference_flags(rest)
+    folders = f"{chosen.out}/runs/{{method}}-{chosen.preset}-{{seed}}"
+    data = f"{chosen.out}/data-{chosen.preset}-{{seed}}"
+    asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
+    prefix = f"{chosen.competition}/" if chosen.competition else ""
     phases = [(split, prefix + split) for split in reference.SPLITS]
-    machine = {"device": arguments.device, "threads": arguments.threads}
     states: list[str] = []
     with (
-        client.connect(arguments.server, api_token(arguments.token)) as connection,
-        world(arguments.device, arguments.threads, end) as here,
+        client.connect(chosen.server, api_token(chosen.token)) as connection,
+        world(
+            changes.get("device", "auto"), changes.get("threads", 0), began + 60 * chosen.limit_minutes
+        ) as here,
     ):
         for _, phase in phases:
             client.find_phase(
@@ -106,9 +96,9 @@ def run_reference(arguments: argparse.Namespace) -> int:
             )  # what is wrong with address or token is said before the training
 
         def work(entry: compare.Entry) -> None:
-            reference.make_data(entry.data, arguments.images, arguments.preset, entry.seed)
-            compare.carry_out(entry, arguments.preset, machine, here, archives=True)
-            name = reference.entry_name(entry.method, arguments.preset, entry.seed)
+            reference.make_data(entry.data, chosen.images, chosen.preset, entry.seed)
+            compare.carry_out(entry, chosen.preset, changes, here, archives=True)
+            name = reference.entry_name(entry.method, chosen.preset, entry.seed)
             made = reference.submit(connection, entry.folder, name, phases)
             states.extend(submission["state"] for submission in made)
 
@@ -116,6 +106,26 @@ def run_reference(arguments: argparse.Namespace) -> int:
         for _, phase in phases:
             print(f"\n{reference.board(connection, phase)}")
     return 1 if failed or {"invalid", "failed"} & set(states) else 0
+
+
+def _reference_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The command's own flags, and those of training that were given, which hold for every method."""
+    parser = argparse.ArgumentParser(
+        prog="python -m baseline reference",
+        allow_abbrev=False,
+        description="Train methods on fresh SynthL4S, predict a leaderboard's public images and submit the masks with an organiser's "
+        "token: they stand on the board, marked and unranked. Repeated, it goes on, and submits nothing twice.",
+    )
+    parser.add_argument("--server", required=True, metavar="URL", help="such as http://127.0.0.1:8000")
+    parser.add_argument("--token", help="an organiser's; default: LANDSLIDE4SENSE_TOKEN, else asked for")
+    parser.add_argument("--competition", metavar="SLUG", help="needed where the server has several")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="its public images")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for data and runs")
+    parser.add_argument("--methods", nargs="+", default=["unet"], metavar="METHOD")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--preset", choices=PRESETS, default="small")
+    deadline.add_flag(parser)
+    return _parsed_with_options(parser, rest)
 
 
 def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:

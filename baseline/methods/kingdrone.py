@@ -71,7 +71,11 @@ class Options(options.Options):
     round_steps: int = option(2_400, "optimiser steps of each network in a round")
     landslide: float = option(0.7, "probability from which a pixel is a landslide pseudo-label")
     background: float = option(0.1, "probability up to which a pixel is a background pseudo-label")
-    selection: str = option("threshold", "how pseudo-labels are selected", ("threshold", "prior"))
+    selection: str = option(
+        "threshold",
+        "how pseudo-labels are selected; none: the rounds train on the labelled patches alone, as a control",
+        ("threshold", "prior", "none"),
+    )
     guard: bool = option(
         True, "end the rounds when pseudo-labels leave 50-150 % of the training labels' landslides"
     )
@@ -128,8 +132,14 @@ STUDIES = {
     "rounds": Study(
         "Fig. 7: the ensemble, round by round", {f"R{rounds}": {"rounds": rounds} for rounds in range(4)}
     ),
-    "selection": Study(
-        "how pseudo-labels are selected", {name: {"selection": name} for name in ("threshold", "prior")}
+    "self-training": Study(
+        "not in the paper: what the pseudo-labels are worth, against training as long without the target",
+        {
+            "before": {"rounds": 0},
+            "control: labelled patches alone": {"selection": "none"},
+            "pseudo-labels by fixed thresholds": {"selection": "threshold", "guard": False},
+            "pseudo-labels in the expected proportion": {"selection": "prior", "guard": False},
+        },
     ),
 }
 
@@ -178,10 +188,12 @@ def train(run: Run[Options], predictor: Predictor) -> None:
         adopt(network)
     refining = replace(options, steps=options.round_steps, learning_rate=options.learning_rate / 3, warmup=0)
     for number in range(1, options.rounds + 1):
-        labels = pseudo_labels(run, predictor)
-        if labels is None:
-            return
-        target = run.target.labelled(labels)
+        target = None
+        if options.selection != "none":
+            labels = pseudo_labels(run, predictor)
+            if labels is None:
+                return
+            target = run.target.labelled(labels)
         for name, network in zip(names, predictor.networks, strict=True):
             run.fit(f"{name}-{number}", Adaptation(network, run.labelled, target, options), refining)
 

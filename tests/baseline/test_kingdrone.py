@@ -200,6 +200,16 @@ def test_rounds_refine_the_labels(data, tmp_path, monkeypatch):
     assert main(["archive", str(run), "--split", "test"]) == 0
 
 
+def test_control_trains_as_long_without_the_target(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(kingdrone, "_network", small_network)
+    monkeypatch.setattr(kingdrone, "pseudo_labels", lambda *a: pytest.fail("the target was looked at"))
+    run = tmp_path / "run"
+    flags = ["--rounds", "1", "--selection", "none", "--steps", "2", "--round-steps", "3"]
+    assert main(command(data, run, *flags)) == 0
+    last = torch.load(run / "stages/segformer-1.pt", weights_only=True)
+    assert last["progress"]["step"] == 3
+
+
 def test_guard_ends_the_rounds(data, tmp_path, monkeypatch):
     monkeypatch.setattr(kingdrone, "_network", small_network)
     run = tmp_path / "run"

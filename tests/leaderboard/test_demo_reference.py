@@ -52,11 +52,26 @@ def test_trainers_get_an_organisers_token_for_as_long_as_they_run(
             with pytest.raises(CommandError, match="were not all made"):
                 call_command("demo_reference")
         else:
-            call_command("demo_reference", methods=["unet", "seek"], seeds=["1", "2"], preset="tiny")
+            call_command(
+                "demo_reference",
+                *[
+                    "--methods",
+                    "unet",
+                    "seek",
+                    "--seeds",
+                    "1",
+                    "2",
+                    "--preset",
+                    "tiny",
+                    "--",
+                    "--precision",
+                    "bf16",
+                ],
+            )
             assert f"The board is at {live_server.url}/c/landslides/board/" in capsys.readouterr().out
             text = " ".join(seen["command"])
             assert "--competition landslides --images /images" in text
-            assert "--preset tiny --methods unet seek --seeds 1 2" in text
+            assert "--preset tiny --methods unet seek --seeds 1 2 --precision bf16" in text
     assert '"organiser"' in seen["account"]
     assert not ApiToken.objects.exists()
 

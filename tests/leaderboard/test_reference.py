@@ -10,7 +10,6 @@ pytest.importorskip("torch")
 
 from baseline import data, synth
 from baseline.__main__ import main
-from baseline.methods import unet
 from leaderboard.actions.accounts import create_token
 from leaderboard.boards import board_of
 from leaderboard.models import Phase, Submission
@@ -33,8 +32,6 @@ def test_from_training_to_the_board(
     images, masks = made
     make_labels(cast.phase, data.load(images, "validation", mask_root=masks).masks)
     make_phase(cast.competition, "test", opens_at="2040-01-01T00:00Z")
-    quick = {"steps": 2, "width": 4, "batch": 4, "evaluate_every": 0}
-    monkeypatch.setattr(unet, "PRESETS", {"tiny": quick})
     monkeypatch.setenv("LANDSLIDE4SENSE_TOKEN", create_token(cast.organiser, "trainer")[1])
     command = [
         "reference",
@@ -46,6 +43,7 @@ def test_from_training_to_the_board(
         str(tmp_path / "out"),
     ]
     command += ["--preset", "tiny", "--seeds", "3", "--device", "cpu", "--threads", "1"]
+    command += ["--steps", "2", "--width", "4", "--batch", "4", "--evaluate-every", "0"]
     for _ in range(2):  # repeated, it trains and submits nothing twice
         assert main(command) == 0, capsys.readouterr().err
     out = capsys.readouterr().out

@@ -36,8 +36,13 @@ class Command(BaseCommand):
         parser.add_argument("--methods", nargs="+", default=["unet"], help="default: unet")
         parser.add_argument("--seeds", nargs="+", default=["0"], help="default: 0")
         parser.add_argument("--preset", default="small", help="tiny, small or full (default: small)")
+        parser.add_argument(
+            "flags", nargs="*", help="of training, for all methods, behind `--`: `-- --precision bf16`"
+        )
 
-    def handle(self, *, methods: list[str], seeds: list[str], preset: str, **_: Any) -> None:
+    def handle(
+        self, *, methods: list[str], seeds: list[str], preset: str, flags: list[str], **_: Any
+    ) -> None:
         notes = Path(settings.DATA_DIR) / "demo.json"
         if not notes.exists():
             call_command("demo")
@@ -47,7 +52,7 @@ class Command(BaseCommand):
         row, token = create_token(organiser, f"reference {time.time():.0f}", days=1)
         command = [sys.executable, "-m", "baseline", "reference", "--competition", competition.slug]
         command += ["--images", demo["images"], "--out", str(Path(settings.DATA_DIR) / "reference")]
-        command += ["--preset", preset, "--methods", *methods, "--seeds", *seeds]
+        command += ["--preset", preset, "--methods", *methods, "--seeds", *seeds, *flags]
         try:
             with running_server(demo["url"]) as url:
                 done = subprocess.run(
