@@ -82,7 +82,7 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
     data = f"{chosen.out}/data-{chosen.preset}-{{seed}}"
     asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
     prefix = f"{chosen.competition}/" if chosen.competition else ""
-    phases = [(split, prefix + split) for split in reference.SPLITS]
+    phases = {split: prefix + split for split in reference.SPLITS}
     states: list[str] = []
     with (
         client.connect(chosen.server, api_token(chosen.token)) as connection,
@@ -90,20 +90,18 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
             changes.get("device", "auto"), changes.get("threads", 0), began + 60 * chosen.limit_minutes
         ) as here,
     ):
-        for _, phase in phases:
-            client.find_phase(
-                connection, phase
-            )  # what is wrong with address or token is said before the training
+        for phase in phases.values():  # what is wrong with address or token is said before the training
+            client.find_phase(connection, phase)
 
         def work(entry: compare.Entry) -> None:
             reference.make_data(entry.data, chosen.images, chosen.preset, entry.seed)
             compare.carry_out(entry, chosen.preset, changes, here, archives=True)
             name = reference.entry_name(entry.method, chosen.preset, entry.seed)
-            made = reference.submit(connection, entry.folder, name, phases)
+            made = reference.submit(connection, entry.folder, name, list(phases.items()))
             states.extend(submission["state"] for submission in made)
 
         failed = compare.for_each(asked, work, here)
-        for _, phase in phases:
+        for phase in phases.values():
             print(f"\n{reference.board(connection, phase)}")
     return 1 if failed or {"invalid", "failed"} & set(states) else 0
 
