@@ -39,23 +39,28 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--preset", default="demo", help="preset of the synthetic data (default: demo)")
+        parser.add_argument(
+            "--seed",
+            type=int,
+            help="of the synthetic data, to make the same again: who knows it knows the labels (default: drawn and forgotten)",
+        )
 
-    def handle(self, *, preset: str, **_: Any) -> None:
+    def handle(self, *, preset: str, seed: int | None, **_: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         notes = Path(settings.DATA_DIR) / "demo.json"
         if notes.exists():
             demo = json.loads(notes.read_text())
         else:
-            demo = self.build(Path(settings.DATA_DIR), preset)
+            demo = self.build(Path(settings.DATA_DIR), preset, seed)
         demo["url"] = settings.SITE_URL
         write_private(notes, json.dumps(demo, indent=2) + "\n")
         self.tell(demo, notes)
 
-    def build(self, folder: Path, preset: str) -> dict[str, Any]:
+    def build(self, folder: Path, preset: str, seed: int | None) -> dict[str, Any]:
         """Everything that the demo holds; returns what demo.json says."""
         logging.disable(logging.INFO)
         self.stdout.write("Making synthetic patches (once, about a minute) ...")
-        hidden = make_data(folder, preset)
+        hidden = make_data(folder, preset, seed)
         self.stdout.write("Setting up the competition, its teams and their first submissions ...")
         organiser, organiser_password = make_user(
             "organiser", "Demo Organiser", "AT", is_staff=True, is_superuser=True
@@ -104,13 +109,13 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(lines))
 
 
-def make_data(folder: Path, preset: str) -> Path:
-    """Public images and hidden masks; returns the private folder of the masks. The seed is drawn here and forgotten."""
+def make_data(folder: Path, preset: str, seed: int | None) -> Path:
+    """Public images and hidden masks; returns the private folder of the masks. Without a seed, one is drawn and forgotten."""
     hidden = folder / "hidden"
     if not (hidden / "complete").exists():
-        seed = secrets.randbits(62)
         hidden.mkdir(mode=0o700, parents=True, exist_ok=True)
-        synth.generate(folder / "public", preset, seed, mask_root=hidden)
+        chosen = secrets.randbits(62) if seed is None else seed
+        synth.generate(folder / "public", preset, chosen, mask_root=hidden)
         (hidden / "synthl4s.json").unlink(missing_ok=True)
         (hidden / "complete").touch()
     return hidden
