@@ -159,7 +159,7 @@ def _show_methods(command: str, rest: Sequence[str]) -> int:
         print(f"  {name:10} {text}")
         studies = getattr(method(name), "STUDIES", {}) if more else {}
         for study_name, study in studies.items():
-            print(f"    {study_name:12} {study.paper}")
+            print(f"    {study_name:14} {study.paper}")
     return 0 if {"--help", "-h"} & set(rest) else 2
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-VERSION = 2
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,6 @@ SITES = {split: tuple(Site(*row) for row in rows) for split, rows in _SITES.item
 # Shift of a split: gain and offset of each of the 14 layers, in units of the stored values (means about 1).
 # It differs from band to band, as between sensors, seasons and processing chains: some bands are brighter and some
 # darker than in training, so that spectra change their form. No threshold on a model's output mends that.
-# _STRENGTH is how much of it there is, set so that an unadapted U-Net loses about a quarter of its F1 (DATASHEET.md).
-_STRENGTH = {"train": 0.0, "validation": 0.6, "test": 0.95}
 _GAIN = {
     "train": (1,) * 14,
     "validation": (1.02, 0.95, 1.05, 0.88, 0.92, 1.08, 1.08, 1.10, 1.05, 0.90, 1.12, 1.10, 1, 1),
@@ -85,8 +83,7 @@ _OFFSET = {
 
 def calibration(split: str, jitter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gain and offset of a tile's 14 layers; `jitter` (2, 14) is the part of its site and scene."""
-    strength = _STRENGTH[split]
-    gain = (1 + strength * (np.array(_GAIN[split]) - 1)) * (1 + 0.03 * jitter[0])
-    offset = strength * np.array(_OFFSET[split]) + 0.03 * jitter[1]
+    gain = np.array(_GAIN[split]) * (1 + 0.03 * jitter[0])
+    offset = np.array(_OFFSET[split]) + 0.03 * jitter[1]
     gain[12:], offset[12:] = 1, 0  # slope and height are no reflectances
     return gain.astype(np.float32), offset.astype(np.float32)

@@ -209,10 +209,10 @@ def test_sites_share_a_split_and_no_ground_is_used_twice():
     assert here != sorted(here, key=lambda place: place[1:])
 
 
-def test_version_2_never_changes():
+def test_version_1_never_changes():
     """A change of any pixel is a new version: raise VERSION, then put the new digest here."""
     whole = hashlib.sha256()
     for split in synth.SPLITS:
         for array in make_tile(1, split, 1, 0):
             whole.update(array.tobytes())
-    assert (synth.VERSION, whole.hexdigest()[:16]) == (2, "8d374d36331d26f5")
+    assert (synth.VERSION, whole.hexdigest()[:16]) == (1, "329991f7928ea37b")
