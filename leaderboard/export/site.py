@@ -33,16 +33,20 @@ def add_site(package: Package, competition: Competition, now: datetime) -> None:
     for phase in phases:
         board = board_of(phase, AnonymousUser(), now)
         entries = entries_of(board)
+        scored = sum(row.entries for row in (*(board.rows or ()), *board.references))
         package.add(
             f"site/boards/{phase.slug}.html",
-            render_to_string("export/board.html", {**shared, "phase": phase, "board": board, "to": "../"}),
+            render_to_string(
+                "export/board.html",
+                {**shared, "phase": phase, "board": board, "scored": scored, "to": "../"},
+            ),
         )
         package.add(
             f"site/boards/{phase.slug}.csv",
             write_csv(COLUMNS, [[entry[c] for c in COLUMNS] for entry in entries]),
         )
         about = {"competition": competition.slug, "phase": phase.slug, "data_note": competition.data_note}
-        content = {**about, "hidden": board.rows is None, "entries": entries}
+        content = {**about, "hidden": board.rows is None, "scored_submissions": scored, "entries": entries}
         package.add(f"site/boards/{phase.slug}.json", json.dumps(content, indent=1, ensure_ascii=False))
 
 

@@ -294,19 +294,22 @@ def test_the_site_hides_what_the_public_may_not_see(cast: Cast, tmp_path: Path) 
         cast.competition, "hidden", hidden_until_close=True, closes_at=timezone.now() + timedelta(days=1)
     )
     f1_alone = make_phase(cast.competition, "f1", visible_metrics="f1")
-    for phase in (hidden, f1_alone):
+    for phase in (hidden, f1_alone, f1_alone):
         submit(cast.team, phase, (77, 33, 11))
     path = tmp_path / "export.zip"
     write.export_competition(cast.competition, path, with_labels=False)
     with zipfile.ZipFile(path) as opened:
         assert "was hidden" in opened.read("site/boards/hidden.html").decode()
-        assert json.loads(opened.read("site/boards/hidden.json"))["entries"] == []
-        entry = json.loads(opened.read("site/boards/f1.json"))["entries"][0]
+        nothing, shown = (json.loads(opened.read(f"site/boards/{name}.json")) for name in ("hidden", "f1"))
         page = opened.read("site/boards/f1.html").decode()
+    assert (nothing["entries"], nothing["scored_submissions"]) == ([], 0)
+    entry = shown["entries"][0]
     assert entry["f1"] == pytest.approx(154 / 198)
     assert entry["precision"] is entry["recall"] is None
     assert "77.78" in page
     assert "Recall" not in page
+    assert shown["scored_submissions"] == 2
+    assert "2 submissions shown here were scored against these labels" in page
 
 
 def imported_files() -> set[str]:
