@@ -196,6 +196,8 @@ def train(run: Run[Options], predictor: Predictor) -> None:
             target = run.target.labelled(labels)
         for name, network in zip(names, predictor.networks, strict=True):
             run.fit(f"{name}-{number}", Adaptation(network, run.labelled, target, options), refining)
+            if target is None:
+                adopt(network)  # nothing else keeps the target's statistics in step with the weights
 
 
 def pseudo_labels(run: Run[Options], predictor: Predictor) -> Tensor | None:

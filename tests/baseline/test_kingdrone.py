@@ -208,6 +208,11 @@ def test_control_trains_as_long_without_the_target(data, tmp_path, monkeypatch):
     assert main(command(data, run, *flags)) == 0
     last = torch.load(run / "stages/segformer-1.pt", weights_only=True)
     assert last["progress"]["step"] == 3
+    weights = torch.load(run / "weights.pt", weights_only=True)
+    targets = {name: value for name, value in weights.items() if ".target." in name}
+    assert targets
+    for name, value in targets.items():
+        torch.testing.assert_close(value, weights[name.replace(".target.", ".source.")])
 
 
 def test_guard_ends_the_rounds(data, tmp_path, monkeypatch):
