@@ -3,7 +3,7 @@
 The training data are new: they share the sites with the leaderboard's, not the patches, and its hidden labels stay hidden.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,10 @@ def entry_name(name: str, preset: str, seed: int) -> str:
     return f"{getattr(method(name), 'TITLE', name)} (preset {preset}, seed {seed})"
 
 
-def submit(
-    connection: httpx.Client, run: Path, name: str, phases: Sequence[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """Submit a run's archives as reference entries to those of the phases, each (split, phase), that are open; wait for the scores."""
+def submit(connection: httpx.Client, run: Path, name: str, phases: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Submit a run's archives as reference entries to those of the phases (split -> phase) that are open; wait for the scores."""
     made = []
-    for split, phase_name in phases:
+    for split, phase_name in phases.items():
         phase = client.find_phase(connection, phase_name)
         archive = archive_of(run, split)
         if not phase["is_open"]:

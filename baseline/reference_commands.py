@@ -97,7 +97,7 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
             reference.make_data(entry.data, chosen.images, chosen.preset, entry.seed)
             compare.carry_out(entry, chosen.preset, changes, here, archives=True)
             name = reference.entry_name(entry.method, chosen.preset, entry.seed)
-            made = reference.submit(connection, entry.folder, name, list(phases.items()))
+            made = reference.submit(connection, entry.folder, name, phases)
             states.extend(submission["state"] for submission in made)
 
         failed = compare.for_each(asked, work, here)

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from baseline import synth
 from baseline.data import load
 from leaderboard.boards import board_of
 from leaderboard.models import Phase, Submission, User
@@ -55,13 +56,13 @@ def test_labels_are_hidden_and_their_seed_forgotten(settings, tmp_path) -> None:
     assert (tmp_path / "data/demo.json").stat().st_mode & 0o077 == 0
 
 
-def test_a_known_seed_makes_the_same_again(settings, tmp_path) -> None:
+def test_a_known_seed_makes_the_same_again(settings, tmp_path, capsys) -> None:
     image = "public/TestData/img/image_3.h5"
     demo(settings, tmp_path / "data", "--seed", "5")
     first, users = (tmp_path / "data" / image).read_bytes(), User.objects.count()
-    demo(settings, tmp_path / "data", "--seed", "5")  # kept: nothing is made twice
-    assert User.objects.count() == users
-    from baseline import synth
-
+    capsys.readouterr()
+    demo(settings, tmp_path / "data", "--seed", "6")
+    assert "was made before and is kept" in capsys.readouterr().out
+    assert (User.objects.count(), (tmp_path / "data" / image).read_bytes()) == (users, first)
     synth.generate(tmp_path / "again", "tiny", 5, splits=["test"], processes=1)
     assert (tmp_path / "again/TestData/img/image_3.h5").read_bytes() == first

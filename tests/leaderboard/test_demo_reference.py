@@ -52,22 +52,8 @@ def test_trainers_get_an_organisers_token_for_as_long_as_they_run(
             with pytest.raises(CommandError, match="were not all made"):
                 call_command("demo_reference")
         else:
-            call_command(
-                "demo_reference",
-                *[
-                    "--methods",
-                    "unet",
-                    "seek",
-                    "--seeds",
-                    "1",
-                    "2",
-                    "--preset",
-                    "tiny",
-                    "--",
-                    "--precision",
-                    "bf16",
-                ],
-            )
+            flags = "--methods unet seek --seeds 1 2 --preset tiny -- --precision bf16"
+            call_command("demo_reference", *flags.split())
             assert f"The board is at {live_server.url}/c/landslides/board/" in capsys.readouterr().out
             text = " ".join(seen["command"])
             assert "--competition landslides --images /images" in text

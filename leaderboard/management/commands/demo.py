@@ -50,6 +50,10 @@ class Command(BaseCommand):
         notes = Path(settings.DATA_DIR) / "demo.json"
         if notes.exists():
             demo = json.loads(notes.read_text())
+            if seed is not None:
+                self.stdout.write(
+                    f"The demo in {notes.parent} was made before and is kept: --seed is for a new one."
+                )
         else:
             demo = self.build(Path(settings.DATA_DIR), preset, seed)
         demo["url"] = settings.SITE_URL
