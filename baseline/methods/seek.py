@@ -5,7 +5,7 @@ encoder and trains the decoder with cross-entropy + image-level loss (equation 4
 split join the training data (Table V; all of them in the end).
 
 Left open by the paper, and chosen here:
-- Swin's size (tiny; --encoder), optimiser (AdamW, cosine rate), 60 epochs, batch 16, flips and quarter turns, no resizing.
+- Swin's size (tiny; --swin), optimiser (AdamW, cosine rate), 60 epochs, batch 16, flips and quarter turns, no resizing.
 - Equation 3 as printed has the term of landslide pixels alone and N_neg / N_pos "in any input image", which is undefined where an
   image has none: weighted cross-entropy over both classes, the ratio taken over the batch and capped (--per-image takes it
   image by image).
@@ -59,8 +59,9 @@ class Options(options.Options):
     warmup: int = option(200, "steps of linear warm-up")
     bands: str = option("rgb", "what the network is given", (*SETS, "pca"))
     network: str = option("swin", "the networks of Table III", ("swin", "deeplabv3", "unet"))
-    encoder: str = option("", "of swin or deeplabv3; empty: swin_tiny_patch4_window7_224, or resnet50")
+    swin: str = option("swin_tiny_patch4_window7_224", "timm name of the Swin Transformer")
     swin_width: int = option(0, "channels of Swin's first stage; 0 = those of its name")
+    deeplabv3: str = option("resnet50", "encoder of DeepLabV3")
     training: str = option("balanced", "the rows of Table IV", ("balanced", "weighted", *SINGLE_STAGE))
     cap: float = option(100.0, "largest weight of a landslide pixel")
     per_image: bool = option(False, "take the weight from each image rather than from the batch")
@@ -70,9 +71,10 @@ class Options(options.Options):
     )
 
 
+_SMALL = {"swin_width": 24, "deeplabv3": "resnet18"}
 PRESETS = {
-    "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "width": 8, "swin_width": 24},
-    "small": {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "width": 16, "swin_width": 24},
+    "tiny": _SMALL | {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "width": 8},
+    "small": _SMALL | {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "width": 16},
 }
 
 _TABLE_3 = {
@@ -126,8 +128,8 @@ def _network(options: Options) -> nn.Module:
         return UNet(bands=channels, width=options.width)
     common: dict[str, Any] = {"bands": channels, "pretrained": options.pretrained}
     if options.network == "deeplabv3":
-        return encoders.network("DeepLabV3", options.encoder or "resnet50", **common)
-    return encoders.swin(options.encoder or "swin_tiny_patch4_window7_224", 128, options.swin_width, **common)
+        return encoders.network("DeepLabV3", options.deeplabv3, **common)
+    return encoders.swin(options.swin, 128, options.swin_width, **common)
 
 
 def train(run: Run[Options], predictor: Predictor) -> None:

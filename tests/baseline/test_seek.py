@@ -113,9 +113,9 @@ def test_image_level_score_comes_from_the_deepest_features():
 
 
 @needs_libraries
-@pytest.mark.parametrize(("network", "encoder"), [("swin", ""), ("deeplabv3", "resnet18")])
-def test_library_networks_have_both_outputs(network, encoder):
-    predictor = seek.build(seek.Options(network=network, encoder=encoder))
+@pytest.mark.parametrize("network", ["swin", "deeplabv3"])
+def test_library_networks_have_both_outputs(network):
+    predictor = seek.build(seek.Options(network=network, deeplabv3="resnet18"))
     both = seek.ImageLevel(predictor.networks[0]).eval()
     images = torch.randn(1, 14, 128, 128)
     with torch.inference_mode():
