@@ -1,5 +1,10 @@
-"""A study: one method trained in several variants and seeds, side by side, as the tables and ablations of the paper are."""
+"""A study: one method trained in several variants and seeds, side by side, as the tables and ablations of the paper are.
 
+What variants have in common is trained once. A method's UNSEEN names, by the pattern of a stage's name, the options that such a
+stage does not depend on; a variant that differs from an earlier one in these alone takes over its stage.
+"""
+
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,14 +53,35 @@ def carry_out(
     """The scores of every variant and seed; each is a run of its own in `folder`, gone on with if it is there."""
     kind = method(method_name).Options
     results: Results = {}
+    trained: list[runs.Run] = []
     for label, changes in study.rows.items():
         for seed in seeds:
             options = replace(from_dict(kind, base | changes), seed=seed)
             started = runs.start(folder / f"{_file_name(label)}-{seed}", method_name, data, options, world)
+            if world.main:
+                for earlier in trained:
+                    take_over_stages(started, earlier)
+            world.wait()
             predictor = runs.train(started)
+            trained.append(started)
             found = load_results(started.folder) if is_scored(started) else score_run(started, predictor)
             results.setdefault(label, {})[seed] = found
     return results
+
+
+def take_over_stages(run: runs.Run, earlier: runs.Run) -> None:
+    """Link in `run` the stages that `earlier` has finished and that `run` would train alike."""
+    ours, theirs = run.options.to_dict(), earlier.options.to_dict()
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    stages = run.folder / "stages"
+    for pattern, unseen in getattr(run.method, "UNSEEN", {}).items():
+        if differing <= unseen:
+            stages.mkdir(exist_ok=True)
+            for checkpoint in (earlier.folder / "stages").glob(f"{pattern}.pt"):
+                link = stages / checkpoint.name
+                if not link.exists():
+                    link.unlink(missing_ok=True)  # it may dangle
+                    link.symlink_to(os.path.relpath(checkpoint, stages))
 
 
 def rows(results: Results) -> list[dict[str, Any]]:

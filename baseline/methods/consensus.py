@@ -61,6 +61,8 @@ PRESETS = {
     "small": {"width": 16, "steps": 900, "batch": 8, "warmup": 40, "decay": 0.98},
 }
 
+UNSEEN = {"network": {"measured", "views"}}
+
 STUDIES = {
     "parts": Study(
         "what each part is worth: left out one at a time",

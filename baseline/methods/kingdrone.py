@@ -111,6 +111,9 @@ PRESETS = {
     "small": _SMALL | {"steps": 450, "round_steps": 150, "batch": 8, "warmup": 40, "learning_rate": 1e-3},
 }
 
+_SELECTING = {"selection", "landslide", "background", "guard"}
+UNSEEN = {"*-0": {"rounds", "round_steps"} | _SELECTING, "*-[1-9]*": {"rounds"}}
+
 _LADDER = {
     "baseline": {"normalise": "train", "imbalance": False, "size": 128, "rounds": 0},
     "+ SN": {"normalise": "separated", "imbalance": False, "size": 128, "rounds": 0},

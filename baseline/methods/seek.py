@@ -77,6 +77,8 @@ PRESETS = {
     "small": _SMALL | {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "width": 16},
 }
 
+UNSEEN = {"stage-[12]": {"confident"}}
+
 _TABLE_3 = {
     "RGB": "rgb",
     "SWIR": "swir",

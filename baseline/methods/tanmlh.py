@@ -70,6 +70,9 @@ PRESETS = {
     "small": {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "encoder": "resnet18"},
 }
 
+_SELECTING = {"dropout", "runs", "keep_background", "keep_landslide"}
+UNSEEN = {"teacher": {"self_training", "crf"} | _SELECTING, "student": {"crf"}}
+
 STUDIES = {
     "parts": Study(
         "section VI, part by part",

@@ -1,0 +1,85 @@
+"""What the variants of a study have in common is trained once, and makes no difference to any of them."""
+
+from importlib.util import find_spec
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from baseline.__main__ import main  # noqa: E402
+from baseline.methods import METHODS, method  # noqa: E402
+from baseline.study import Study  # noqa: E402
+
+needs_libraries = pytest.mark.skipif(
+    find_spec("segmentation_models_pytorch") is None, reason="the model libraries are an extra"
+)
+QUICK = ["--preset", "tiny", "--steps", "2", "--log-every", "1", "--device", "cpu", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "earlier", "later", "shared", "own"),
+    [
+        pytest.param(
+            "kingdrone",
+            ["--networks", "segformer", "--round-steps", "2", "--selection", "prior", "--no-guard"],
+            {"rounds": 1},
+            {"rounds": 2},
+            {"segformer-0", "segformer-1"},
+            {"segformer-2"},
+            marks=needs_libraries,
+        ),
+        (
+            "seek",
+            ["--network", "unet", "--width", "4"],
+            {"confident": 0.0},
+            {"confident": 0.5},
+            {"stage-1", "stage-2"},
+            {"self-training"},
+        ),
+        pytest.param(
+            "tanmlh",
+            ["--mix-up", "0", "--no-crf", "--runs", "1"],
+            {"self_training": False},
+            {"self_training": True},
+            {"teacher"},
+            {"student"},
+            marks=needs_libraries,
+        ),
+        ("consensus", ["--width", "4"], {"views": 2}, {"measured": False, "views": 1}, {"network"}, set()),
+    ],
+)
+def test_a_stage_taken_over_is_the_one_that_would_be_trained(
+    data, tmp_path, monkeypatch, name, flags, earlier, later, shared, own
+):
+    variants = {"earlier": earlier, "later": later}
+    monkeypatch.setattr(method(name), "STUDIES", {"pair": Study("a test", variants)}, raising=False)
+    command = ["study", name, "pair", "--data", str(data), "--out", str(tmp_path / "study"), *QUICK, *flags]
+    assert main(command) == 0
+    stages = list((tmp_path / "study/later-0/stages").iterdir())
+    assert {path.stem for path in stages if path.is_symlink()} == shared
+    assert {path.stem for path in stages if not path.is_symlink()} == own
+
+    monkeypatch.delattr(method(name), "UNSEEN")
+    alone = ["study", name, "pair", "--data", str(data), "--out", str(tmp_path / "alone"), *QUICK, *flags]
+    monkeypatch.setattr(method(name), "STUDIES", {"pair": Study("a test", {"later": later})})
+    assert main(alone) == 0
+    assert not [path for path in (tmp_path / "alone/later-0/stages").iterdir() if path.is_symlink()]
+    weights = [
+        torch.load(tmp_path / f"{folder}/later-0/weights.pt", weights_only=True)
+        for folder in ("study", "alone")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_unseen_options_exist():
+    for name in METHODS:
+        for options in getattr(method(name), "UNSEEN", {}).values():
+            assert options <= set(method(name).Options().to_dict())
