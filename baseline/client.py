@@ -16,7 +16,11 @@ PATIENCE = 120  # seconds that a server may ask us to wait; what would take long
 
 
 class SubmissionRefused(ValueError):
-    """The server's answer is no; the message is the server's own, point by point."""
+    """The server's answer is no; the message is the server's own, point by point, `code` its word for the reason."""
+
+    def __init__(self, message: str, code: str = ""):
+        super().__init__(message)
+        self.code = code
 
 
 class ServerUnreachable(OSError):
@@ -118,7 +122,7 @@ def answer(request: Callable[[], httpx.Response], client: httpx.Client, kind: ty
             asked = _seconds(response.headers.get("Retry-After", ""))
             final = response.status_code < 500 and response.status_code != 429
             if final or asked > PATIENCE or _code(response) == "quota_used_up":
-                raise SubmissionRefused(explain(response))
+                raise SubmissionRefused(explain(response), _code(response))
             failure = explain(response)
             pause = asked or pause
         if attempt + 1 < ATTEMPTS:
@@ -153,8 +157,8 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _code(response: httpx.Response) -> Any:
-    return _problem(response).get("code")
+def _code(response: httpx.Response) -> str:
+    return str(_problem(response).get("code", ""))
 
 
 def explain(response: httpx.Response) -> str:

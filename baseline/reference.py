@@ -43,16 +43,20 @@ def entry_name(name: str, preset: str, seed: int) -> str:
 
 
 def submit(connection: httpx.Client, run: Path, name: str, phases: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Submit a run's archives as reference entries to those of the phases (split -> phase) that are open; wait for the scores."""
-    made = []
+    """Submit a run's archives as reference entries to those of the phases (split -> phase) that can score; wait for the scores.
+
+    A phase takes reference entries before it opens and after it has closed, but none without labels.
+    """
+    made, text = [], submitting.description(run)
     for split, phase_name in phases.items():
         phase = client.find_phase(connection, phase_name)
         archive = archive_of(run, split)
-        if not phase["is_open"]:
-            print(f"{phase['name']} is not open now: {archive} was not submitted.")
-            continue
-        text = submitting.description(run)
-        made.append(submitting.submit(connection, phase, archive, name, text, reference=True))
+        try:
+            made.append(submitting.submit(connection, phase, archive, name, text, reference=True))
+        except client.SubmissionRefused as refusal:
+            if refusal.code != "phase_not_open":
+                raise
+            print(f"{archive} was not submitted. {refusal}")
     return made
 
 

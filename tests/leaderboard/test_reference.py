@@ -31,7 +31,7 @@ def test_from_training_to_the_board(
 ) -> None:
     images, masks = made
     make_labels(cast.phase, data.load(images, "validation", mask_root=masks).masks)
-    make_phase(cast.competition, "test", opens_at="2040-01-01T00:00Z")
+    later = make_phase(cast.competition, "test", labels=False, opens_at="2040-01-01T00:00Z")
     monkeypatch.setenv("LANDSLIDE4SENSE_TOKEN", create_token(cast.organiser, "trainer")[1])
     command = [
         "reference",
@@ -44,11 +44,13 @@ def test_from_training_to_the_board(
     ]
     command += ["--preset", "tiny", "--seeds", "3", "--device", "cpu", "--threads", "1"]
     command += ["--steps", "2", "--width", "4", "--batch", "4", "--evaluate-every", "0"]
-    for _ in range(2):  # repeated, it trains and submits nothing twice
-        assert main(command) == 0, capsys.readouterr().err
+    assert main(command) == 0, capsys.readouterr().err
+    assert "test.zip was not submitted. Forbidden (403)\nTest has no labels yet" in capsys.readouterr().out
+    make_labels(later, data.load(images, "test", mask_root=masks).masks)
+    assert main(command) == 0, capsys.readouterr().err  # trains and submits nothing twice
     out = capsys.readouterr().out
-    assert "Test is not open now" in out
-    [entry] = Submission.objects.all()
+    entry = Submission.objects.get(phase=cast.phase)
+    assert Submission.objects.get(phase=later).evaluation.state == "scored"  # before the phase opens
     assert (entry.reference, entry.method) == (True, "U-Net baseline (preset tiny, seed 3)")
     assert "the organisers' U-Net baseline. Trained by `python -m baseline train unet`" in entry.description
     board = board_of(Phase.objects.get(pk=cast.phase.pk), cast.stranger, timezone.now())

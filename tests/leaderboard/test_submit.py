@@ -186,6 +186,17 @@ def test_a_reference_entry_is_the_organisers_and_takes_no_attempt(cast):
         submit(cast.owner, cast.phase, reference=True)
 
 
+@pytest.mark.parametrize(
+    "window",
+    [{"opens_at": "2040-01-01T00:00Z"}, {"opens_at": "2020-01-01T00:00Z", "closes_at": "2021-01-01T00:00Z"}],
+)
+def test_a_reference_entry_may_stand_before_the_opening_and_after_the_end(cast, window):
+    set_rules(cast.phase, **window)
+    assert submit(cast.organiser, cast.phase, reference=True).evaluation
+    with pytest.raises(refusals.PhaseNotOpen):
+        submit(cast.owner, cast.phase)
+
+
 def test_the_slots_hold_when_the_count_is_wrong(cast):
     """The unique constraint alone refuses a second attempt on one place."""
     first = make_submission(cast.team, cast.phase, state="queued")
