@@ -60,8 +60,7 @@ class Stage:
         self.world = world
         self.checkpoint = checkpoint
         self.seed = derived_seed(options.seed, name)
-        layout: dict[str, Any] = {"memory_format": torch.channels_last} if options.channels_last else {}
-        self.objective = objective.to(world.device, **layout)
+        self.objective = objective.to(world.device, **memory_layout(options))
         self.progress = Progress()
         self._shown = time.monotonic()
 
@@ -214,6 +213,11 @@ def save_atomically(state: Any, path: Path) -> None:
 def autocast(device: torch.device, options: Options) -> torch.autocast:
     """The context in which networks run: bfloat16 where the options ask for it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16")
+
+
+def memory_layout(options: Options) -> dict[str, Any]:
+    """The arguments with which `Module.to` lays out a network's weights."""
+    return {"memory_format": torch.channels_last} if options.channels_last else {}
 
 
 def make_optimiser(objective: nn.Module, options: Options) -> torch.optim.Optimizer:

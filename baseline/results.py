@@ -59,7 +59,7 @@ class Result:
 def score_run(
     run: Run, predictor: Predictor, splits: Iterable[str] | None = None, threshold: float = 0.5
 ) -> dict[str, Result]:
-    """The results on those splits that have labels here, also written to the run's folder.
+    """The results on those splits that have labels here, also written to the run's folder beside those it has of other splits.
 
     splits: by default validation, test and, where the run held patches out, "held-out".
     """
@@ -74,7 +74,8 @@ def score_run(
     if run.world.main:
         for split, result in found.items():
             _write_counts(run.folder / "counts" / f"{split}.npz", result.counts)
-    run.write_json("metrics.json", {split: result.to_dict() for split, result in found.items()})
+    kept = load_results(run.folder) | found
+    run.write_json("metrics.json", {split: result.to_dict() for split, result in kept.items()})
     return found
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from baseline import curve, data, normalise
 from baseline.deadline import TimeIsUp
 from baseline.dice import derived_seed
-from baseline.loop import Objective, Stage, autocast, save_atomically
+from baseline.loop import Objective, Stage, autocast, memory_layout, save_atomically
 from baseline.methods import method
 from baseline.normalise import to_pool
 from baseline.options import Options, from_dict
@@ -193,7 +193,7 @@ class Run(Generic[Chosen]):
             raise RunError(f"{self.folder} has no finished weights. Repeat its train command to finish it.")
         predictor = self.method.build(self.options)
         predictor.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        return predictor.to(self.world.device)
+        return predictor.to(self.world.device, **memory_layout(self.options))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         if self.world.main:
@@ -267,7 +267,7 @@ def train(run: Run) -> Predictor:
         save_atomically(predictor.state_dict(), run.folder / "weights.pt")
     tell(time.monotonic() - began)
     run.world.wait()
-    return predictor
+    return run.trained()  # what predicts is what was written, to the bit
 
 
 def _pieces(folder: Path) -> list[float | None]:

@@ -83,9 +83,24 @@ def test_archive_is_valid_and_equals_prediction_and_score(run, data, capsys):
     from baseline.data import load
 
     expected = counts.count(packed, counts.pack(load(data, "test").masks)).total
-    metrics = json.loads((run / "metrics.json").read_text())["test"]
+    written = json.loads((run / "metrics.json").read_text())
+    assert set(written) == {"validation", "test"}  # what was not evaluated now is kept
+    metrics = written["test"]
     assert (metrics["tp"], metrics["fp"], metrics["fn"]) == expected
     assert f"F1 {100 * metrics['f1']:.2f} %" in capsys.readouterr().out
+
+
+def test_training_hands_on_the_weights_as_they_are_loaded_later(run):
+    """In another memory layout, bfloat16 rounds differently, and an archive differs from the score."""
+    from baseline import run as runs
+    from baseline.world import world
+
+    name, where, options = runs.saved(run)
+    with world("cpu", 1) as here:
+        opened = runs.start(run, name, where, options, here)
+        for predictor in (runs.train(opened), opened.trained()):
+            convolutions = [p for p in predictor.parameters() if p.dim() == 4 and p.shape[-1] > 1]
+            assert all(p.is_contiguous(memory_format=torch.channels_last) for p in convolutions)
 
 
 def test_predicting_needs_no_training_images(run, data, tmp_path):
