@@ -43,9 +43,7 @@ class World:
             return module
         if self.device.type != "cuda":
             return DistributedDataParallel(module)
-        return DistributedDataParallel(
-            nn.SyncBatchNorm.convert_sync_batchnorm(module), device_ids=[self.device]
-        )
+        return DistributedDataParallel(synchronised(module), device_ids=[self.device])
 
     def agree(self, value: float) -> float:
         """The first process's value, in every process."""
@@ -68,10 +66,18 @@ class World:
 
 
 def synchronised(module: nn.Module) -> nn.Module:
-    """The module with batch normalisation over all processes. timm's, which holds an activation too, needs timm's own."""
+    """The module, each batch normalisation inside it replaced by one over all processes.
+
+    timm's, which apply an activation too, need timm's own replacement; and even that forgets the activation where it meets one that
+    an earlier stage has replaced already.
+    """
     timm = sys.modules.get("timm.layers")
     convert = timm.convert_sync_batchnorm if timm else nn.SyncBatchNorm.convert_sync_batchnorm
-    return convert(module)
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm2d):  # which a synchronised one is not
+                setattr(parent, name, convert(child))
+    return module
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import losses, methods  # noqa: E402
+from baseline import losses, methods, world  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
 from baseline.data import load  # noqa: E402
 from baseline.dice import Dice  # noqa: E402
@@ -15,7 +15,6 @@ from baseline.networks.cross_sensor import CrossSensorNorm, adopt, domain, with_
 from baseline.networks.unet import UNet  # noqa: E402
 from baseline.options import OptionError  # noqa: E402
 from baseline.pool import Pool  # noqa: E402
-from baseline.world import synchronised  # noqa: E402
 
 kingdrone = methods.method("kingdrone")
 needs_libraries = pytest.mark.skipif(
@@ -87,14 +86,19 @@ def test_networks_fit_the_patches(name):
 
 
 @needs_libraries
-def test_timms_activations_survive():
-    """timm's EfficientNet keeps its activations inside its normalisations; neither replacing nor synchronising may lose them."""
-    network = kingdrone._network("efficientnet", kingdrone.Options(**kingdrone._SMALL))
-    activations = sum(type(m).__name__ == "SiLU" for m in network.modules())
-    assert activations > 50
-    kinds = {type(m.source).__name__ for m in network.modules() if isinstance(m, CrossSensorNorm)}
-    assert kinds == {"BatchNormAct2d", "BatchNorm2d"}
-    assert sum(type(m).__name__ == "SiLU" for m in synchronised(network).modules()) == activations
+@pytest.mark.parametrize("name", ["efficientnet", "resunet"])
+def test_synchronised_normalisation_computes_the_same(name, monkeypatch):
+    """timm's EfficientNet applies its activations inside its normalisations: several GPUs, stage after stage, may not lose them."""
+    network = kingdrone._network(name, kingdrone.Options(**kingdrone._SMALL)).eval()
+    images = torch.randn(1, 14, 64, 64)
+    monkeypatch.setattr(world, "DistributedDataParallel", lambda module, device_ids: module)
+    two_gpus = world.World(torch.device("cuda"), size=2)
+    with torch.inference_mode():
+        before = network(images)
+        for _ in range(2):
+            assert torch.equal(two_gpus.wrap(network)(images), before)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+    assert all(m.source.weight is m.target.weight for m in network.modules() if isinstance(m, CrossSensorNorm))
 
 
 def test_scale_promotion_shows_the_network_512_pixels():
