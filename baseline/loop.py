@@ -134,7 +134,8 @@ class Stage:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if options.clip:
-            nn.utils.clip_grad_norm_(self.objective.parameters(), options.clip)
+            trained = [p for group in optimiser.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(trained, options.clip)  # fixed ones may hold a gradient of the stage before
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
         optimiser.step()
