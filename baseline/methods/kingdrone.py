@@ -86,6 +86,8 @@ class Options(options.Options):
             raise OptionError(
                 f"networks names {', '.join(sorted(unknown))}; it can name {', '.join(NETWORKS)}."
             )
+        if len(set(self.networks.split(","))) < len(self.networks.split(",")):
+            raise OptionError(f"networks is {self.networks}; each can be in the ensemble once.")
         if self.size % 128:
             raise OptionError(f"size is {self.size}; it must be a multiple of 128.")
 
@@ -148,10 +150,10 @@ STUDIES = {
 
 
 class Adapted(Predictor):
-    """The ensemble, normalising by the target's statistics."""
+    """The ensemble, normalising training patches by the source's statistics and any others by the target's."""
 
     def forward(self, images: Tensor) -> Tensor:
-        with domain(self, TARGET):
+        with domain(self, SOURCE if self.split == "train" else TARGET):
             return super().forward(images)
 
 

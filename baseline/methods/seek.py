@@ -29,7 +29,7 @@ from baseline.loop import Objective
 from baseline.losses import Loss
 from baseline.networks import encoders
 from baseline.networks.unet import UNet
-from baseline.options import option
+from baseline.options import OptionError, option
 from baseline.pool import Pool, joined
 from baseline.predictor import Predictor
 from baseline.run import Run
@@ -67,8 +67,13 @@ class Options(options.Options):
     per_image: bool = option(False, "take the weight from each image rather than from the batch")
     one_sided: bool = option(False, "image-level loss as printed: images without a landslide count nothing")
     confident: float = option(
-        1.0, "share λ of the target's pixels that become pseudo-labels; 0 = no self-training"
+        1.0, "share λ of the target's pixels that become pseudo-labels, 0-1; 0 = no self-training"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.confident <= 1:
+            raise OptionError(f"confident is {self.confident}; it is a share from 0 to 1 (0.7 is λ = 70 %).")
 
 
 _SMALL = {"swin_width": 24, "deeplabv3": "resnet18"}

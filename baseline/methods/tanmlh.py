@@ -30,7 +30,7 @@ from baseline.dice import Dice
 from baseline.loop import Objective
 from baseline.networks import encoders
 from baseline.networks.hrnet import HRNet
-from baseline.options import option
+from baseline.options import OptionError, option
 from baseline.pool import Pool
 from baseline.predictor import Predictor
 from baseline.run import Run
@@ -63,6 +63,16 @@ class Options(options.Options):
     keep_landslide: float = option(0.7, "share of the landslide pseudo-labels kept")
     mix_up: float = option(0.4, "both parameters of the beta distribution; 0 = no mix-up")
     crf: bool = option(True, "sharpen the prediction by a dense conditional random field")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("dropout", "keep_background", "keep_landslide"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1.")
+        if self.runs < 1:
+            raise OptionError(f"runs is {self.runs}; a variance needs Monte Carlo runs, at least 1.")
+        if self.mix_up < 0:
+            raise OptionError(f"mix_up is {self.mix_up}; it must be 0 or more.")
 
 
 PRESETS = {

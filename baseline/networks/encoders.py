@@ -108,6 +108,8 @@ def swin(encoder: str, image_size: int, width: int = 0, **options: Any) -> nn.Mo
 
     width: channels of the first stage where they are not to be those of the name, a multiple of 24.
     """
+    if width % 24:
+        raise ValueError(f"swin_width is {width}; it must be a multiple of 24, the channels of a head.")
     if width:
         options |= {"embed_dim": width, "num_heads": tuple(width // 24 * 2**stage for stage in range(4))}
     return network("Unet", f"tu-{encoder}", img_size=image_size, window_size=8, **options)

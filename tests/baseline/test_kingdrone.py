@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 
 import pytest
 
@@ -154,14 +155,37 @@ def test_recipe_is_the_papers():
     assert options.networks == "swin,efficientnet,segformer"
     with pytest.raises(OptionError, match="networks names vgg"):
         replace(options, networks="swin,vgg")
+    with pytest.raises(OptionError, match="networks is swin,swin; each can be"):
+        replace(options, networks="swin,swin")  # the second would take the first one's checkpoints for its own
     with pytest.raises(OptionError, match="size is 500"):
         replace(options, size=500)
+
+
+def test_each_domain_is_predicted_by_its_own_statistics():
+    network = small_network().train()
+    for name, shift in (("source", 0.0), ("target", 3.0)):
+        with domain(network, name):
+            network(shift + torch.randn(4, 14, 16, 16))
+    predictor, images = kingdrone.Adapted(network).eval(), torch.randn(2, 14, 16, 16)
+    for split, name in (("train", "source"), ("validation", "target"), ("test", "target")):
+        predictor.split = split
+        with domain(network, name):
+            expected = network(images).softmax(1)[:, 1]
+        torch.testing.assert_close(predictor(images), expected)
 
 
 def test_ablation_is_figure_6():
     rows = kingdrone.STUDIES["ablation"].rows
     steps = ["baseline", "+ SN", "+ SLO", "+ S×", "+ R1", "+ R2"]
     assert list(rows) == [f"{network} {step}" for network in ("ResU-Net", "SegFormer") for step in steps]
+    for title, network in (("ResU-Net", "resunet"), ("SegFormer", "segformer")):
+        ladder = [kingdrone.Options(**rows[f"{title} {step}"]).to_dict() for step in steps]
+        added = [{k: v for k, v in b.items() if v != a[k]} for a, b in pairwise(ladder)]
+        expected = [{"normalise": "separated"}, {"imbalance": True}, {"size": 512}, {"rounds": 1}, {"rounds": 2}]
+        assert added == expected
+        start = ladder[0]
+        assert start["networks"] == network
+        assert (start["normalise"], start["imbalance"], start["size"], start["rounds"]) == ("train", False, 128, 0)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from baseline import losses, methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
 from baseline.dice import Dice  # noqa: E402
 from baseline.loop import Stage  # noqa: E402
+from baseline.networks import encoders  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
+from baseline.options import OptionError  # noqa: E402
 from baseline.pool import Pool  # noqa: E402
-from baseline.spectral import Spectral, inputs, principal_components  # noqa: E402
+from baseline.spectral import SETS, Spectral, inputs, principal_components  # noqa: E402
 from baseline.world import World  # noqa: E402
 
 seek = methods.method("seek")
@@ -125,8 +128,20 @@ def test_library_networks_have_both_outputs(network):
 
 
 def test_studies_are_the_tables():
-    assert len(seek.STUDIES["bands"].rows) == 8 * 3
-    assert len(seek.STUDIES["balance"].rows) == 5 * 2
+    bands, balance, confidence = (
+        [seek.Options(**row) for row in seek.STUDIES[name].rows.values()]
+        for name in ("bands", "balance", "confidence")
+    )
+    assert {(o.bands, o.network) for o in bands} == set(
+        product((*SETS, "pca"), ("swin", "deeplabv3", "unet"))
+    )
+    assert {(o.training, o.confident) for o in bands} == {("normal", 0.0)}
+    rows = ("normal", "weighted", "focal", "lovasz", "balanced")
+    assert {(o.training, o.network) for o in balance} == set(product(rows, ("swin", "unet")))
+    assert {o.confident for o in balance} == {0.0}
+    assert [o.confident for o in confidence] == [0.0, 0.5, 0.7, 0.9, 1.0]
+    assert len(bands) == 8 * 3
+    assert len(balance) == 5 * 2
     assert list(seek.STUDIES["confidence"].rows) == [
         "before",
         "λ = 50 %",
@@ -134,6 +149,13 @@ def test_studies_are_the_tables():
         "λ = 90 %",
         "λ = 100 %",
     ]
+
+
+def test_shares_are_not_percent():
+    with pytest.raises(OptionError, match=r"confident is 70; .* \(0.7 is λ = 70 %\)"):
+        seek.Options(confident=70)
+    with pytest.raises(ValueError, match="swin_width is 40; it must be a multiple of 24"):
+        encoders.swin("swin_tiny_patch4_window7_224", 128, 40)
 
 
 @pytest.fixture(scope="module")

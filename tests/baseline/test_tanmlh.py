@@ -12,6 +12,7 @@ from baseline.__main__ import main  # noqa: E402
 from baseline.data import load  # noqa: E402
 from baseline.dice import Dice  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
+from baseline.options import OptionError  # noqa: E402
 from baseline.pool import Pool  # noqa: E402
 
 tanmlh = methods.method("tanmlh")
@@ -77,6 +78,13 @@ def test_recipe_is_the_papers():
     options = tanmlh.Options()
     assert (options.dropout, options.runs) == (0.3, 10)
     assert (options.keep_background, options.keep_landslide) == (0.9, 0.7)
+
+
+@pytest.mark.parametrize("wrong", [{"keep_landslide": 70}, {"dropout": 1.5}, {"runs": 0}, {"mix_up": -1}])
+def test_what_would_stop_the_student_is_said_before_the_teacher(wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(OptionError, match=f"{name} is {value}; "):
+        tanmlh.Options(**wrong)
 
 
 @needs_libraries
