@@ -58,6 +58,8 @@ def scale_up(images: Tensor, size: int) -> Tensor:
 class MixUp:
     """Each patch mixed with the next of the batch by one λ ~ Beta(a, a) per step (Zhang et al., 2018); not mixed where a is 0.
 
+    Of several processes, each mixes its own part of the batch.
+
     The loss is that against a patch's own labels times λ plus that against its partner's times 1 − λ.
     """
 

@@ -1,7 +1,8 @@
 """Fully connected conditional random field for two classes (Krähenbühl and Koltun, 2011), in torch, for batches on any device.
 
 Mean-field inference with an appearance and a smoothness kernel, Potts compatibility and symmetric normalisation. "Fully" is cut
-to a window of (2 × radius + 1)² pixels: beyond three standard deviations of a kernel nothing is lost.
+to a window of (2 × radius + 1)² pixels, two standard deviations of the wider kernel to either side: on noisy SynthL4S masks 3 of
+100,000 pixels had another class under radius 20. The outcome paper gives no kernel; weights and widths are choices.
 """
 
 from collections.abc import Iterator

@@ -134,8 +134,9 @@ class Stage:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if options.clip:
+            # Of the trained parameters alone: fixed ones may still hold a gradient of an earlier stage.
             trained = [p for group in optimiser.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(trained, options.clip)  # fixed ones may hold a gradient of the stage before
+            nn.utils.clip_grad_norm_(trained, options.clip)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
         optimiser.step()

@@ -2,7 +2,8 @@
 
 Shapes, unless a docstring says otherwise: logits (N, C, H, W) float, any precision; labels (N, H, W) integer, 0 = background,
 1 = landslide, 255 = ignored. Every loss is computed in float32 or wider, is a scalar, and is zero (with zero gradient) where no
-pixel counts. Reductions run over the pixels that count of the whole batch, not image by image.
+pixel counts. Reductions run over the pixels that count of the whole batch, not image by image; of several processes, each reduces
+over its own part of the batch, and gradients are averaged.
 """
 
 from collections.abc import Callable

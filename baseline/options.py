@@ -20,7 +20,9 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    seed: int = option(0, "of initial weights, order of patches, augmentation and dropout")
+    seed: int = option(
+        0, "of initial weights, order of patches, augmentation, dropout and the patches held out"
+    )
     normalise: str = option(
         "train",
         "statistics that bands are normalised by: the organisers' constants, those of the training split, or each split's own",
@@ -47,7 +49,9 @@ class Options:
     )
     clip: float = option(0.0, "largest norm of the gradient; 0 = not clipped")
     evaluate_every: int = option(
-        0, "steps between evaluations, the best of which is kept; 0 = the last weights are kept"
+        0,
+        "steps between evaluations, the best of which is kept, by methods that keep it (unet, sklgp); "
+        "0 = the last weights are kept",
     )
 
     width: int = option(64, "channels of the network's first level, for the networks defined here")

@@ -9,13 +9,18 @@ Left open by the paper, and chosen here:
 - Encoder sizes (Swin-T, EfficientNetV2-S, MiT-B2), AdamW, cosine rate, 30 epochs, batch 16; two rounds of 10 epochs, going on from
   the weights of the round before at a third of the rate.
 - Bicubic scaling; logits are averaged back to 128 pixels, where the labels are, and the loss is taken there.
-- Weights of the three losses (equal), share of hard pixels (a quarter), smoothing (0.1), colour perturbation (± 0.1).
+- Weights of the three losses (equal), share of hard pixels (a quarter), smoothing (0.1), colour perturbation (± 0.1). Random
+  rotation is by quarter turns, which need no interpolation.
+- Pseudo-labels come from the ensemble's mean in every round; section IV-C joins the networks "after the final round".
+  "Domain adaptive consistency training" is not explained: it is read as training with cross-sensor normalisation.
 - 0.7 is the threshold of landslides. Background has one of its own (0.1): with 0.3 the pixels that a shifted model misses would
   come back as background. --selection prior takes as many landslide pixels as the training labels lead to expect instead.
 - Self-training can feed back its own faults: rounds end when the share of landslides among the pseudo-labels leaves
   50-150 % of that of the training labels (--no-guard goes on).
 - Cross-sensor normalisation as its authors published it: shared weights, the target's statistics starting from the source's,
-  separate forward passes. No test-time augmentation.
+  separate forward passes. It is in every row of the ablation. No test-time augmentation.
+- One run adapts to one split, --target, and predicts both by that split's statistics. Fig. 6 is of the validation split
+  (--target validation), Fig. 7 of the test split (the default).
 """
 
 from dataclasses import dataclass, replace
@@ -116,6 +121,7 @@ PRESETS = {
 _SELECTING = {"selection", "landslide", "background", "guard"}
 UNSEEN = {"*-0": {"rounds", "round_steps"} | _SELECTING, "*-[1-9]*": {"rounds"}}
 
+# "+ S×" has the size of the preset or of --size. That of preset small is 128: there the row repeats the one above, unless --size is given.
 _LADDER = {
     "baseline": {"normalise": "train", "imbalance": False, "size": 128, "rounds": 0},
     "+ SN": {"normalise": "separated", "imbalance": False, "size": 128, "rounds": 0},

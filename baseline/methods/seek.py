@@ -5,15 +5,19 @@ encoder and trains the decoder with cross-entropy + image-level loss (equation 4
 split join the training data (Table V; all of them in the end).
 
 Left open by the paper, and chosen here:
-- Swin's size (tiny; --swin), optimiser (AdamW, cosine rate), 60 epochs, batch 16, flips and quarter turns, no resizing.
+- Swin's size (tiny; --swin), optimiser (AdamW, cosine rate), 60 epochs, batch 16, flips and quarter turns, no resizing, the
+  training split's statistics for every split.
 - Equation 3 as printed has the term of landslide pixels alone and N_neg / N_pos "in any input image", which is undefined where an
   image has none: weighted cross-entropy over both classes, the ratio taken over the batch and capped (--per-image takes it
-  image by image).
+  image by image), and the sum divided by that of the weights. Section V-B says of Table IV that negative samples are the ones
+  weighted: by the inverse ratio that comes to the same.
 - Equation 2 as printed costs nothing where an image has no landslide, so that "always" satisfies it: the binary cross-entropy
   is the default (--one-sided is as printed). In equation 4 this loss reaches no parameter of the decoder; its own layer is trained.
-- The three losses of equation 1 count the same. Lovász is the softmax form.
+- The three losses of equation 1 count the same. Lovász is the softmax form; in its row of Table IV it is alone. Focal loss has
+  γ = 2 and no class weight. MP pools by the mean.
 - Self-training goes on from the weights of stage 2, all of them trained, a quarter of the steps at a tenth of the rate (the paper:
-  "fine-tuning and stopping training early"), with cross-entropy + Lovász.
+  "fine-tuning and stopping training early"), with cross-entropy + Lovász. The top λ % are taken of all pixels of the target, not
+  class by class. Table V is of the validation split (--target validation), Table VI of the test split (the default).
 """
 
 from dataclasses import dataclass, replace

@@ -10,7 +10,8 @@ Left open by the paper, and chosen here:
 - The length of the first cosine cycle: a seventh of the steps after the warm-up, so that with the multiplier 2 three cycles end
   with the training.
 - Normalisation: the training split's statistics. No augmentation is mentioned, and none is used.
-- "Training on the new training data set" starts from new weights; every pixel of the pseudo-labels is used.
+- "Training on the new training data set" starts from new weights and has as many steps; every pixel of the pseudo-labels is used.
+- Of an evaluation on the 260 patches every five epochs the best weights are kept, in both trainings. No L2 penalty.
 - Blocks and channels: see networks/multispectral.py.
 """
 
@@ -47,6 +48,10 @@ class Options(options.Options):
     schedule: str = option("restarts", "learning rate over the steps", ("constant", "cosine", "restarts"))
     warmup: int = option(886, "steps of linear warm-up")
     warmup_from: float = option(1e-5, "learning rate at which the warm-up begins")
+    cycle: int = option(
+        0,
+        "steps of the first cycle of 'restarts', each next one twice as long; 0 = a seventh of those after the warm-up",
+    )
     evaluate_every: int = option(
         2215, "steps between evaluations, the best of which is kept; 0 = the last weights are kept"
     )

@@ -7,10 +7,13 @@ within each (equations 8 and 9). A dense conditional random field sharpens the p
 
 Left open by the paper, and chosen here:
 - The network: DeepLabV3+ on ResNet-50, or with --network hrnet HRNet-W18. The team's table marks no ensemble, so there is none.
+- Section III and Table II say that all three winners use the Lovász loss; equations 6 and 7 have cross-entropy + Jaccard, as here.
 - Which set is unlabelled (the text says validation, equations 7 and 9 say test): --target, the test split by default.
 - The pseudo-label is the class of the teacher's prediction without dropout; the share of each class is taken over all patches.
+  Dropout is of single values, the variance that of the landslide probability.
 - The student starts from new weights, and sees labelled and unlabelled patches in one forward pass, half of the batch each.
-- Beta(0.4, 0.4) for mix-up; flips and quarter turns as the unnamed augmentation of Fig. 11; AdamW, cosine rate, 60 epochs each.
+- Beta(0.4, 0.4) for mix-up, which the teacher has, too; each set draws a λ of its own at each step (equation 8 prints one λ).
+- The training split's statistics for every split; flips and quarter turns as the unnamed augmentation of Fig. 11; AdamW, cosine rate, 60 epochs each.
 - The field's kernels (crf.py), guided by the normalised red, green and blue bands.
 - A mixed Jaccard loss with ignored pixels: each of the two label sets ignores its own.
 """

@@ -17,6 +17,9 @@ HIGH_RESOLUTION = (1, 2, 3, 7)  # indices of B2, B3, B4 and B8, the bands of 10 
 class MultispectralUNet(nn.Module):
     """width: channels of the general branch's first level; both branches end in 2 × width channels.
 
+    Between the 4 bands and those channels the high-resolution branch has `width`, which the paper leaves open. The prediction is one
+    point-wise convolution.
+
     blocks, expansion: of the inverted residuals. The paper gives neither; at full resolution MobileNetV2's expansion of 6 would
     take most of the time, so 2 is the default.
     """
@@ -42,7 +45,7 @@ class GeneralBranch(nn.Module):
     """A U-Net with three downsamplings by strided convolution, bilinear upsampling, additive skips and residual blocks.
 
     The paper keeps the original U-Net's channels as far as it says: width, doubled at each downsampling; 128 × 128 pixels
-    come down to 16 × 16.
+    come down to 16 × 16. One residual block per level, and a last convolution from width to 2 × width channels, are choices.
     """
 
     def __init__(self, bands: int, width: int):

@@ -1,7 +1,8 @@
 """The U-Net of the organisers' baseline (Ronneberger et al., 2015), padded so that the output is as large as the input.
 
 The paper counts 23 convolutions, 4 of them transposed (31.05 million parameters); the organisers' repository by default replaces
-the transposed ones by bilinear interpolation and halves the channels that it meets (17.27 million).
+the transposed ones by bilinear interpolation and halves the channels that it meets (17.27 million). Batch normalisation is the
+repository's; the paper names none.
 """
 
 import torch

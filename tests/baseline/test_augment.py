@@ -49,8 +49,8 @@ def test_scale_up_keeps_the_field_of_view():
     ramp = torch.linspace(0, 1, 128).expand(1, 1, 128, 128)
     large = augment.scale_up(ramp, 512)
     assert large.shape == (1, 1, 512, 512)
-    shrunk = torch.nn.functional.avg_pool2d(large, 4)
-    torch.testing.assert_close(shrunk[..., 2:-2], ramp[..., 2:-2], atol=1e-4, rtol=0)  # every pixel in its place
+    shrunk = torch.nn.functional.avg_pool2d(large, 4)  # every pixel is in its place again
+    torch.testing.assert_close(shrunk[..., 2:-2], ramp[..., 2:-2], atol=1e-4, rtol=0)
     assert augment.scale_up(ramp, 128) is ramp
 
 
