@@ -122,6 +122,7 @@ def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from baseline import study
     from baseline.options import from_dict
+    from baseline.run import MACHINE
     from baseline.world import world
 
     if arguments.method is None or arguments.study is None:
@@ -133,21 +134,22 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     base = module.PRESETS.get(preset, {}) | flags
     options = from_dict(module.Options, base)
     folder = out or Path("runs") / f"{arguments.method}-{arguments.study}-{preset}"
+    about = {"method": arguments.method, "study": arguments.study, "paper": chosen.paper, "preset": preset}
+    about |= {"flags": [_as_flag(k, v) for k, v in flags.items() if k not in MACHINE]}
+    text = ""
     with world(options.device, options.threads, time.monotonic() + 60 * end) as here:
-        results = study.carry_out(arguments.method, chosen, data, folder, base, seeds, here)
-        if here.main:
-            text = f"{arguments.method}, {chosen.paper}; preset {preset}, seeds {seeds}\n\n{study.table(results)}\n"
-            (folder / "table.md").write_text(text)
-            about = {
-                "method": arguments.method,
-                "study": arguments.study,
-                "paper": chosen.paper,
-                "preset": preset,
-            }
-            content = about | {"runs": study.rows(results)}
-            (folder / "table.json").write_text(json.dumps(content, indent=1) + "\n")
-            print(text)
+        for rows in study.carry_out(arguments.method, chosen, data, base, seeds, here, folder):
+            if here.main:
+                text = study.write_tables(folder, about, rows)
+    print(text, end="")
     return 0
+
+
+def _as_flag(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"
 
 
 def _show_methods(command: str, rest: Sequence[str]) -> int:

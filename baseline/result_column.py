@@ -1,7 +1,8 @@
 """The column of our own results in a document: filled in from the tables that runs wrote, so that nobody copies figures by hand.
 
 A cell begins with a mark that readers do not see, `<!-- unet -->` for a method or `<!-- seek/bands -->` for a study, and says
-"not run yet" until a table.json (of `compare`, or of `study`) has it.
+"not run yet" until a table.json (of `compare`, or of `study`) has it. Below a line `<!-- seek/bands: table -->` stands the study's
+whole table.
 """
 
 import json
@@ -10,31 +11,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from baseline import study
 from baseline.results import SPLITS
 from baseline.tables import mean_and_spread
 
+TABLE = re.compile(r"<!-- ([a-z0-9/-]+): table -->\n(?:.+\n)*")
 CELL = re.compile(r"<!-- ([a-z0-9/-]+) -->[^|]*\|")
 MOST_VARIANTS = 6
 
 
 def filled(document: str, tables: Sequence[Path]) -> tuple[str, list[str]]:
-    """The document with the cells that the tables have figures for, and the marks that were filled. Later tables win."""
+    """The document with the cells and tables that there are figures for, and the marks that were filled. Later tables win."""
     found: dict[str, str] = {}
+    studies: dict[str, str] = {}
     for path in tables:
         content = json.loads(path.read_text())
         if "study" in content:
-            found[f"{content['method']}/{content['study']}"] = _study(content)
+            name = f"{content['method']}/{content['study']}"
+            found[name], studies[name] = _study(content), study.table(content)
         else:
-            found |= {name: _method(rows, content["preset"]) for name, rows in _by(content["runs"], "method")}
-    seen = [mark for mark in CELL.findall(document) if mark in found]
+            found |= {
+                name: _method(content | {"runs": rows}) for name, rows in _by(content["runs"], "method")
+            }
+    seen = [mark for mark in CELL.findall(document) + TABLE.findall(document) if mark in found]
     text = CELL.sub(
         lambda cell: f"<!-- {cell[1]} -->{found[cell[1]]} |" if cell[1] in found else cell[0], document
+    )
+    text = TABLE.sub(
+        lambda block: (
+            f"<!-- {block[1]}: table -->\n{studies[block[1]]}\n" if block[1] in studies else block[0]
+        ),
+        text,
     )
     return text, seen
 
 
-def _method(rows: Sequence[dict[str, Any]], preset: str) -> str:
-    return f"{_scores(rows)} ({_made(rows, preset)})"
+def _method(content: dict[str, Any]) -> str:
+    return f"{_scores(content['runs'])} ({study.made(content)})"
 
 
 def _study(content: dict[str, Any]) -> str:
@@ -45,7 +58,7 @@ def _study(content: dict[str, Any]) -> str:
         told = sorted(variants, key=lambda variant: -_mean(variant[1], "test"))[:3]
     lead = f"best of {len(variants)}: " if len(variants) > MOST_VARIANTS else ""
     texts = (f"{name}: {_scores(rows)}" for name, rows in told)
-    return f"{lead}{'; '.join(texts)} ({_made(content['runs'], content['preset'])})"
+    return f"{lead}{'; '.join(texts)} ({study.made(content)})"
 
 
 def _by(rows: Sequence[dict[str, Any]], key: str) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -60,8 +73,3 @@ def _mean(rows: Sequence[dict[str, Any]], split: str) -> float:
 def _scores(rows: Sequence[dict[str, Any]]) -> str:
     values = {split: [100 * row["f1"] for row in rows if row["split"] == split] for split in SPLITS}
     return ", ".join(f"{split} {mean_and_spread(v, 1)}" for split, v in values.items() if v)
-
-
-def _made(rows: Sequence[dict[str, Any]], preset: str) -> str:
-    seeds = sorted({row["seed"] for row in rows})
-    return f"{preset}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"

@@ -4,8 +4,9 @@ What variants have in common is trained once. A method's UNSEEN names, by the pa
 stage does not depend on; a variant that differs from an earlier one in these alone takes over its stage.
 """
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from baseline import run as runs
 from baseline.methods import method
 from baseline.options import from_dict
-from baseline.results import HELD_OUT, SPLITS, Result, is_scored, load_results, score_run
+from baseline.results import HELD_OUT, SPLITS, is_scored, load_results, score_run
 from baseline.tables import markdown, mean_and_spread
 from baseline.world import World
 
@@ -38,21 +39,21 @@ def find(method_name: str, name: str) -> Study:
     return studies[name]
 
 
-Results = dict[str, dict[int, dict[str, Result]]]  # by variant, seed and split
-
-
 def carry_out(
     method_name: str,
     study: Study,
     data: Path,
-    folder: Path,
     base: dict[str, Any],
     seeds: Sequence[int],
     world: World,
-) -> Results:
-    """The scores of every variant and seed; each is a run of its own in `folder`, gone on with if it is there."""
+    folder: Path,
+) -> Iterator[list[dict[str, Any]]]:
+    """Train and score every variant with every seed; after each, the rows of all so far: variant, seed, split and result.
+
+    Each is a run of its own in `folder`, gone on with if it is there. `base`: the options that all variants have.
+    """
     kind = method(method_name).Options
-    results: Results = {}
+    rows: list[dict[str, Any]] = []
     trained: list[runs.Run] = []
     for label, changes in study.rows.items():
         for seed in seeds:
@@ -65,8 +66,42 @@ def carry_out(
             predictor = runs.train(started)
             trained.append(started)
             found = load_results(started.folder) if is_scored(started) else score_run(started, predictor)
-            results.setdefault(label, {})[seed] = found
-    return results
+            of_variant = {"variant": label, "seed": seed}
+            rows += [of_variant | {"split": split} | result.to_dict() for split, result in found.items()]
+            yield rows
+
+
+def write_tables(folder: Path, about: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """table.json and table.md of a study's rows; returns the latter."""
+    content = about | {"runs": rows}
+    (folder / "table.json").write_text(json.dumps(content, indent=1) + "\n")
+    text = f"{about['method']}, {about['paper']}\n\n{table(content)}\n"
+    (folder / "table.md").write_text(text)
+    return text
+
+
+def table(content: dict[str, Any]) -> str:
+    """A Markdown table of the F1 (percent) in a table.json: mean over the seeds, ± their standard deviation where there are several."""
+    rows = content["runs"]
+    splits = [split for split in (*SPLITS, HELD_OUT) if any(row["split"] == split for row in rows)]
+    lines = []
+    for label in dict.fromkeys(row["variant"] for row in rows):
+        of_variant = [row for row in rows if row["variant"] == label]
+        values = ([100 * row["f1"] for row in of_variant if row["split"] == split] for split in splits)
+        lines.append([label, *(mean_and_spread(of_split, 1) for of_split in values)])
+    return markdown([made(content), *(f"{split} F1 (%)" for split in splits)], lines)
+
+
+def made(content: dict[str, Any]) -> str:
+    """How the runs of a table.json were made: preset, seeds, and the flags that all of them had."""
+    seeds = sorted({row["seed"] for row in content["runs"]})
+    return ", ".join(
+        [
+            content["preset"],
+            f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
+            *content.get("flags", []),
+        ]
+    )
 
 
 def take_over_stages(run: runs.Run, earlier: runs.Run) -> None:
@@ -82,31 +117,6 @@ def take_over_stages(run: runs.Run, earlier: runs.Run) -> None:
                 if not link.exists():
                     link.unlink(missing_ok=True)  # it may dangle
                     link.symlink_to(os.path.relpath(checkpoint, stages))
-
-
-def rows(results: Results) -> list[dict[str, Any]]:
-    """One row for each variant, seed and split."""
-    return [
-        {"variant": label, "seed": seed, "split": split} | result.to_dict()
-        for label, by_seed in results.items()
-        for seed, by_split in by_seed.items()
-        for split, result in by_split.items()
-    ]
-
-
-def table(results: Results) -> str:
-    """A Markdown table of F1 in percent: mean over the seeds, ± their standard deviation where there are several."""
-    present = {split for by_seed in results.values() for found in by_seed.values() for split in found}
-    splits = [split for split in (*SPLITS, HELD_OUT) if split in present]
-    lines = [
-        [label]
-        + [
-            mean_and_spread([100 * found[split].score.f1 for found in by_seed.values() if split in found])
-            for split in splits
-        ]
-        for label, by_seed in results.items()
-    ]
-    return markdown(["variant", *(f"{split} F1 (%)" for split in splits)], lines)
 
 
 def _file_name(label: str) -> str:

@@ -11,7 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from baseline import compare, results, tables  # noqa: E402
+from baseline import run as runs  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
+from baseline.deadline import TimeIsUp  # noqa: E402
 from baseline.methods import METHODS, method, unet  # noqa: E402
 from baseline.result_column import CELL  # noqa: E402
 from baseline.results import Result  # noqa: E402
@@ -201,29 +203,57 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
     weights = [(path, path.stat().st_mtime_ns) for path in tmp_path.rglob("metrics.json")]
     assert main(command) == 0  # finished runs are neither trained nor scored again
     assert weights == [(path, path.stat().st_mtime_ns) for path in tmp_path.rglob("metrics.json")]
-    runs = json.loads((tmp_path / "widths/table.json").read_text())["runs"]
+    content = json.loads((tmp_path / "widths/table.json").read_text())
+    runs = content["runs"]
+    assert (content["flags"], len(runs)) == (["--steps 2"], 8)  # and none about the machine
     assert [(r["variant"], r["seed"], r["split"]) for r in runs[:3]] == [
         ("narrow", 0, "validation"),
         ("narrow", 0, "test"),
         ("narrow", 1, "validation"),
     ]
     document = tmp_path / "README.md"
-    rest = "| other | <!-- seek -->not run yet | 3 |\n"
+    rest = "| other | <!-- seek -->not run yet | 3 |\n\n<!-- unet/widths: table -->\n| old |\n\nThe end.\n"
     document.write_text("| a | <!-- unet -->not run yet | 1 |\n| b | <!-- unet/widths -->old | 2 |\n" + rest)
     tables_of_runs = [str(whole / "table.json"), str(tmp_path / "widths/table.json")]
     assert main(["fill", str(document), *tables_of_runs]) == 0
-    first, second, third = document.read_text().splitlines(keepends=True)
+    first, second, third, *block = document.read_text().splitlines()
     means = re.fullmatch(
-        r"\| a \| <!-- unet -->validation ([\d.]+) ± [\d.]+, test .* \(tiny, seeds 0, 1\) \| 1 \|\n", first
+        r"\| a \| <!-- unet -->validation ([\d.]+) ± [\d.]+, test .* \(tiny, seeds 0, 1\) \| 1 \|", first
     )
     content = json.loads((whole / "table.json").read_text())["runs"]
     expected = np.mean([100 * row["f1"] for row in content if row["split"] == "validation"])
     assert float(means[1]) == pytest.approx(expected, abs=0.051)
     assert second.startswith("| b | <!-- unet/widths -->narrow: validation ")
     assert "; wide: validation " in second
-    assert third == rest
+    assert second.endswith("(tiny, seeds 0, 1, --steps 2) | 2 |")
+    assert third == rest.splitlines()[0]
+    assert block[:3] == [
+        "",
+        "<!-- unet/widths: table -->",
+        "| tiny, seeds 0, 1, --steps 2 | validation F1 (%) | test F1 (%) |",
+    ]
+    assert [line.split(" |")[0] for line in block[4:]] == ["| narrow", "| wide", "", "The end."]
     assert main(["fill", str(document), str(tmp_path / "widths/table.json")]) == 0
     assert "filled unet/widths" in capsys.readouterr().out
+
+
+def test_a_study_that_is_stopped_leaves_a_table_of_what_is_finished(whole, tmp_path, monkeypatch):
+    variants = {"narrow": {"width": 4}, "wide": {"width": 6}}
+    monkeypatch.setattr(unet, "STUDIES", {"widths": Study("a test", variants)}, raising=False)
+    real = runs.train
+
+    def train(run):
+        if run.options.width == 6:
+            raise TimeIsUp("stopped")
+        return real(run)
+
+    monkeypatch.setattr(runs, "train", train)
+    command = ["study", "unet", "widths", "--data", str(whole / "data-0"), "--out", str(tmp_path)]
+    command += ["--preset", "tiny", "--steps", "1", "--device", "cpu", "--threads", "1"]
+    assert main(command) == 3
+    found = json.loads((tmp_path / "table.json").read_text())["runs"]
+    assert {row["variant"] for row in found} == {"narrow"}
+    assert "| narrow |" in (tmp_path / "table.md").read_text()
 
 
 def test_the_readme_has_a_cell_for_every_method_and_none_for_what_is_not_there():
