@@ -44,8 +44,9 @@ def test_equals_inference_over_all_pairs():
 def test_window_cuts_nothing_that_counts():
     generator = torch.Generator().manual_seed(1)
     p, guide = torch.rand(1, 26, 26, generator=generator), torch.randn(1, 3, 26, 26, generator=generator)
-    near, whole = DenseCRF(radius=12)(p, guide), DenseCRF(radius=25)(p, guide)
-    assert (near - whole).abs().max() < 0.01
+    whole = DenseCRF(radius=25)(p, guide)
+    for field, most in ((DenseCRF(), 0.05), (DenseCRF(radius=12), 0.01)):
+        assert (field(p, guide) - whole).abs().max() < most
 
 
 def test_removes_noise_and_keeps_an_edge_of_the_guide():
