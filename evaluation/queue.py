@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from evaluation import SCORER_VERSION
 from evaluation.counts import Counts
 from evaluation.metrics import rank_key
 from evaluation.problems import Problem, evaluation_crashed
-from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission, Team
+from leaderboard.models import Attempt, Evaluation, Prediction, Standing, Submission, Team
 from leaderboard.models.locks import hold_lock
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,10 @@ def claim(worker: str) -> Claim | None:
     with transaction.atomic():
         hold_lock("claim")
         now = timezone.now()
-        waiting = Evaluation.objects.in_claim_order()
-        if connection.features.has_select_for_update_skip_locked:
-            waiting = waiting.select_for_update(skip_locked=True, of=("self",))
-        evaluation = waiting.first()
+        evaluation = Evaluation.objects.in_claim_order().first()
         if evaluation is None:
             return None
+        Team.objects.filter(submissions=evaluation.submission_id).update(served_at=now)
         taken = (
             Evaluation.objects.queued()
             .filter(pk=evaluation.pk, tries=evaluation.tries)
@@ -64,7 +62,6 @@ def claim(worker: str) -> Claim | None:
         )
         if not taken:
             return None
-        Team.objects.filter(submissions=evaluation.submission_id).update(served_at=now)
     rows = Evaluation.objects.select_related("submission__team", "submission__phase", "label_set")
     evaluation = rows.defer("label_set__masks").get(pk=evaluation.pk)
     return Claim(evaluation, evaluation.tries)
@@ -76,10 +73,14 @@ def prolong(held: Claim) -> bool:
 
 
 def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha256: str) -> bool:
-    """Write counts, standing, attempt and board version in one transaction; False when the claim was lost."""
+    """Write counts, standing, attempt and board version in one transaction; False when the claim was lost.
+
+    Under labels that are no longer in force it counts on the board of then.
+    """
     tp, fp, fn = counts.total
     now = timezone.now()
     with transaction.atomic():
+        [submission] = Submission.objects.filter(pk=held.evaluation.submission_id).hold()
         written = Evaluation.objects.filter(**held.row).update(
             state=Evaluation.State.SCORED,
             scorer=SCORER_VERSION,
@@ -94,12 +95,13 @@ def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha2
         )
         if not written:
             return False
-        submission = held.evaluation.submission
         Prediction.objects.update_or_create(
             submission=submission, defaults={"masks": prediction, "sha256": prediction_sha256}
         )
         Attempt.objects.spend(submission.pk, now)
-        put_in_force(held.evaluation)
+        if held.evaluation.label_set_id == submission.phase.labels_id:
+            Submission.objects.filter(pk=submission.pk).update(evaluation=held.evaluation)
+            Standing.objects.refresh(submission.phase, submission.team)
     return True
 
 
@@ -125,16 +127,6 @@ def release(held: Claim) -> bool:
         )
         == 1
     )
-
-
-def put_in_force(evaluation: Evaluation) -> None:
-    """Make a finished evaluation the submission's, if it is on the phase's labels in force; refresh the standing."""
-    submission = Submission.objects.select_related("team").get(pk=evaluation.submission_id)
-    phase = Phase.objects.select_for_update(of=("self",)).select_related("labels").get(pk=submission.phase_id)
-    if evaluation.label_set_id != phase.labels_id:
-        return
-    Submission.objects.filter(pk=submission.pk).update(evaluation=evaluation)
-    Standing.objects.refresh(phase, submission.team)
 
 
 def _record_end(

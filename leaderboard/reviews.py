@@ -20,6 +20,7 @@ from evaluation import detectors, report
 from evaluation.agreement import agreement
 from leaderboard import snapshots
 from leaderboard.models import Evaluation, Phase, Review, Submission
+from leaderboard.models.locks import hold_rows
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,7 @@ def look(phase: Phase) -> int:
     teams = dict(phase.competition.teams.values_list("name", "pk"))
     now = timezone.now()
     with transaction.atomic():
-        Phase.objects.select_for_update().get(pk=phase.pk)
+        hold_rows(Phase.objects.filter(pk=phase.pk))
         known = {(row.kind, row.team_id, row.other_id): row for row in phase.reviews.all()}
         for finding in findings:
             first, *others = sorted(teams[name] for name in finding.teams)

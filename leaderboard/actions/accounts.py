@@ -9,6 +9,7 @@ from django.utils import timezone
 from knox.settings import knox_settings
 
 from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Mail, Membership, Team, User
+from leaderboard.models.locks import hold_rows
 
 from .refusals import Conflict, InvalidInput
 
@@ -79,7 +80,7 @@ def check_not_the_last(user: User) -> None:
 
 def leave_for_good(membership: Membership) -> None:
     """Leave a team whatever its roster says, and leave it in order. Inside the caller's transaction."""
-    team = Team.objects.select_for_update().get(pk=membership.team_id)
+    [team] = hold_rows(Team.objects.filter(pk=membership.team_id))
     membership.delete()
     left = team.memberships.order_by("joined_at", "pk")
     if not left.exists() and not team.submissions.exists():

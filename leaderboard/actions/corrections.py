@@ -21,6 +21,7 @@ from leaderboard.models import (
     Team,
 )
 from leaderboard.models.boards import with_ranks
+from leaderboard.models.locks import hold_rows
 from leaderboard.models.visibility import Ratio
 
 from .judging import check_organiser, log_act, need_reason, put_labels_in_force
@@ -73,7 +74,7 @@ def report_label(user: Any, phase: Phase, patch: int, text: str) -> LabelReport:
     except ValidationError as error:
         raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=team.pk)
+        hold_rows(Team.objects.filter(pk=team.pk))
         if LabelReport.objects.open().filter(team=team, phase=phase).count() >= OPEN_REPORTS:
             raise Conflict(
                 f"{OPEN_REPORTS} reports of your team wait for an answer. Please write to the organisers."
@@ -129,9 +130,7 @@ def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
 
 
 def _locked(label_set: LabelSet) -> Phase:
-    return Phase.objects.select_for_update(of=("self",)).select_related("competition", "labels").get(
-        pk=label_set.phase_id
-    )  # fmt: skip
+    return hold_rows(Phase.objects.with_labels().filter(pk=label_set.phase_id))[0]
 
 
 def _board(phase: Phase) -> dict[str, tuple[int, Ratio]]:

@@ -16,7 +16,8 @@ from evaluation.counts import sha256
 from evaluation.site_files import write_sites
 from evaluation.spec import MaskSpec
 from evaluation.tasks import ring
-from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, QuickLook, Standing, Submission, Team
+from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, QuickLook, Standing, Submission
+from leaderboard.models.locks import hold_rows
 
 from .refusals import Conflict, InvalidInput, NotAllowed
 
@@ -54,7 +55,7 @@ def load_labels(
     if sites is not None:
         check_sites(sites, spec.patches)
     with transaction.atomic():
-        phase = Phase.objects.select_for_update(of=("self",)).select_related("competition").get(pk=phase.pk)
+        [phase] = hold_rows(Phase.objects.with_labels().filter(pk=phase.pk))
         digest = sha256(masks, spec)
         if lost := phase.label_sets.filter(sha256=digest, masks=b"").first():
             if sites is not None:
@@ -226,9 +227,9 @@ def restore_all(user: Any, submissions: Any, reason: str) -> int:
 
 
 def judge_each(user: Any, submissions: Any, reason: str, judge: Any) -> int:
-    """All or nothing; teams are locked in one order, so that two organisers never wait for each other."""
-    chosen = list(submissions.select_related("phase__competition", "team").order_by("team_id", "pk"))
+    """All or nothing, in the order in which they came in."""
     with transaction.atomic():
+        chosen = submissions.order_by("pk").hold()
         for submission in chosen:
             judge(user, submission, reason)
     return len(chosen)
@@ -238,11 +239,11 @@ def set_disqualified(
     user: Any, submission: Submission, act: str, reason: str, *, at: Any, shown_reason: str
 ) -> None:
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=submission.team_id)
+        [held] = Submission.objects.filter(pk=submission.pk).hold()
         Submission.objects.filter(pk=submission.pk).update(
             disqualified_at=at, disqualified_reason=shown_reason
         )
-        Standing.objects.refresh(submission.phase, submission.team)
+        Standing.objects.refresh(held.phase, held.team)
         log_act(act, user, submission.phase, str(submission), reason, {"submission": submission.pk})
     submission.refresh_from_db()
 

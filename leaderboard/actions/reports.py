@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from leaderboard.models import AuditEntry, Phase, PhaseReport
+from leaderboard.models.locks import hold_rows
 from leaderboard.models.reports import snapshots_may_be_public
 from leaderboard.models.visibility import view_of
 from leaderboard.reports import ring
@@ -24,7 +25,7 @@ def request_report(user: Any, phase: Phase, as_of: datetime | None = None) -> Ph
     check_organiser(user, phase)
     asked_for, as_of = as_of, check_as_of(phase, as_of)
     with transaction.atomic():
-        Phase.objects.select_for_update().get(pk=phase.pk)
+        hold_rows(Phase.objects.filter(pk=phase.pk))
         same = {"as_of": asked_for} if asked_for else {}
         waiting = PhaseReport.objects.waiting(timezone.now()).filter(phase=phase, **same).first()
         row = waiting or PhaseReport.objects.create(phase=phase, requested_by=user, as_of=as_of)

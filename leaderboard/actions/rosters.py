@@ -18,8 +18,9 @@ from leaderboard.models import (
     Submission,
     Team,
 )
+from leaderboard.models.locks import hold_rows
 
-from .organisers import check_may_compete
+from .organisers import check_may_compete, in_turn
 from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, TeamFull
 from .teams import (
     add_member,
@@ -55,6 +56,7 @@ def decide_request(user: Any, asked: JoinRequest, accept: bool) -> None:
     """Take the person in, or decline."""
     check_owner(user, asked.team)
     with transaction.atomic():
+        in_turn(asked.team.competition)
         _decide(asked, accept, "This request has been decided already.")
         if accept:
             add_member(asked.team, asked.user)
@@ -89,6 +91,7 @@ def decide_merger(user: Any, offered: Merger, accept: bool) -> None:
     """Accept or decline an offer. Accepted, members, submissions and used attempts of both teams become one team's."""
     check_owner(user, offered.other)
     with transaction.atomic():
+        in_turn(offered.team.competition)
         _decide(offered, accept, "This offer has been decided already.")
         if accept:
             check_mergers_open(offered.team, offered.other)
@@ -126,18 +129,15 @@ def _decide(row: JoinRequest | Merger, accept: bool, decided_already: str) -> No
 
 
 def _merge(team: Team, other: Team) -> None:
-    locked = {
-        row.pk: row
-        for row in Team.objects.select_for_update().filter(pk__in=[team.pk, other.pk]).order_by("pk")
-    }
-    if any(row.merged_into_id for row in locked.values()):
+    if any(row.merged_into_id for row in hold_rows(Team.objects.filter(pk__in=[team.pk, other.pk]))):
         raise Conflict("One of the two teams has become part of another one meanwhile.")
     limit, together = team.competition.max_team_size, team.memberships.count() + other.memberships.count()
     if limit is not None and together > limit:
         raise TeamFull(f"Together you would be {together} people; a team may have {limit}.")
-    phases = list(Phase.objects.filter(submissions__team=other).distinct())
+    theirs = Submission.objects.filter(team=other)
+    phases = hold_rows(Phase.objects.filter(pk__in=theirs.values("phase")))
     Attempt.objects.filter(team=other).move_to(team)
-    Submission.objects.filter(team=other).update(team=team, idempotency_key=None)
+    theirs.update(team=team, idempotency_key=None)
     other.memberships.update(team=team)
     if not MethodDescription.objects.filter(team=team).exists():
         MethodDescription.objects.filter(team=other).update(team=team)

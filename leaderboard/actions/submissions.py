@@ -17,6 +17,7 @@ from django.utils.timesince import timeuntil
 from evaluation.problems import empty_file, too_large
 from evaluation.tasks import ring
 from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
+from leaderboard.models.locks import hold_rows
 
 from .refusals import (
     ArchiveTooLarge,
@@ -98,8 +99,8 @@ def accept(submission: Submission, archive: File) -> None:
     keep_file(submission, archive)
     try:
         with transaction.atomic():
-            Team.objects.select_for_update().get(pk=team.pk)
-            current = Phase.objects.select_related("competition", "labels").get(pk=phase.pk)
+            hold_rows(Team.objects.filter(pk=team.pk))
+            [current] = hold_rows(Phase.objects.with_labels().filter(pk=phase.pk))
             check_may_submit(team, current, received_at, reference=reference)
             submission.save()
             if not reference:
@@ -199,11 +200,11 @@ def withdraw(user: Any, submission: Submission) -> None:
     if submission.phase.has_closed(now):
         raise NotWithdrawable(f"{submission.phase.name} has ended; its submissions stay as they are.")
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=submission.team_id)
+        [held] = Submission.objects.filter(pk=submission.pk).hold()
         if not Submission.objects.filter(pk=submission.pk, withdrawn_at=None).update(withdrawn_at=now):
             return
         Attempt.objects.free_board_place(submission.pk)
-        Standing.objects.refresh(submission.phase, submission.team)
+        Standing.objects.refresh(held.phase, held.team)
     submission.refresh_from_db()
 
 
@@ -218,14 +219,14 @@ def select(user: Any, submission: Submission, selected: bool) -> None:
     if phase.has_closed(now):
         raise PhaseNotOpen(f"{phase.name} has ended; the selection stays as it is.")
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=submission.team_id)
-        others = Submission.objects.standing().filter(phase=phase, team=submission.team, selected=True)
+        [held] = Submission.objects.filter(pk=submission.pk).hold()
+        others = Submission.objects.standing().filter(phase=phase, team=held.team, selected=True)
         if selected and others.exclude(pk=submission.pk).count() >= phase.selected_limit:
             raise Conflict(
                 f"Your team has selected {phase.selected_limit} submissions already. Unselect one first."
             )
         Submission.objects.filter(pk=submission.pk).update(selected=selected)
-        Standing.objects.refresh(phase, submission.team)
+        Standing.objects.refresh(phase, held.team)
     submission.refresh_from_db()
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from leaderboard import mails
 from leaderboard.models import Competition, Invitation, Membership, Team
+from leaderboard.models.locks import hold_rows
 
 from .organisers import check_may_compete, in_turn
 from .organising import boards_changed
@@ -129,6 +130,7 @@ def accept_invitation(user: Any, token: str) -> Team:
     check_may_compete(user, team.competition)
     check_has_no_team(user, team.competition)
     with transaction.atomic():
+        in_turn(team.competition)
         used = Invitation.objects.open().filter(pk=invitation.pk)
         if not used.update(accepted_by=user, accepted_at=timezone.now()):
             raise InvitationUnknown("Somebody else has just used this invitation. Ask for a new link.")
@@ -143,9 +145,9 @@ def add_member(team: Team, user: Any) -> None:
     if not team.is_organisers:
         check_may_compete(user, team.competition)
     check_has_no_team(user, team.competition, f"{user} is")
-    merged_into = Team.objects.select_for_update().get(pk=team.pk).merged_into
-    if merged_into:
-        raise Conflict(f"{team} has become part of {merged_into}. Ask there.")
+    [held] = hold_rows(Team.objects.filter(pk=team.pk))
+    if held.merged_into:
+        raise Conflict(f"{team} has become part of {held.merged_into}. Ask there.")
     limit = team.competition.max_team_size
     if limit is not None and team.memberships.count() >= limit:
         raise TeamFull(f"{team} has {limit} members already, the most that a team may have.")
@@ -167,7 +169,7 @@ def remove_member(user: Any, team: Team, member: Any) -> None:
         check_owner(user, team)
     check_roster_open(team.competition, team)
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=team.pk)
+        hold_rows(Team.objects.filter(pk=team.pk))
         membership = team.memberships.filter(user=member).first()
         if membership is None:
             raise NotAllowed(f"{member} is not in {team}.")

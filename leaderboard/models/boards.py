@@ -11,6 +11,7 @@ from evaluation.ladder import Ladder, climb_all
 from evaluation.metrics import KEY_SCALE, f1_exact
 
 from .competitions import LabelSet, Phase
+from .locks import hold_rows
 from .submissions import Submission
 from .teams import Team
 
@@ -53,7 +54,7 @@ class StandingQuerySet(models.QuerySet["Standing"]):
 
         Inside a transaction. The phase is locked first: what is read afterwards includes every change before.
         """
-        phase = Phase.objects.select_for_update(of=("self",)).select_related("labels").get(pk=phase.pk)
+        phase = hold_rows(Phase.objects.with_labels().filter(pk=phase.pk))[0]
         if phase.labels is None:
             return
         self._put(phase, team, Standing.Kind.EXACT, _exact_result(phase, team))

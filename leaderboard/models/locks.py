@@ -1,8 +1,13 @@
-"""One short queue at a time: a named lock that ends with the transaction."""
+"""Locks that end with the transaction.
+
+Who needs several rows takes them in one order, so that nobody waits in a circle: the competition, its teams, its
+phases, then what belongs to these. A worker that records a score is no exception.
+"""
 
 import zlib
+from typing import Any
 
-from django.db import connection
+from django.db import connection, models
 
 
 def hold_lock(name: str) -> None:
@@ -14,3 +19,18 @@ def hold_lock(name: str) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [zlib.crc32(name.encode())])
+
+
+def hold_rows(rows: models.QuerySet[Any]) -> list[Any]:
+    """Lock these rows, in the order of their keys, against everyone else who does; returns them as they are then.
+
+    Not FOR UPDATE: a row that only names one of them (a submission its team, a standing its phase) need not wait.
+    """
+    # Read after the lock: what is joined in the locking query itself is of the time before it waited.
+    list(
+        rows.select_related(None)
+        .order_by("pk")
+        .select_for_update(of=("self",), no_key=True)
+        .values_list("pk")
+    )
+    return list(rows.order_by("pk"))

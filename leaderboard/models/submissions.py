@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from .competitions import Competition, LabelSet, Phase
+from .locks import hold_rows
 from .teams import Team
 from .text import plain_text
 
@@ -50,6 +51,21 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return self.filter(
             models.Q(team__in=Team.objects.of(user))
             | models.Q(reference=True, phase__competition__in=Competition.objects.organised_by(user))
+        )
+
+    def hold(self) -> list["Submission"]:
+        """These submissions as they are once their teams, then their phases are locked until the transaction ends.
+
+        Whoever changes what a board shows does this first: so no score, withdrawal, merger or switch of labels misses
+        another one.
+        """
+        held: set[int] = set()
+        while moved := set(self.values_list("team_id", flat=True)) - held:  # a merger may have come first
+            hold_rows(Team.objects.filter(pk__in=moved))
+            held |= moved
+        hold_rows(Phase.objects.filter(pk__in=self.values("phase")))
+        return list(
+            self.select_related("team", "phase__competition", "phase__labels").defer("phase__labels__masks")
         )
 
     def standing(self) -> "SubmissionQuerySet":

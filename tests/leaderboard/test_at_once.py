@@ -1,0 +1,170 @@
+"""Two acts on one team at once: neither fails, and what both leave behind is true.
+
+The first act stops in the middle of its transaction until the second one waits for it (or is done). On SQLite there is
+one writer at a time; what can go wrong does so on PostgreSQL: run with --backend=postgres.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+
+from evaluation import labels, queue
+from evaluation.counts import Counts, pack, sha256
+from leaderboard.actions import corrections, judging, rosters
+from leaderboard.actions import submissions as actions
+from leaderboard.models import Evaluation, LabelSet, Phase, Standing, Submission
+from leaderboard.models.attempts import AttemptQuerySet
+from leaderboard.models.boards import StandingQuerySet
+from leaderboard.models.competitions import PhaseQuerySet
+from tests.leaderboard.factories import TINY, Cast, make_archive, make_masks, make_submission, take, upload
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(
+    monkeypatch: Any, stop: tuple[type, str], first: Callable[[], Any], second: Callable[[], Any]
+) -> list[Any]:
+    """Both results. ``first`` stops before it calls the method named by ``stop`` while ``second`` runs against it."""
+    owner, name = stop
+    there, go_on = Event(), Event()
+    original = getattr(owner, name)
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        if not there.is_set():
+            there.set()
+            assert go_on.wait(20)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, stopping)
+    with ThreadPoolExecutor(2) as threads:
+        acts: list[Future[Any]] = [threads.submit(closing, first)]
+        assert there.wait(10), f"the first act never came to {name}: {acts[0].exception(0)!r}"
+        acts.append(threads.submit(closing, second))
+        wait(acts[1:], timeout=0.3)
+        go_on.set()
+        return [act.result(30) for act in acts]
+
+
+def closing(act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    finally:
+        connection.close()
+
+
+def score(held: queue.Claim, counts: tuple[int, int, int] = (80, 20, 20)) -> bool:
+    per_patch = np.zeros((3, TINY.patches), np.uint32)
+    per_patch[:, 0] = counts
+    masks = np.zeros(TINY.packed_shape, np.uint8)
+    return queue.record_score(held, Counts(*per_patch), labels.compress(masks), sha256(masks, TINY))
+
+
+def send(cast: Cast) -> Submission:
+    phase = Phase.objects.with_labels().get(pk=cast.phase.pk)
+    return actions.submit(cast.owner, phase, upload(), method="U-Net")[0]
+
+
+def waiting_submission(cast: Cast, team: Any = None) -> Submission:
+    return make_submission(team or cast.team, cast.phase, state="queued", content=make_archive())
+
+
+def second_version(cast: Cast) -> LabelSet:
+    """Labels that are not in force yet, and on which everything is scored."""
+    phase = Phase.objects.get(pk=cast.phase.pk)
+    made = judging.load_labels(cast.organiser, phase, pack(make_masks(seed=5)), TINY, switch=False)
+    for row in Evaluation.objects.queued():
+        score(take(Submission(evaluation=row)))
+    return made
+
+
+def test_a_team_submits_while_its_first_result_is_recorded(cast: Cast, monkeypatch) -> None:
+    held = take(waiting_submission(cast))
+    at_once(monkeypatch, (StandingQuerySet, "_put"), lambda: score(held), lambda: send(cast))
+    assert Submission.objects.count() == 2
+    assert Standing.objects.get().submission_id == held.evaluation.submission_id
+
+
+def test_a_team_submits_while_its_labels_are_switched(cast: Cast, monkeypatch) -> None:
+    make_submission(cast.team, cast.phase)
+
+    def switch() -> None:
+        judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=5)), TINY)
+
+    _, sent = at_once(monkeypatch, (StandingQuerySet, "rebuild"), switch, lambda: send(cast))
+    in_force = Phase.objects.get(pk=cast.phase.pk).labels_id
+    assert Evaluation.objects.get(submission=sent).label_set_id == in_force
+
+
+def test_a_team_withdraws_while_another_version_of_the_labels_is_put_in_force(
+    cast: Cast, monkeypatch
+) -> None:
+    Phase.objects.filter(pk=cast.phase.pk).update(allows_withdrawal=True)
+    gone, kept = (make_submission(team, cast.phase) for team in (cast.team, cast.other_team))
+    new = second_version(cast)
+    at_once(
+        monkeypatch,
+        (PhaseQuerySet, "bump_board"),
+        lambda: corrections.apply_correction(cast.organiser, new, "a reason"),
+        lambda: actions.withdraw(cast.owner, gone),
+    )
+    board = Standing.objects.filter(label_set=new)
+    assert [standing.submission_id for standing in board] == [kept.pk]
+
+
+@pytest.mark.parametrize("act", ["withdraw", "select", "disqualify"])
+def test_a_submission_is_taken_out_while_its_score_is_recorded(cast: Cast, monkeypatch, act: str) -> None:
+    Phase.objects.filter(pk=cast.phase.pk).update(allows_withdrawal=True, counts="selected")
+    held = take(waiting_submission(cast))
+    submission = Submission.objects.select_related("phase__competition", "team").get()
+    acts = {
+        "withdraw": lambda: actions.withdraw(cast.owner, submission),
+        "select": lambda: actions.select(cast.owner, submission, True),
+        "disqualify": lambda: judging.disqualify(cast.organiser, submission, "a reason"),
+    }
+    at_once(monkeypatch, (StandingQuerySet, "refresh"), acts[act], lambda: score(held))
+    assert Standing.objects.count() == (1 if act == "select" else 0)
+    assert Evaluation.objects.get().state == "scored"
+
+
+def test_a_submission_is_withdrawn_while_labels_are_switched(cast: Cast, monkeypatch) -> None:
+    Phase.objects.filter(pk=cast.phase.pk).update(allows_withdrawal=True)
+    submission = make_submission(cast.team, cast.phase)
+    kept = make_submission(cast.other_team, cast.phase)
+    new = second_version(cast)
+    at_once(
+        monkeypatch,
+        (AttemptQuerySet, "free_board_place"),
+        lambda: actions.withdraw(cast.owner, submission),
+        lambda: corrections.apply_correction(cast.organiser, new, "a reason"),
+    )
+    board = Standing.objects.filter(label_set=new)
+    assert [standing.submission_id for standing in board] == [kept.pk]
+
+
+@pytest.mark.parametrize("stop", [(StandingQuerySet, "refresh"), (AttemptQuerySet, "move_to")])
+def test_a_score_is_recorded_while_its_team_is_merged(
+    cast: Cast, monkeypatch, stop: tuple[type, str]
+) -> None:
+    held = take(waiting_submission(cast, cast.other_team))
+    offered = rosters.propose_merger(cast.owner, cast.team, cast.other_team)
+    at_once(monkeypatch, stop, lambda: rosters.decide_merger(cast.rival, offered, True), lambda: score(held))
+    standing = Standing.objects.get()
+    assert (standing.team_id, standing.submission_id) == (cast.team.pk, held.evaluation.submission_id)
+
+
+def test_a_team_is_merged_while_its_score_is_recorded(cast: Cast, monkeypatch) -> None:
+    held = take(waiting_submission(cast, cast.other_team))
+    offered = rosters.propose_merger(cast.owner, cast.team, cast.other_team)
+    at_once(
+        monkeypatch,
+        (StandingQuerySet, "_put"),
+        lambda: score(held),
+        lambda: rosters.decide_merger(cast.rival, offered, True),
+    )
+    standing = Standing.objects.get()
+    assert (standing.team_id, standing.submission_id) == (cast.team.pk, held.evaluation.submission_id)
