@@ -223,8 +223,9 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
     content = json.loads((whole / "table.json").read_text())["runs"]
     expected = np.mean([100 * row["f1"] for row in content if row["split"] == "validation"])
     assert float(means[1]) == pytest.approx(expected, abs=0.051)
-    assert second.startswith("| b | <!-- unet/widths -->narrow: validation ")
-    assert "; wide: validation " in second
+    test_f1 = {(r["variant"], r["seed"]): r["f1"] for r in runs if r["split"] == "test"}
+    best = max(variants, key=lambda variant: test_f1[variant, 0] + test_f1[variant, 1])
+    assert second.startswith(f"| b | <!-- unet/widths -->best on test of 2: {best}: validation ")
     assert second.endswith("(tiny, seeds 0, 1, --steps 2) | 2 |")
     assert third == rest.splitlines()[0]
     assert block[:3] == [
