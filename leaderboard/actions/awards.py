@@ -3,9 +3,10 @@
 from typing import Any
 
 from django.db import transaction
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from leaderboard.models import AuditEntry, Award, Competition, Phase, Prize, Standing, Team
+from leaderboard.models import AuditEntry, Award, Competition, Evaluation, Phase, Prize, Standing, Team
 from leaderboard.models.boards import with_ranks
 
 from .descriptions import why_not_eligible
@@ -93,6 +94,11 @@ def winner_of(competition: Competition, prize: Prize, phase: Phase) -> Team | No
     """The eligible team at the prize's rank of the phase; None where there is none."""
     if not phase.has_closed(timezone.now()):
         raise Conflict(f"{prize.title} goes by the ranking of {phase.name}, which has not ended.")
+    if awaited := Evaluation.objects.awaited(phase).count():
+        raise Conflict(
+            f"{awaited} submission{pluralize(awaited)} of {phase.name} still wait{pluralize(awaited, 's,')} for a score, "
+            "so the ranking is not final. Try again when the status page says that nothing waits."
+        )
     ranked = eligible_ranking(competition, phase)
     found = [team for rank, team in ranked if rank == prize.rank]
     if len(found) > 1:

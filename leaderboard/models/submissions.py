@@ -183,6 +183,10 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
     def unfinished(self) -> "EvaluationQuerySet":
         return self.filter(state__in=Evaluation.UNFINISHED)
 
+    def awaited(self, phase: Phase) -> "EvaluationQuerySet":
+        """Those that may still change the phase's board: under way on the labels in force."""
+        return self.unfinished().filter(label_set=phase.labels_id)
+
     def in_claim_order(self) -> "EvaluationQuerySet":
         """The fair order: fresh before re-scores, idle teams before busy ones, the longest unserved team first."""
         busy = Evaluation.objects.scoring().filter(submission__team=models.OuterRef("submission__team"))

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from leaderboard.boards import Board, board_of, row_of
-from leaderboard.models import Phase, PhaseReport, Team
+from leaderboard.models import Evaluation, Phase, PhaseReport, Team
 from leaderboard.models.visibility import View, view_of
 
 from .frame import find_competition, my_team, phases_of, render_in
@@ -34,7 +34,11 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     if phase is None:
         raise Http404
     team, page, now = my_team(request, competition), _page(request), timezone.now()
-    etag = _etag(phase, view_of(phase, request.user, now), team, page)
+    is_open = phase.is_open(now)
+    follows = (
+        is_open or Evaluation.objects.awaited(phase).exists()
+    )  # what came in time is scored after the end
+    etag = _etag(phase, view_of(phase, request.user, now), team, page, is_open, follows)
     polled = request.headers.get("HX-Request") == "true"
     response: HttpResponse
     if polled and request.headers.get("If-None-Match") == etag:
@@ -53,7 +57,8 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "pages": range(1, -(-shown.total // ROWS) + 1),
             "condition": json.dumps({"If-None-Match": etag}),
             "now": now,
-            "is_open": phase.is_open(now),
+            "is_open": is_open,
+            "follows": follows,
         }
         if polled:
             response = render(request, "board/rows.html", {"competition": competition, **context})
@@ -84,7 +89,7 @@ def _page(request: HttpRequest) -> int:
     return max(1, int(page))
 
 
-def _etag(phase: Phase, view: View, team: Team | None, page: int) -> str:
+def _etag(phase: Phase, view: View, team: Team | None, page: int, *state: bool) -> str:
     """Changes with every change of the board, and with what this viewer may see of it."""
     parts = (
         phase.pk,
@@ -94,5 +99,6 @@ def _etag(phase: Phase, view: View, team: Team | None, page: int) -> str:
         sorted(view.metrics),
         team and team.pk,
         page,
+        state,
     )
     return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'

@@ -173,6 +173,11 @@ def take(submission: Submission) -> queue.Claim:
     return queue.Claim(evaluation, evaluation.tries)
 
 
+def score_now(submission: Submission, counts: tuple[int, int, int] = (80, 20, 20)) -> None:
+    """A worker scores a submission that waits."""
+    _finish(take(submission), Evaluation.State.SCORED, counts, ())
+
+
 def _finish(
     held: queue.Claim, state: str, counts: tuple[int, int, int], problems: tuple[Problem, ...]
 ) -> None:

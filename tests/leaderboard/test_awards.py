@@ -10,7 +10,14 @@ from django.utils import timezone
 
 from leaderboard.actions import awards, descriptions, refusals
 from leaderboard.models import Award, Competition, Phase, Prize
-from tests.leaderboard.factories import Cast, make_competition, make_submission, make_team, make_user
+from tests.leaderboard.factories import (
+    Cast,
+    make_competition,
+    make_submission,
+    make_team,
+    make_user,
+    score_now,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -117,3 +124,12 @@ def test_the_winners_page_from_what_can_be_won_to_the_certificate(over, client: 
     ).content.decode()
     for words in ("Special prize", "Alpine", "owner, teammate", "For &lt;originality&gt;."):
         assert words in paper
+
+
+def test_no_award_by_rank_while_a_submission_waits_for_its_score(over: Cast) -> None:
+    waiting = make_submission(over.other_team, over.phase, state="queued")
+    with pytest.raises(refusals.Conflict, match="1 submission of Validation still waits for a score"):
+        awards.give_ranked_awards(over.organiser, over.competition)
+    score_now(waiting, (99, 1, 1))
+    first, *_ = awards.give_ranked_awards(over.organiser, over.competition)
+    assert first.team == over.other_team

@@ -4,13 +4,21 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.models import Evaluation, Page, PublishedEntry
+from leaderboard.models import Evaluation, Page, Phase, PublishedEntry
 from leaderboard.pages import boards
-from tests.leaderboard.factories import Cast, make_competition, make_phase, make_submission, make_team
+from tests.leaderboard.factories import (
+    Cast,
+    make_competition,
+    make_phase,
+    make_submission,
+    make_team,
+    score_now,
+)
 
 
 def board_url(cast: Cast) -> str:
@@ -236,3 +244,21 @@ def test_an_unchanged_board_costs_three_queries_at_most(
     first = client.get(board_url(cast), headers={"HX-Request": "true"})
     with django_assert_max_num_queries(3):
         client.get(board_url(cast), headers={"HX-Request": "true", "If-None-Match": first["ETag"]})
+
+
+def test_a_closed_phase_is_followed_until_the_last_submission_is_scored(cast: Cast, client: Client) -> None:
+    def asked() -> HttpResponse:
+        etag = {"If-None-Match": seen[-1]["ETag"]} if seen else {}
+        seen.append(client.get(board_url(cast), headers={"HX-Request": "true", **etag}))
+        return seen[-1]
+
+    seen: list[HttpResponse] = []
+    first, last = (make_submission(team, cast.phase, state="queued") for team in (cast.team, cast.other_team))
+    assert "hx-get" in asked().content.decode()
+    Phase.objects.filter(pk=cast.phase.pk).update(closes_at=timezone.now())
+    score_now(first)
+    assert "hx-get" in asked().content.decode()
+    score_now(last)
+    page = asked().content.decode()
+    assert "Rivals" in page
+    assert "hx-get" not in page
