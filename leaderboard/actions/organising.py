@@ -7,7 +7,7 @@ from django.db import transaction
 
 from leaderboard.models import Competition, Phase, Standing, Team
 
-RULES_OF_THE_BOARD = frozenset({"counts", "freezes_at", "ladder_step", "ladder_start"})
+RULES_OF_THE_BOARD = frozenset({"counts", "hidden_until_close", "freezes_at", "ladder_step", "ladder_start"})
 
 
 def phase_changed(phase: Phase, fields: Iterable[str]) -> None:

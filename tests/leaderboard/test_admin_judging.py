@@ -251,6 +251,18 @@ class TestChanges:
         assert Standing.objects.get(team=cast.team).submission.evaluation.tp == 50
         assert AuditEntry.objects.get(act="phase changed").details["counts"] == ["best", "latest"]
 
+    def test_which_result_counts_follows_whether_scores_are_hidden(
+        self, cast: Cast, organiser: Client
+    ) -> None:
+        Phase.objects.filter(pk=cast.phase.pk).update(counts="selected")  # and nobody selects any
+        best = make_submission(cast.team, cast.phase, (80, 20, 20))
+        latest = make_submission(cast.team, cast.phase, (50, 20, 20))
+        address = reverse("admin:leaderboard_phase_change", args=[cast.phase.pk])
+        assert Standing.objects.get(team=cast.team).submission == best
+        data = as_sent(organiser.get(address)) | {"hidden_until_close": "on"}
+        assert organiser.post(address, data).status_code == 302
+        assert Standing.objects.get(team=cast.team).submission == latest
+
     def test_two_teams_cannot_have_names_that_look_alike(self, cast: Cast, organiser: Client) -> None:
         address = reverse("admin:leaderboard_team_change", args=[cast.team.pk])
         data = as_sent(organiser.get(address))
