@@ -107,12 +107,12 @@ def test_the_key_is_kept_where_the_server_drew_it(tmp_path: Path) -> None:
     key = Path(settings.DATA_DIR) / "secret_key"
     key.write_text("drawn")
     try:
-        assert backup.copy_secret_key(tmp_path)
+        assert "secret_key" in backup.copy_keys(tmp_path)
         assert (tmp_path / "secret_key").read_text() == "drawn"
         assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
     finally:
         key.unlink()
-    assert not backup.copy_secret_key(tmp_path)
+    assert "secret_key" not in backup.copy_keys(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written(db: None, tmp_path: Path) -> None:
@@ -125,3 +125,13 @@ def test_without_pg_dump(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CommandError, match="pg_dump is not on the PATH"):
         backup.copy_postgresql(tmp_path)
+
+
+def test_receipts_of_before_still_verify_after_a_restore(submission: Submission, tmp_path: Path) -> None:
+    drawn = Path(settings.DATA_DIR) / "receipt_key"
+    drawn.write_text("drawn")
+    try:
+        call_command("backup", str(tmp_path))
+    finally:
+        drawn.unlink()
+    assert (tmp_path / "receipt_key").read_text() == "drawn"

@@ -1,4 +1,4 @@
-"""Copy everything that cannot be made anew into a folder: database, uploads, secret key. The server keeps running."""
+"""Copy everything that cannot be made anew into a folder: database, uploads, keys. The server keeps running."""
 
 import json
 import os
@@ -14,13 +14,14 @@ from django.db import connection
 from django.utils import timezone
 
 KEPT_FILES = ("uploads", "files", "labels")
+KEYS = ("secret_key", "receipt_key")
 
 
 class Command(BaseCommand):
     help = (
-        "Copy database, uploaded archives and secret key into FOLDER while the server runs. Run again with the same "
+        "Copy database, uploaded archives and keys into FOLDER while the server runs. Run again with the same "
         "folder it copies only new archives. docs/operations.md says how to restore. The copy holds hidden labels, "
-        "personal data and the secret key: keep it as safe as the server."
+        "personal data and the keys: keep it as safe as the server."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -34,16 +35,17 @@ class Command(BaseCommand):
             # of this copy finds its archive among the files copied after it.
             database = copy_postgresql(folder) if connection.vendor == "postgresql" else copy_sqlite(folder)
             files = sum(copy_new_files(Path(settings.DATA_DIR) / name, folder / name) for name in KEPT_FILES)
-            key = copy_secret_key(folder)
-            about = {"made_at": timezone.now().isoformat(), "database": database.name, "secret_key": key}
+            keys = copy_keys(folder)
+            about = {"made_at": timezone.now().isoformat(), "database": database.name, "keys": keys}
             (folder / "backup.json").write_text(json.dumps(about, indent=1) + "\n")
         except OSError as error:
             raise CommandError(f"{folder} cannot be written ({error}).") from error
         self.stdout.write(self.style.SUCCESS(f"{folder}: {database.name} and {files} new files."))
-        if not key:
-            self.stdout.write(
-                "SECRET_KEY comes from the environment: keep it with the backup, by other means."
-            )
+        for key in KEYS:
+            if key not in keys:
+                self.stdout.write(
+                    f"{key.upper()} comes from the environment: keep it with the backup, by other means."
+                )
         if settings.S3_BUCKET:
             self.stdout.write(
                 f"The archives lie in the bucket {settings.S3_BUCKET}: back it up by its own means."
@@ -119,11 +121,10 @@ def copy_new_files(source: Path, target: Path) -> int:
     return copied
 
 
-def copy_secret_key(folder: Path) -> bool:
-    """Copy the key that the server drew for itself, if it did."""
-    key = Path(settings.DATA_DIR) / "secret_key"
-    if not key.exists():
-        return False
-    shutil.copy2(key, folder / "secret_key")
-    (folder / "secret_key").chmod(0o600)
-    return True
+def copy_keys(folder: Path) -> list[str]:
+    """Copy the keys that the server drew for itself; returns their names."""
+    drawn = [name for name in KEYS if (Path(settings.DATA_DIR) / name).exists()]
+    for name in drawn:
+        shutil.copy2(Path(settings.DATA_DIR) / name, folder / name)
+        (folder / name).chmod(0o600)
+    return drawn
