@@ -206,8 +206,12 @@ def archive(request: HttpRequest, pk: int) -> FileResponse:
     submission = _find(request, pk)
     if not submission.archive:
         raise Http404
+    try:
+        content = submission.archive.open("rb")
+    except FileNotFoundError as error:  # a server that was restored without its uploads
+        raise Http404 from error
     return FileResponse(
-        submission.archive.open("rb"),
+        content,
         as_attachment=True,
         filename=f"submission-{submission.pk}.zip",
         content_type="application/zip",

@@ -161,6 +161,13 @@ def test_pages_of_a_team_ask_a_visitor_to_sign_in(cast: Cast, client: Client) ->
         assert answer["Location"].startswith("/accounts/login/?next=/")
 
 
+def test_an_archive_that_is_not_kept_is_not_found(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase)
+    made.archive.storage.delete(made.archive.name)
+    client.force_login(cast.owner)
+    assert client.get(reverse("pages:archive", args=[made.pk])).status_code == 404
+
+
 def test_one_submission_is_for_its_team_and_the_organisers(cast: Cast, client: Client) -> None:
     made = make_submission(cast.team, cast.phase, (80, 10, 30), content=b"the very bytes")
     for user, status in (
