@@ -1,6 +1,9 @@
 """From a trained method to a checked archive, the masks going straight from the network into the ZIP file."""
 
+import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -16,10 +19,31 @@ def archive_of(folder: Path, split: str) -> Path:
     return folder / "archives" / f"{split}.zip"
 
 
-def is_fresh(folder: Path, split: str) -> bool:
-    """Whether the archive is there and no older than the weights."""
+def _note_of(archive: Path) -> Path:
+    """Says from which data and at which threshold the archive was made."""
+    return archive.with_suffix(".json")
+
+
+def is_fresh(folder: Path, split: str, data: Path | None = None, threshold: float | None = None) -> bool:
+    """Whether the archive is there, no older than the weights, and made from these data at this threshold (None: from any)."""
     archive, weights = archive_of(folder, split), folder / "weights.pt"
-    return archive.exists() and weights.exists() and archive.stat().st_mtime >= weights.stat().st_mtime
+    if not (archive.exists() and weights.exists() and archive.stat().st_mtime >= weights.stat().st_mtime):
+        return False
+    note = _note_of(archive)
+    made = json.loads(note.read_text()) if note.exists() else {}
+    asked = {"data": data and str(data.resolve()), "threshold": threshold}
+    return all(made.get(name) == value for name, value in asked.items() if value is not None)
+
+
+def check_count(path: Path, phase: dict[str, Any]) -> None:
+    """Raises ValueError where the archive does not hold as many masks as the phase has patches."""
+    with zipfile.ZipFile(path) as archive:
+        count, wanted = len(archive.namelist()), phase.get("patches")
+    if wanted and count != wanted:
+        raise ValueError(
+            f"{path} holds {count} masks, but {phase['competition']}/{phase['slug']} takes {wanted}. "
+            "Name the folder of that competition's images with --data."
+        )
 
 
 def write_archive(run: Run, predictor: Predictor, pool: Pool, path: Path, threshold: float = 0.5) -> None:
@@ -33,4 +57,7 @@ def write_archive(run: Run, predictor: Predictor, pool: Pool, path: Path, thresh
     archive.write(partial, tqdm(masks, desc=path.name, total=len(pool), unit="patch", disable=None))
     height, width = pool.images.shape[1:3]
     archive.read(partial.read_bytes(), MaskSpec(len(pool), height, width))
+    note = _note_of(path)
+    note.unlink(missing_ok=True)
     partial.replace(path)
+    note.write_text(json.dumps({"data": str(run.data.resolve()), "threshold": threshold}) + "\n")

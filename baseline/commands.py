@@ -88,15 +88,26 @@ def _on_run(
         "--data", type=Path, metavar="DIR", help="where the data are now, if not where they were"
     )
     parser.add_argument("--device", help="default: as trained")
-    parser.add_argument(
-        "--threshold", type=float, default=0.5, help="probability from which a pixel is landslide"
-    )
+    if name != "predict":
+        parser.add_argument(
+            "--threshold", type=_share, help="probability from which a pixel is landslide (default: 0.5)"
+        )
     if labels:
         parser.add_argument(
-            "--labels", type=Path, metavar="DIR", help="where the masks are, if not beside the images"
+            "--labels",
+            type=Path,
+            metavar="DIR",
+            help="where the masks are, if not beside the images: DIR/ValidData/mask, DIR/TestData/mask",
         )
     parser.set_defaults(command=command)
     return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no probability from 0 to 1")
+    return value
 
 
 def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -236,12 +247,15 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
+    from baseline.data import FOLDERS
     from baseline.results import score_run
 
     with _opened(arguments) as run:
-        scores = score_run(run, run.trained(), arguments.split, arguments.threshold)
+        scores = score_run(run, run.trained(), arguments.split, _threshold(arguments))
+        masks = run.labels or run.data
         for split in arguments.split:
-            print(f"{split}: {scores.get(split, 'no labels here; submit its archive instead')}")
+            missing = f"no labels in {masks} ({FOLDERS[split]}/mask or annotations/{split}); name their folder with --labels, or submit"
+            print(f"{split}: {scores.get(split, missing)}")
     return 0 if scores else 1
 
 
@@ -252,14 +266,18 @@ def run_archive(arguments: argparse.Namespace) -> int:
         predictor = run.trained()
         for split in arguments.split:
             path = archive_of(run.folder, split)
-            write_archive(run, predictor, run.pool(split), path, arguments.threshold)
+            write_archive(run, predictor, run.pool(split), path, _threshold(arguments))
             print(path)
     return 0
 
 
+def _threshold(arguments: argparse.Namespace) -> float:
+    return 0.5 if arguments.threshold is None else arguments.threshold
+
+
 def run_submit(arguments: argparse.Namespace) -> int:
     from baseline import client, submitting
-    from baseline.archives import archive_of, is_fresh
+    from baseline.archives import archive_of, check_count, is_fresh
     from baseline.run import saved
 
     name, _, _ = saved(arguments.run)
@@ -267,8 +285,11 @@ def run_submit(arguments: argparse.Namespace) -> int:
         raise ValueError("--phase names one phase: say with --split which split's archive goes there.")
     with client.connect(arguments.server, api_token(arguments.token)) as connection:
         phases = {s: client.find_phase(connection, arguments.phase or s) for s in arguments.split}
-        if missing := [split for split in arguments.split if not is_fresh(arguments.run, split)]:
+        asked = arguments.data, arguments.threshold
+        if missing := [split for split in arguments.split if not is_fresh(arguments.run, split, *asked)]:
             run_archive(argparse.Namespace(**vars(arguments) | {"split": missing}))
+        for split in arguments.split:
+            check_count(archive_of(arguments.run, split), phases[split])
         states = [
             submitting.submit(
                 connection,
@@ -293,7 +314,10 @@ def run_list(arguments: argparse.Namespace) -> int:
 
     for name, text in METHODS.items():
         print(f"{name:10} {text}")
-    for options in sorted(arguments.folder.glob("*/options.json")):
+    found = sorted(arguments.folder.glob("*/options.json"))
+    if not found:
+        print(f"No runs in {arguments.folder}.")
+    for options in found:
         folder, content = options.parent, json.loads(options.read_text())
         state = "finished" if (folder / "weights.pt").exists() else "not finished"
         metrics = folder / "metrics.json"

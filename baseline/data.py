@@ -293,7 +293,7 @@ def _mend(
         more = f" and {len(holes) - 10} more" if len(holes) > 10 else ""
         raise DataError(
             f"NaN or infinite values in {len(holes)} {split.name} images: {named}{more}; "
-            "mend the files, or read with fill_nan to put the band's mean there"
+            "write a finite value there, such as the mean of the band, or take these patches out"
         )
     missing = np.zeros(len(BANDS))
     for _, where in holes:

@@ -74,6 +74,11 @@ class Options:
         for name in ("steps", "batch", "log_every", "width", "predict_batch"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.learning_rate > 0:
+            raise OptionError(f"learning_rate is {self.learning_rate}; it must be more than 0.")
+        for name in ("weight_decay", "warmup", "warmup_from", "cycle", "clip", "evaluate_every", "threads"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} is {getattr(self, name)}; it must be at least 0.")
         if not 0 <= self.holdout <= 0.5:
             raise OptionError(
                 f"holdout is {self.holdout}; it is a share of the training patches from 0 to 0.5."

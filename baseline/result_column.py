@@ -24,7 +24,7 @@ def filled(document: str, tables: Sequence[Path]) -> tuple[str, list[str]]:
     found: dict[str, str] = {}
     studies: dict[str, str] = {}
     for path in tables:
-        content = json.loads(path.read_text())
+        content = _table(path)
         if "study" in content:
             name = f"{content['method']}/{content['study']}"
             found[name], studies[name] = _study(content), study.table(content)
@@ -43,6 +43,16 @@ def filled(document: str, tables: Sequence[Path]) -> tuple[str, list[str]]:
         text,
     )
     return text, seen
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
+        raise ValueError(f"{path} is no table.json of `compare` or `study`: name one that they wrote.")
+    return content
 
 
 def _method(content: dict[str, Any]) -> str:

@@ -138,6 +138,13 @@ def test_list_shows_methods_and_runs(run, capsys):
     shown = capsys.readouterr().out
     assert "the organisers' U-Net baseline" in shown
     assert f"{run}: unet, seed 0, finished" in shown
+    assert main(["list", "/nowhere"]) == 0
+    assert "No runs in /nowhere." in capsys.readouterr().out
+
+
+def test_evaluate_says_where_it_looked_for_labels(run, tmp_path, capsys):
+    assert main(["evaluate", str(run), "--split", "test", "--labels", str(tmp_path)]) == 1
+    assert f"no labels in {tmp_path} (TestData/mask or" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -148,7 +155,10 @@ def test_list_shows_methods_and_runs(run, capsys):
         (["train", "unet", "--data", "x", "--steps", "0"], "steps is 0; it must be at least 1"),
         (["train", "unet", "--data", "x", "--holdout", "0.9"], "holdout is 0.9"),
         (["train", "unet", "--data", "x", "--device", "tpu9"], "device is 'tpu9'; it can be"),
+        (["train", "unet", "--data", "x", "--learning-rate", "-1"], "learning_rate is -1.0; it must be more"),
+        (["train", "unet", "--data", "x", "--warmup", "-1"], "warmup is -1; it must be at least 0"),
         (["archive", "/nowhere"], "/nowhere is not a run's folder"),
+        (["fill", __file__, __file__], "test_commands.py is no table.json of `compare` or `study`"),
     ],
 )
 def test_errors_name_the_thing_and_the_mend(arguments, said, tmp_path, monkeypatch, capsys):
@@ -166,6 +176,7 @@ class Leaderboard(BaseHTTPRequestHandler):
     """Takes a submission and has scored it at the second look."""
 
     archive = b""
+    patches = 8
 
     def do_POST(self):
         Leaderboard.archive = self.rfile.read(int(self.headers["Content-Length"]))
@@ -173,7 +184,7 @@ class Leaderboard(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path.endswith("/phases/"):
-            self.answer(200, [{"id": 9, "competition": "l4s", "slug": "validation"}])
+            self.answer(200, [{"id": 9, "competition": "l4s", "slug": "validation", "patches": self.patches}])
         else:
             self.answer(200, {"id": 3, "state": "scored", "f1": 0.125})
 
@@ -189,17 +200,43 @@ class Leaderboard(BaseHTTPRequestHandler):
         pass
 
 
-def test_submit_makes_the_archive_and_waits_for_the_score(run, capsys, monkeypatch):
+@pytest.fixture
+def address(monkeypatch):
     server = HTTPServer(("127.0.0.1", 0), Leaderboard)
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("LANDSLIDE4SENSE_TOKEN", "secret")
-    try:
-        address = f"http://127.0.0.1:{server.server_port}"
-        assert main(["submit", str(run), "--split", "validation", "--server", address]) == 0
-    finally:
-        server.shutdown()
-        server.server_close()
+    monkeypatch.setattr(Leaderboard, "archive", b"")
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_submit_makes_the_archive_and_waits_for_the_score(run, address, capsys):
+    assert main(["submit", str(run), "--split", "validation", "--server", address]) == 0
     assert (run / "archives" / "validation.zip").read_bytes() in Leaderboard.archive
     assert b"the organisers' U-Net baseline. Trained by" in Leaderboard.archive
     assert b'name="phase"\r\n\r\n9\r\n' in Leaderboard.archive
     assert "Submission 3: scored, F1 12.50 %" in capsys.readouterr().out
+
+
+def test_submit_makes_an_archive_anew_that_was_made_otherwise(run, data, address, tmp_path):
+    (tmp_path / "ValidData").symlink_to(data / "ValidData")
+    path = run / "archives" / "validation.zip"
+    submit = ["submit", str(run), "--split", "validation", "--server", address]
+    assert main(["archive", str(run), "--split", "validation", "--data", str(tmp_path)]) == 0
+    first = path.stat().st_mtime_ns
+    assert main([*submit, "--data", str(tmp_path)]) == main(submit) == 0
+    assert path.stat().st_mtime_ns == first
+    assert main([*submit, "--threshold", "0"]) == 0
+    packed = archive.read(path.read_bytes(), MaskSpec(8))
+    assert counts.unpack(packed, MaskSpec(8)).all()
+    assert path.read_bytes() in Leaderboard.archive
+    assert main([*submit, "--data", str(data), "--threshold", "0.5"]) == 0
+    assert path.stat().st_mtime_ns != first
+
+
+def test_submit_refuses_an_archive_of_other_patches(run, address, monkeypatch, capsys):
+    monkeypatch.setattr(Leaderboard, "patches", 245)
+    assert main(["submit", str(run), "--split", "validation", "--server", address]) == 1
+    assert "holds 8 masks, but l4s/validation takes 245. Name the folder" in capsys.readouterr().err
+    assert not Leaderboard.archive
