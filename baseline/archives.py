@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from baseline.data import check_numbers, find_split
 from baseline.pool import Pool
 from baseline.predictor import Predictor
 from baseline.run import Run
@@ -49,8 +50,10 @@ def check_count(path: Path, phase: dict[str, Any]) -> None:
 def write_archive(run: Run, predictor: Predictor, pool: Pool, path: Path, threshold: float = 0.5) -> None:
     """Predict every patch of the pool and write the finished archive; `path` is there whole or not at all.
 
-    What was written is read back by the server's own check. Raises evaluation's InvalidArchive if that finds a problem.
+    What was written is read back by the server's own check. Raises evaluation's InvalidArchive if that finds a problem, and DataError
+    where the numbers of the images have a gap, for a mask has its image's number.
     """
+    check_numbers(find_split(run.data, pool.name, masks=False))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     masks = run.masks(predictor, pool, threshold)

@@ -127,7 +127,9 @@ def answer(request: Callable[[], httpx.Response], client: httpx.Client, kind: ty
             pause = asked or pause
         if attempt + 1 < ATTEMPTS:
             time.sleep(pause)
-    raise ServerUnreachable(f"No success at {client.base_url} in {ATTEMPTS} attempts. {failure}")
+    raise ServerUnreachable(
+        f"No success at {client.base_url} in {ATTEMPTS} attempts. {failure} Check the address, or repeat the command later."
+    )
 
 
 def _json(response: httpx.Response, kind: type) -> Any:
@@ -165,7 +167,8 @@ def explain(response: httpx.Response) -> str:
     """An error answer (application/problem+json, RFC 9457) as lines for people."""
     problem = _problem(response)
     if not problem:
-        return f"The server answered {response.status_code} {response.reason_phrase}."
+        doubt = " Is the server's address right?" if response.status_code == 404 else ""
+        return f"{response.url} answered {response.status_code} {response.reason_phrase}.{doubt}"
     lines = [f"{problem.get('title') or response.reason_phrase} ({response.status_code})"]
     if detail := problem.get("detail"):
         lines.append(str(detail))

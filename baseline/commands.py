@@ -5,6 +5,7 @@ import dataclasses
 import getpass
 import json
 import os
+import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -306,7 +307,10 @@ def run_submit(arguments: argparse.Namespace) -> int:
 
 
 def api_token(given: str | None) -> str:
-    return given or os.environ.get("LANDSLIDE4SENSE_TOKEN") or getpass.getpass("API token: ")
+    token = given or os.environ.get("LANDSLIDE4SENSE_TOKEN")
+    if not token and not sys.stdin.isatty():
+        raise ValueError("No API token: put yours into the variable LANDSLIDE4SENSE_TOKEN, or give --token.")
+    return token or getpass.getpass("API token: ")
 
 
 def run_list(arguments: argparse.Namespace) -> int:

@@ -175,6 +175,15 @@ def numbered(folder: Path, stem: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def check_numbers(split: Split) -> None:
+    """Raises DataError unless the images are numbered from 1 without a gap, as the masks to submit are."""
+    for expected, number in enumerate(split.numbers, start=1):
+        if number != expected:
+            raise DataError(
+                f"{split.images[0].parent} lacks image_{expected}.h5: copy it anew, for masks are numbered as their images"
+            )
+
+
 def _masks_of(numbers: tuple[int, ...], folder: Path, wanted: bool | None) -> tuple[Path, ...] | None:
     found = numbered(folder, "mask") if wanted is not False else {}
     if not found:

@@ -247,6 +247,8 @@ def train(run: Run) -> Predictor:
     """
     if (run.folder / "weights.pt").exists():
         return run.trained()
+    for split in data.SPLITS:  # what is missing is told now, not after hours of training
+        data.find_split(run.data, split, mask_root=run.labels)
     run.seed("weights")
     predictor = run.method.build(run.options)
     pieces = _pieces(run.folder)

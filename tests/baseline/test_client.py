@@ -115,7 +115,7 @@ def test_refusal_is_printed_point_by_point(archive):
 
 def test_refusal_without_json_and_answers_of_other_servers(archive):
     connection, _ = connected(httpx.Response(403, text="<html>"))
-    with pytest.raises(client.SubmissionRefused, match="The server answered 403 Forbidden"):
+    with pytest.raises(client.SubmissionRefused, match="answered 403 Forbidden"):
         client.submit(connection, 4, archive, "unet", "")
     connection, _ = connected(httpx.Response(200, text="<html>"))
     with pytest.raises(client.ServerUnreachable, match="Is the address right"):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -106,6 +107,22 @@ def test_training_hands_on_the_weights_as_they_are_loaded_later(run):
 def test_predicting_needs_no_training_images(run, data, tmp_path):
     (tmp_path / "ValidData").symlink_to(data / "ValidData")
     assert main(["archive", str(run), "--split", "validation", "--data", str(tmp_path)]) == 0
+
+
+def test_an_archive_of_images_with_a_gap_is_refused(run, data, tmp_path, capsys):
+    shutil.copytree(data / "TestData", tmp_path / "TestData")
+    (tmp_path / "TestData" / "img" / "image_5.h5").unlink()
+    assert main(["archive", str(run), "--split", "test", "--data", str(tmp_path)]) == 1
+    assert "TestData/img lacks image_5.h5" in capsys.readouterr().err
+
+
+def test_a_missing_split_is_told_before_training(data, tmp_path, capsys):
+    for name in ("TrainData", "ValidData"):
+        (tmp_path / name).symlink_to(data / name)
+    out = tmp_path / "run"
+    assert main(["train", "unet", "--data", str(tmp_path), "--out", str(out), *QUICK]) == 1
+    assert "no test images under" in capsys.readouterr().err
+    assert not (out / "weights.pt").exists()
 
 
 @pytest.mark.parametrize("normalise", ["official", "separated"])
@@ -233,6 +250,12 @@ def test_submit_makes_an_archive_anew_that_was_made_otherwise(run, data, address
     assert path.read_bytes() in Leaderboard.archive
     assert main([*submit, "--data", str(data), "--threshold", "0.5"]) == 0
     assert path.stat().st_mtime_ns != first
+
+
+def test_submit_without_a_token_says_where_it_goes(run, address, monkeypatch, capsys):
+    monkeypatch.delenv("LANDSLIDE4SENSE_TOKEN")
+    assert main(["submit", str(run), "--server", address]) == 1
+    assert "LANDSLIDE4SENSE_TOKEN" in capsys.readouterr().err
 
 
 def test_submit_refuses_an_archive_of_other_patches(run, address, monkeypatch, capsys):
