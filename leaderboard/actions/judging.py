@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 from numpy import ndarray
 
@@ -152,8 +152,12 @@ def put_labels_in_force(phase: Phase, label_set: LabelSet) -> None:
     Phase.objects.filter(pk=phase.pk).update(labels=label_set)
     phase.labels = label_set
     scored = Evaluation.objects.filter(label_set=label_set, state=Evaluation.State.SCORED)
-    newest = scored.filter(submission=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    phase.submissions.filter(pk__in=scored.values("submission")).update(evaluation=Subquery(newest))
+    # The sum keeps SQLite from reading all evaluations on the label set for each of its submissions.
+    among = Evaluation.objects.annotate(version=F("label_set_id") + 0).filter(version=label_set.pk)
+    newest = among.filter(submission=OuterRef("pk"), state=Evaluation.State.SCORED).order_by("-pk")
+    phase.submissions.filter(pk__in=scored.values("submission")).update(
+        evaluation=Subquery(newest.values("pk")[:1])
+    )
     evaluate_ahead(phase, label_set)
     Standing.objects.rebuild(phase)
     Phase.objects.bump_board(phase.pk)
@@ -194,7 +198,7 @@ def rescore(user: Any, submissions: Any, reason: str) -> int:
 def queue_evaluations(submissions: Any, label_set: LabelSet) -> int:
     """Queue one low-priority evaluation for each submission that has none waiting on this label set."""
     waiting = Evaluation.objects.unfinished().filter(label_set=label_set)
-    fresh = list(submissions.exclude(evaluations__in=waiting).values_list("pk", flat=True))
+    fresh = list(submissions.exclude(pk__in=waiting.values("submission")).values_list("pk", flat=True))
     Evaluation.objects.bulk_create(
         Evaluation(submission_id=pk, label_set=label_set, priority=Evaluation.Priority.RESCORE)
         for pk in fresh
