@@ -189,10 +189,10 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
 
     def in_claim_order(self) -> "EvaluationQuerySet":
         """The fair order: fresh before re-scores, idle teams before busy ones, the longest unserved team first."""
-        busy = Evaluation.objects.scoring().filter(submission__team=models.OuterRef("submission__team"))
+        busy = models.Q(submission__team__in=Evaluation.objects.scoring().values("submission__team"))
         return (
             self.queued()
-            .annotate(team_is_busy=models.Exists(busy))
+            .annotate(team_is_busy=models.ExpressionWrapper(busy, output_field=models.BooleanField()))
             .order_by(
                 "priority",
                 "team_is_busy",

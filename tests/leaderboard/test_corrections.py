@@ -1,19 +1,17 @@
 """Wrong labels: reported, decided, tried without a trace, put in force in one step, the old board kept."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core import mail
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation import SCORER_VERSION, queue, tasks
 from evaluation import labels as label_files
+from evaluation import queue, tasks
 from evaluation.counts import count, pack, sha256
 from leaderboard.actions import corrections, judging
 from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed, NoTeam
@@ -30,6 +28,7 @@ from leaderboard.models import (
     Team,
 )
 from tests.leaderboard.factories import TINY, Cast, make_archive, make_masks, make_submission, take
+from tests.leaderboard.steps import many_submissions, steps_of
 
 OLD, NEW = make_masks(), make_masks(seed=5)
 
@@ -251,38 +250,7 @@ def test_organisers_decide_and_compare_in_the_admin(scored: Cast, client: Client
 def test_a_switch_costs_in_proportion_to_the_submissions(cast: Cast, state: str) -> None:
     """It holds the only writer's lock: with 7,775 submissions it once took half a minute."""
     corrected = judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=9)), TINY, switch=False)
-    steps = []
-    for number in (100, 300):
-        many_submissions(cast, corrected, state, number)
-        connection.connection.set_progress_handler(partial(steps.append, number), 100)
-        try:
-            corrections.dry_run(cast.organiser, corrected)
-        finally:
-            connection.connection.set_progress_handler(None, 0)
-    assert steps.count(300) < 5 * steps.count(100)  # four times as many
-
-
-def many_submissions(cast: Cast, corrected: LabelSet, state: str, number: int) -> None:
-    """Submissions that are scored on the labels in force, and scored or still queued on the others."""
-    now = timezone.now()
-    row = {"phase": cast.phase, "team": cast.team, "method": "U-Net", "size": 1, "received_at": now}
-    made = Submission.objects.bulk_create(Submission(**row) for _ in range(number))
-    score = {
-        "tp": 1,
-        "fp": 1,
-        "fn": 1,
-        "rank_key": 1,
-        "state": "scored",
-        "finished_at": now,
-        "scorer": SCORER_VERSION,
-    }
-    on_old = Evaluation.objects.bulk_create(
-        Evaluation(submission=each, label_set=cast.phase.labels, **score) for each in made
-    )
-    Evaluation.objects.bulk_create(
-        Evaluation(submission=each, label_set=corrected, priority=10, **(score if state == "scored" else {}))
-        for each in made
-    )
-    for each, evaluation in zip(made, on_old, strict=True):
-        each.evaluation = evaluation
-    Submission.objects.bulk_update(made, ["evaluation"])
+    many_submissions(cast, corrected, state, 100)
+    few = steps_of(lambda: corrections.dry_run(cast.organiser, corrected))
+    many_submissions(cast, corrected, state, 300)
+    assert steps_of(lambda: corrections.dry_run(cast.organiser, corrected)) < 5 * few

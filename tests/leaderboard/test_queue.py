@@ -16,7 +16,15 @@ from evaluation.labels import compress
 from evaluation.problems import empty_file
 from leaderboard.actions import judging
 from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission
-from tests.leaderboard.factories import TINY, make_archive, make_masks, make_submission, make_team
+from tests.leaderboard.factories import (
+    TINY,
+    make_archive,
+    make_labels,
+    make_masks,
+    make_submission,
+    make_team,
+)
+from tests.leaderboard.steps import many_submissions, steps_of
 
 pytestmark = pytest.mark.django_db
 
@@ -205,3 +213,15 @@ def test_claims_at_the_same_time_take_different_rows(cast):
     with ThreadPoolExecutor(6) as threads:
         taken = list(threads.map(take, range(6)))
     assert len(set(taken)) == 6
+
+
+@pytest.mark.skipif("config.getoption('backend') != 'sqlite'", reason="counts the steps of SQLite")
+def test_a_claim_costs_in_proportion_to_the_queue(cast):
+    """It holds the only writer's lock: with 7,775 re-scores in the queue it once took seven seconds."""
+    in_force = cast.phase.labels
+    corrected = make_labels(cast.phase, make_masks(seed=9))
+    cast.phase.labels = in_force
+    many_submissions(cast, corrected, "queued", 100)
+    few = steps_of(lambda: queue.claim("one"))
+    many_submissions(cast, corrected, "queued", 300)
+    assert steps_of(lambda: queue.claim("another")) < 5 * few
