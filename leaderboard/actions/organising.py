@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from leaderboard.models import Competition, Phase, Standing, Team
+from leaderboard.models.locks import hold_rows
 
 RULES_OF_THE_BOARD = frozenset({"counts", "hidden_until_close", "freezes_at", "ladder_step", "ladder_start"})
 
@@ -19,8 +20,11 @@ def phase_changed(phase: Phase, fields: Iterable[str]) -> None:
 
 
 def boards_changed(competition: Competition) -> None:
-    """After something that every board of a competition shows was changed: a team's name, the data note."""
-    for phase in competition.phases.all():
+    """With a change of something that every board of a competition shows: a team's name, the data note.
+
+    Called before a team is saved: a new name keeps others from naming the row, also whoever holds a phase meanwhile.
+    """
+    for phase in hold_rows(competition.phases.all()):
         Phase.objects.bump_board(phase.pk)
 
 

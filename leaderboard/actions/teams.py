@@ -58,8 +58,9 @@ def edit_team(user: Any, team: Team, *, name: str | None = None, affiliation: st
     check_texts(team)
     try:
         with transaction.atomic():
-            team.save(update_fields=["name", "affiliation"])
+            hold_rows(Team.objects.filter(pk=team.pk))
             boards_changed(team.competition)
+            team.save(update_fields=["name", "affiliation"])
     except IntegrityError as error:
         raise NameTaken(f"A team named {team.name} exists already. Please choose another name.") from error
     return team

@@ -79,8 +79,8 @@ class TeamAdmin(Exported, OrganiserAdmin):
         return (*self.readonly_fields, "competition", "is_organisers") if obj else self.readonly_fields
 
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
+        organising.boards_changed(obj.competition)  # first: see boards_changed
         super().save_model(request, obj, form, change)
-        organising.boards_changed(obj.competition)
 
     @display(description="members", ordering="member_count")
     def member_count(self, team: Any) -> int:

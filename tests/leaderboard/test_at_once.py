@@ -15,7 +15,7 @@ from django.db import connection
 
 from evaluation import labels, queue
 from evaluation.counts import Counts, pack, sha256
-from leaderboard.actions import corrections, judging, rosters
+from leaderboard.actions import corrections, judging, rosters, teams
 from leaderboard.actions import submissions as actions
 from leaderboard.models import Evaluation, LabelSet, Phase, Standing, Submission
 from leaderboard.models.attempts import AttemptQuerySet
@@ -168,3 +168,15 @@ def test_a_team_is_merged_while_its_score_is_recorded(cast: Cast, monkeypatch) -
     )
     standing = Standing.objects.get()
     assert (standing.team_id, standing.submission_id) == (cast.team.pk, held.evaluation.submission_id)
+
+
+def test_a_team_is_renamed_while_labels_are_switched(cast: Cast, monkeypatch) -> None:
+    make_submission(cast.team, cast.phase)
+    new = second_version(cast)
+    at_once(
+        monkeypatch,
+        (StandingQuerySet, "rebuild"),
+        lambda: corrections.apply_correction(cast.organiser, new, "a reason"),
+        lambda: teams.edit_team(cast.owner, cast.team, name="Another name"),
+    )
+    assert Standing.objects.get(label_set=new).team.name == "Another name"
