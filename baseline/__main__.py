@@ -1,12 +1,15 @@
 """Command line of the trainers: `python -m baseline COMMAND`."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 from baseline import commands as trainer
 from baseline import reference_commands, synth
 from baseline.deadline import EXIT_STATUS, TimeIsUp
+
+INTERRUPTED = 128 + signal.SIGINT  # as shells say it
 
 
 def add_synth(commands: argparse._SubParsersAction) -> None:
@@ -62,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     except TimeIsUp as stop:
         print(f"{stop} The same command goes on.", file=sys.stderr)
         return EXIT_STATUS
+    except KeyboardInterrupt:
+        print("Stopped." + " The same command goes on." * options.rest, file=sys.stderr)
+        return INTERRUPTED
     except ModuleNotFoundError as error:
         print(f"error: {error}. The trainers need: pip install -r baseline/requirements.txt", file=sys.stderr)
         return 1

@@ -205,10 +205,19 @@ class Stage:
 def save_atomically(state: Any, path: Path) -> None:
     """torch.save that leaves the old file or the new one, whole, whenever the process or the machine dies."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # torch raises the latter, without a name, where the disk is full
+        partial.unlink(missing_ok=True)
+        raise OSError(
+            f"{path} could not be written: is the disk full? What was there is kept. ({error})"
+        ) from error
     partial.replace(path)
 
 

@@ -51,6 +51,7 @@ def competition_home(request: HttpRequest, competition: Competition) -> HttpResp
         "now": now,
         "top": _top(request, phases, now),
         "overview": competition.pages.first(),
+        "organises": competition.is_organised_by(request.user),
     }
     return render_in(request, competition, "competition/home.html", context)
 

@@ -29,7 +29,8 @@ ROWS = 50
 
 def _no_team(request: HttpRequest, competition: Competition) -> HttpResponse:
     """What is needed first; an archive that was sent all the same is refused."""
-    response = render_in(request, competition, "submissions/no_team.html", {"team": None})
+    context = {"team": None, "organises": competition.is_organised_by(request.user)}
+    response = render_in(request, competition, "submissions/no_team.html", context)
     response.status_code = 403 if request.method == "POST" else 200
     return response
 

@@ -184,6 +184,30 @@ def test_errors_name_the_thing_and_the_mend(arguments, said, tmp_path, monkeypat
     assert said in capsys.readouterr().err
 
 
+def test_an_interruption_shows_no_trace(data, tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("baseline.run.train", interrupted)
+    assert main(["train", "unet", "--data", str(data), "--out", str(tmp_path), *QUICK]) == 130
+    assert capsys.readouterr().err == "Stopped. The same command goes on.\n"
+
+
+def test_a_full_disk_is_named_and_what_was_there_is_kept(tmp_path):
+    from baseline.loop import save_atomically
+
+    class Full:
+        def __reduce__(self):
+            raise OSError(28, "No space left on device")
+
+    path = tmp_path / "unet.pt"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match=r"unet\.pt could not be written: is the disk full"):
+        save_atomically(Full(), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["unet.pt"]
+    assert path.read_bytes() == b"old"
+
+
 def test_train_without_a_method_lists_them(capsys):
     assert main(["train", "--help"]) == 0
     assert "unet" in capsys.readouterr().out

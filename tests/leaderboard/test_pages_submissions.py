@@ -151,6 +151,16 @@ def test_without_a_team_the_way_to_one_is_shown(cast: Cast, client: Client) -> N
     assert not Submission.objects.exists()
 
 
+def test_an_organiser_is_told_how_reference_entries_are_submitted(cast: Cast, client: Client) -> None:
+    client.force_login(cast.organiser)
+    page = said(client.get(submit_url(cast)))
+    assert "Organisers do not compete" in page
+    assert "reference=true" in page
+    home = said(client.get(reverse("pages:competition", args=[cast.competition.slug])))
+    assert "You organise this competition." in home
+    assert "in no team yet" not in home
+
+
 def test_pages_of_a_team_ask_a_visitor_to_sign_in(cast: Cast, client: Client) -> None:
     made = make_submission(cast.team, cast.phase)
     urls = [submit_url(cast), list_url(cast)]
