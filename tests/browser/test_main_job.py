@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
+from leaderboard.actions import submissions
 from leaderboard.models import PublishedEntry, Submission
 from tests.leaderboard.factories import (
     PASSWORD,
@@ -258,6 +260,39 @@ def test_the_upload_shows_its_progress_and_can_be_stopped(page: Any, tmp_path: P
     page.get_by_text("You stopped the upload. Nothing was counted.").wait_for()
     assert page.get_by_role("button", name="Submit", exact=True).is_enabled()
     assert not Submission.objects.exists()
+
+
+def test_what_has_arrived_cannot_be_stopped(page: Any, archive: Path, monkeypatch: Any) -> None:
+    cast = make_cast()
+    stored = Event()
+    store = submissions.keep_file
+    monkeypatch.setattr(submissions, "keep_file", lambda *args: stored.wait(10) and store(*args))
+    sign_in(page, "owner")
+    fill_submission(page, cast, archive)
+    submit(page)
+    page.get_by_text("All sent. The server is storing it.").wait_for()
+    assert page.get_by_role("button", name="Stop the upload").is_hidden()
+    stored.set()
+    page.wait_for_url("**/submissions/*/")
+
+
+def test_an_answer_that_is_lost_is_told_as_such(page: Any, archive: Path, monkeypatch: Any) -> None:
+    cast = make_cast()
+    answered = Event()
+    monkeypatch.setattr(
+        submissions, "ring", lambda: answered.wait(10)
+    )  # the last step: it is in the queue by then
+    sign_in(page, "owner")
+    fill_submission(page, cast, archive)
+    submit(page)
+    page.get_by_text("All sent. The server is storing it.").wait_for()
+    page.context.set_offline(True)
+    page.get_by_text("The connection broke before the server answered.").wait_for()
+    page.context.set_offline(False)
+    answered.set()
+    submit(page)
+    page.wait_for_url("**/submissions/*/")
+    assert Submission.objects.count() == 1
 
 
 def test_the_keyboard_keeps_its_place_while_a_list_renews_itself(page: Any) -> None:

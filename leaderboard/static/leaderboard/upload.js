@@ -59,16 +59,20 @@ function send() {
 
   tell("__all__", "");
   button.disabled = true;
+  bar.value = 0;
   progress.hidden = cancel.hidden = false;
   cancel.onclick = () => request.abort();
   request.upload.onprogress = (event) => {
     const percent = Math.round((100 * event.loaded) / event.total);
     bar.value = percent;
+    cancel.hidden = percent === 100;  // what has arrived may be counted already
     text.textContent = percent < 100
       ? `${percent} % of ${size(event.total)} sent`
       : "All sent. The server is storing it.";
   };
-  request.onerror = () => end("The connection broke before the archive arrived. Nothing was counted: please press Submit again.");
+  request.onerror = () => end(bar.value < 100
+    ? "The connection broke before the archive arrived. Nothing was counted: please press Submit again."
+    : "The connection broke before the server answered. Please press Submit again: the same archive is counted once.");
   request.onabort = () => end("You stopped the upload. Nothing was counted.");
   request.onload = () => {
     if (request.status < 400) {
