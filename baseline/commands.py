@@ -134,7 +134,6 @@ def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from baseline import study
     from baseline.options import from_dict
-    from baseline.run import MACHINE
     from baseline.world import world
 
     if arguments.method is None or arguments.study is None:
@@ -147,7 +146,7 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     options = from_dict(module.Options, base)
     folder = out or Path("runs") / f"{arguments.method}-{arguments.study}-{preset}"
     about = {"method": arguments.method, "study": arguments.study, "paper": chosen.paper, "preset": preset}
-    about |= {"flags": [_as_flag(k, v) for k, v in flags.items() if k not in MACHINE]}
+    about |= {"flags": given_flags(flags)}
     text = ""
     with world(options.device, options.threads, time.monotonic() + 60 * end) as here:
         for rows in study.carry_out(arguments.method, chosen, data, base, seeds, here, folder):
@@ -155,6 +154,13 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
                 text = study.write_tables(folder, about, rows)
     print(text, end="")
     return 0
+
+
+def given_flags(values: dict[str, Any]) -> list[str]:
+    """The flags that give options these values, less those that only say how fast a run goes."""
+    from baseline.run import MACHINE
+
+    return [_as_flag(name, value) for name, value in values.items() if name not in MACHINE]
 
 
 def _as_flag(name: str, value: Any) -> str:

@@ -143,7 +143,7 @@ def finished(entries: Sequence[Entry]) -> list[Finished]:
     return found
 
 
-def write_tables(folder: Path, asked: Sequence[Entry], about: str, preset: str) -> str:
+def write_tables(folder: Path, asked: Sequence[Entry], about: str, preset: str, flags: Sequence[str]) -> str:
     """table.md, table.csv and table.json of what is finished; returns the first."""
     there = finished(asked)
     of_split = {split: _of_split(there, split) for split in (*SPLITS, HELD_OUT)}
@@ -166,6 +166,7 @@ def write_tables(folder: Path, asked: Sequence[Entry], about: str, preset: str) 
     content = {
         "about": about,
         "preset": preset,
+        "flags": list(flags),
         "runs": rows,
         "missing": missing,
         "differences": [difference.to_dict() for difference in found],

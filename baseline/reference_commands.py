@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baseline import deadline
-from baseline.commands import PRESETS, add_option_flags, api_token
+from baseline.commands import PRESETS, add_option_flags, api_token, given_flags
 from baseline.methods import METHODS
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     data = chosen.data or f"{chosen.out}/data-{{seed}}"
     asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
     about = f"SynthL4S {compare.synth.VERSION}" if not chosen.data else f"Data {chosen.data}"
-    about += f", preset {chosen.preset}, {time.strftime('%Y-%m-%d', time.gmtime())}"
+    flags = given_flags(changes)
+    about += ", ".join(["", f"preset {chosen.preset}", *flags, time.strftime("%Y-%m-%d", time.gmtime())])
     end = began + 60 * chosen.limit_minutes
     with world(changes.get("device", "auto"), changes.get("threads", 0), end) as here:
 
@@ -69,7 +70,7 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
             return 1 if compare.for_each(asked, work, here) else 0
         finally:
             if here.main:
-                print(compare.write_tables(chosen.out, asked, about, chosen.preset))
+                print(compare.write_tables(chosen.out, asked, about, chosen.preset, flags))
 
 
 def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -211,7 +212,7 @@ def run_cost(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     costs = [measured for name in chosen.methods for measured in _measured_apart(name, rest)]
     print(f"{cost.table(costs)}\n")
     print(
-        f"Preset {chosen.preset} {' '.join(f'{k} {v}' for k, v in changes.items())}; {about['machine']}, ",
+        f"{', '.join([f'Preset {chosen.preset}', *(f'{k} {v}' for k, v in changes.items())])}; {about['machine']}, ",
         end="",
     )
     print(f"{about['threads']} threads, torch {about['versions']['torch']}, {about['written'][:10]}.")

@@ -218,7 +218,9 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
     assert main(["fill", str(document), *tables_of_runs]) == 0
     first, second, third, *block = document.read_text().splitlines()
     means = re.fullmatch(
-        r"\| a \| <!-- unet -->validation ([\d.]+) ± [\d.]+, test .* \(tiny, seeds 0, 1\) \| 1 \|", first
+        r"\| a \| <!-- unet -->validation ([\d.]+) ± [\d.]+, test .* \(tiny, seeds 0, 1, "
+        r"--steps 6, --width 4, --log-every 2, --holdout 0.25\) \| 1 \|",
+        first,
     )
     content = json.loads((whole / "table.json").read_text())["runs"]
     expected = np.mean([100 * row["f1"] for row in content if row["split"] == "validation"])
