@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -88,6 +89,13 @@ def theme(site_name: str) -> dict[str, Any]:
         "SITE_HEADER": site_name,
         "SITE_SUBHEADER": "Organisers",
         "SITE_SYMBOL": "landslide",
+        "SITE_FAVICONS": [
+            {
+                "rel": "icon",
+                "type": "image/svg+xml",
+                "href": lambda request: static("leaderboard/logo.svg"),
+            }
+        ],
         "SITE_URL": "/",
         "SHOW_VIEW_ON_SITE": False,
         "DASHBOARD_CALLBACK": "leaderboard.admin.dashboard.overview",

@@ -201,6 +201,7 @@ class TestOverview:
         assert cells[2:8] == ["2", "1", "0", "2", "1", "1"]
         assert cells[9] == "v1, 3 patches"
         assert "0123456789ab" in page
+        assert re.search(r'<link[^>]*rel="icon"[^>]*logo[^>]*svg', page)
 
     def test_nothing_of_another_competition(self, full: Cast, client: Client) -> None:
         client.force_login(make_user("elsewhere", is_staff=True))
