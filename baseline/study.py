@@ -81,15 +81,21 @@ def write_tables(folder: Path, about: dict[str, Any], rows: Sequence[dict[str, A
 
 
 def table(content: dict[str, Any]) -> str:
-    """A Markdown table of the F1 (percent) in a table.json: mean over the seeds, ± their standard deviation where there are several."""
+    """A Markdown table of a table.json, in percent: F1 and, in brackets, what the best threshold would reach.
+
+    Means over the seeds, ± their standard deviation where there are several.
+    """
     rows = content["runs"]
     splits = [split for split in (*SPLITS, HELD_OUT) if any(row["split"] == split for row in rows)]
-    lines = []
-    for label in dict.fromkeys(row["variant"] for row in rows):
-        of_variant = [row for row in rows if row["variant"] == label]
-        values = ([100 * row["f1"] for row in of_variant if row["split"] == split] for split in splits)
-        lines.append([label, *(mean_and_spread(of_split, 1) for of_split in values)])
-    return markdown([made(content), *(f"{split} F1 (%)" for split in splits)], lines)
+
+    def cell(label: str, split: str) -> str:
+        found = [row for row in rows if (row["variant"], row["split"]) == (label, split)]
+        f1, best = (mean_and_spread([100 * row[key] for row in found], 1) for key in ("f1", "best_f1"))
+        return f"{f1} ({best})" if found else ""
+
+    labels = dict.fromkeys(row["variant"] for row in rows)
+    lines = [[label, *(cell(label, split) for split in splits)] for label in labels]
+    return markdown([made(content), *(f"{split} F1 (best threshold)" for split in splits)], lines)
 
 
 def made(content: dict[str, Any]) -> str:

@@ -233,7 +233,7 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
     assert block[:3] == [
         "",
         "<!-- unet/widths: table -->",
-        "| tiny, seeds 0, 1, --steps 2 | validation F1 (%) | test F1 (%) |",
+        "| tiny, seeds 0, 1, --steps 2 | validation F1 (best threshold) | test F1 (best threshold) |",
     ]
     assert [line.split(" |")[0] for line in block[4:]] == ["| narrow", "| wide", "", "The end."]
     assert main(["fill", str(document), str(tmp_path / "widths/table.json")]) == 0
