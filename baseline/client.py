@@ -1,9 +1,9 @@
 """Submitting an archive to a leaderboard through its REST API, as any other script would."""
 
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -80,15 +80,15 @@ def wait(
     show: Callable[[dict[str, Any]], None] = lambda submission: None,
 ) -> dict[str, Any]:
     """Ask until the submission is scored, invalid or failed, for at most `timeout` seconds; `show` is told of each answer."""
-    deadline, pause = time.monotonic() + timeout, 0.5
+    deadline, pause = monotonic() + timeout, 0.5
     address = f"submissions/{submission['id']}/"
     while submission["state"] not in FINAL:
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             raise ServerUnreachable(
                 f"Submission {submission['id']} is still {submission['state']} after {timeout:.0f} s. The server keeps it: the same "
                 "command waits on, and uploads nothing twice."
             )
-        time.sleep(pause)
+        sleep(pause)
         pause = min(2 * pause, 10)
         submission = answer(lambda: client.get(address), client)
         show(submission)
@@ -126,7 +126,7 @@ def answer(request: Callable[[], httpx.Response], client: httpx.Client, kind: ty
             failure = explain(response)
             pause = asked or pause
         if attempt + 1 < ATTEMPTS:
-            time.sleep(pause)
+            sleep(pause)
     raise ServerUnreachable(
         f"No success at {client.base_url} in {ATTEMPTS} attempts. {failure} Check the address, or repeat the command later."
     )

@@ -8,6 +8,7 @@ import ctypes
 import importlib.util
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -93,10 +94,16 @@ def redis_server(port: int | None = None) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port of the loopback interface that was free a moment ago.
+
+    Not one that the system hands out to clients (from 32768 on Linux, from 49152 elsewhere): a connection of a test beside
+    this one could take it before the server listens, or after it has ended.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def _postgresql_programs() -> Path:

@@ -12,7 +12,7 @@ from baseline import client  # noqa: E402
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
     taken = []
-    monkeypatch.setattr(client.time, "sleep", taken.append)
+    monkeypatch.setattr(client, "sleep", taken.append)
     return taken
 
 

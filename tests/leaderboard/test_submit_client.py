@@ -108,7 +108,7 @@ def test_what_is_wrong_with_an_archive_is_read_file_by_file(cast: Cast, connecte
 def test_a_used_up_quota_is_a_refusal_not_a_reason_to_try_again(
     cast: Cast, connected, archive, monkeypatch
 ) -> None:
-    monkeypatch.setattr(client.time, "sleep", lambda seconds: pytest.fail("waited for tomorrow"))
+    monkeypatch.setattr(client, "sleep", lambda seconds: pytest.fail("waited for tomorrow"))
     connection = connected(cast.owner)
     for limit, sentence in (
         ({"quota_per_day": 1}, "Your team has used its only submission of today (UTC) in Validation."),
@@ -158,7 +158,7 @@ def test_a_wrong_token_is_said_before_anything_is_uploaded(cast: Cast, live_serv
 
 
 def test_an_unreachable_server_and_a_wrong_address(live_server, monkeypatch) -> None:
-    monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(client, "sleep", lambda seconds: None)
     with (
         client.connect(f"http://127.0.0.1:{free_port()}", "secret") as nobody,
         pytest.raises(
