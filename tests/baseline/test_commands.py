@@ -32,13 +32,6 @@ QUICK = [
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "unet"
     assert main(["train", "unet", "--data", str(data), "--out", str(folder), *QUICK]) == 0

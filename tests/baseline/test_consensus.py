@@ -85,13 +85,6 @@ def test_views_are_the_orientations_there_are(views):
         consensus.Options(views=views)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
 def test_statistics_are_measured_on_one_domain_alone():
     model = network()
     images = torch.randn(6, 14, 16, 16)

@@ -189,13 +189,6 @@ def test_ablation_is_figure_6():
         assert added[3:] == [{"rounds": 1}, {"rounds": 2}]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
 def command(data, run, *flags):
     return [
         "train",

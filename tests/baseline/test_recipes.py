@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import data, losses, methods, pseudo  # noqa: E402
-from baseline.__main__ import main  # noqa: E402
+from baseline import losses, methods, pseudo  # noqa: E402
 from baseline.augment import flips_and_turns, perturb_colours  # noqa: E402
+from baseline.data import OFFICIAL, load  # noqa: E402
 from baseline.dice import Dice  # noqa: E402
 from baseline.networks.cross_sensor import TARGET, CrossSensorNorm, with_cross_sensor_norm  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
@@ -201,19 +201,12 @@ def test_sklgps_two_trainings():
     assert starts_from(second, run, "second", sklgp._network)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
-def test_splits_are_normalised_by_the_statistics_asked_for(made, tmp_path):
+def test_splits_are_normalised_by_the_statistics_asked_for(data, tmp_path):
     """Separated: each by its own mean and deviation. Train and official: all by the same."""
     found = {}
     for choice in ("separated", "train", "official"):
         (tmp_path / choice).mkdir()
-        run = Run(tmp_path / choice, "unet", made, Options(normalise=choice), World(torch.device("cpu")))
+        run = Run(tmp_path / choice, "unet", data, Options(normalise=choice), World(torch.device("cpu")))
         for split in ("test", "train"):
             values = run.pool(split).images.float().reshape(-1, 14)
             found[choice, split] = values.mean(0).numpy(), values.std(0).numpy()
@@ -221,9 +214,9 @@ def test_splits_are_normalised_by_the_statistics_asked_for(made, tmp_path):
         mean, std = found[choice, split]
         np.testing.assert_allclose(mean, 0, atol=2e-3)
         np.testing.assert_allclose(std, 1, atol=2e-3)
-    stored = {split: data.load(made, split).images.mean((0, 2, 3)) for split in ("train", "test")}
-    train = data.load(made, "train").moments.statistics()
-    for choice, statistics in (("train", train), ("official", data.OFFICIAL)):
+    stored = {split: load(data, split).images.mean((0, 2, 3)) for split in ("train", "test")}
+    train = load(data, "train").moments.statistics()
+    for choice, statistics in (("train", train), ("official", OFFICIAL)):
         expected = (stored["test"] - statistics.mean) / statistics.std
         np.testing.assert_allclose(found[choice, "test"][0], expected, atol=2e-3)
     assert np.abs(found["train", "test"][0]).max() > 0.1

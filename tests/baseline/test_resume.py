@@ -79,13 +79,6 @@ def kill_in_every_stage(name: str, data: Path, folder: Path, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
 def killed(data, tmp_path_factory):
     """The folders of runs that were killed; made by one process, in which torch has not computed before it forks."""
     folder, seed = tmp_path_factory.mktemp("killed"), random.randrange(1000)

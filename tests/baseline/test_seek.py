@@ -158,13 +158,6 @@ def test_shares_are_not_percent():
         encoders.swin("swin_tiny_patch4_window7_224", 128, 40)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
 @pytest.mark.parametrize(
     ("flags", "stages"),
     [

@@ -86,13 +86,6 @@ def test_schedule_of_figure_13():
     assert max(rates[109], rates[309], rates[709]) < 1e-6
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
 def test_second_training_takes_the_annotated_validation_set(data, tmp_path, monkeypatch):
     pools = {}
     real = sklgp.Supervised

@@ -16,13 +16,6 @@ needs_libraries = pytest.mark.skipif(
 QUICK = ["--preset", "tiny", "--steps", "2", "--log-every", "1", "--device", "cpu", "--threads", "1"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
 @pytest.mark.parametrize(
     ("name", "flags", "earlier", "later", "shared", "own"),
     [

@@ -105,13 +105,6 @@ def test_networks_fit_the_patches_and_sharpen(network, encoder):
     assert without.field is None
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["synth", str(folder), "--preset", "tiny", "--processes", "1"]) == 0
-    return folder
-
-
 def test_student_learns_from_the_fixed_teacher(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         tanmlh, "_network", lambda o: tanmlh.with_monte_carlo_dropout(UNet(width=4), o.dropout)
