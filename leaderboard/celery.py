@@ -20,9 +20,8 @@ warnings.filterwarnings(
 app = Celery("leaderboard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["evaluation"])
-app.autodiscover_tasks(["leaderboard"], related_name="reports")
-app.autodiscover_tasks(["leaderboard"], related_name="mails")
-app.autodiscover_tasks(["leaderboard"], related_name="reviews")
+for module in ("reports", "mails", "reviews", "housekeeping"):
+    app.autodiscover_tasks(["leaderboard"], related_name=module)
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 

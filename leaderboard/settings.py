@@ -354,6 +354,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,  # for mails that are tried again, and those whose bell nobody heard
         "options": {"expires": 30.0},
     },
+    "housekeeping": {
+        "task": "leaderboard.housekeeping.work",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
 }
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL

@@ -24,6 +24,7 @@ LEVELS = {
     "leaderboard.actions": 3,
     "evaluation.tasks": 2,
     "evaluation.queue": 2,
+    "leaderboard.housekeeping": 2,
     "leaderboard.mails": 2,
     "leaderboard.reports": 2,
     "leaderboard.reviews": 2,

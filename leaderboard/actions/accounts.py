@@ -9,7 +9,7 @@ from django.utils import timezone
 from knox.settings import knox_settings
 
 from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Mail, Membership, Team, User
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import hold_lock, hold_rows
 
 from .refusals import Conflict, InvalidInput
 
@@ -56,6 +56,9 @@ def delete_account(user: Any, password: str) -> None:
         sentence = "This is not your password."
         raise InvalidInput(sentence, fields={"password": [sentence]})
     with transaction.atomic():
+        # The last two must not both find the other one still there.
+        hold_lock("administrators")
+        hold_rows(Competition.objects.filter(organisers=user))
         check_not_the_last(User.objects.select_for_update().get(pk=user.pk))
         for membership in user.memberships.order_by("team_id"):
             leave_for_good(membership)

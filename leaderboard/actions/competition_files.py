@@ -33,7 +33,7 @@ from leaderboard.models import (
 
 from .calendars import dated
 from .judging import keep_images, load_labels, name_sites
-from .organisers import appoint, check_may_organise
+from .organisers import appoint, check_may_organise, in_turn
 from .organising import phase_changed
 from .refusals import Refusal
 
@@ -151,6 +151,8 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
     """Carry out a plan in one transaction, and log it."""
     competition = planned.competition
     with transaction.atomic():
+        if competition.pk:
+            in_turn(competition)
         for row in planned.removals:
             row.delete()
         for row in planned.saves:

@@ -51,6 +51,10 @@ def publish_report(user: Any, report: PhaseReport, reason: str = "") -> None:
     now = timezone.now()
     if not phase.has_closed(now) and phase.closes_at:
         raise Conflict(f"{phase.name} has not ended. Its report can be published afterwards.")
+    if phase.closes_at and report.as_of is None and (report.started_at or report.built_at) < phase.closes_at:
+        raise Conflict(
+            f"This report was built before {phase.name} ended and lacks what came after. Have a new one built."
+        )
     if not (phase.has_closed(now) or snapshots_may_be_public(phase, view_of(phase, AnonymousUser(), now))):
         raise Conflict(
             f"{phase.name} has no end and shows less than the exact scores; a report would tell them. Give it an end."

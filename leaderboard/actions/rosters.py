@@ -136,6 +136,8 @@ def _merge(team: Team, other: Team) -> None:
         raise TeamFull(f"Together you would be {together} people; a team may have {limit}.")
     theirs = Submission.objects.filter(team=other)
     phases = hold_rows(Phase.objects.filter(pk__in=theirs.values("phase")))
+    for phase in phases:
+        _keep_to_selected_limit(phase, team, other)
     Attempt.objects.filter(team=other).move_to(team)
     theirs.update(team=team, idempotency_key=None)
     other.memberships.update(team=team)
@@ -148,6 +150,16 @@ def _merge(team: Team, other: Team) -> None:
     for phase in phases:
         Standing.objects.refresh(phase, other)
         Standing.objects.refresh(phase, team)
+
+
+def _keep_to_selected_limit(phase: Phase, team: Team, other: Team) -> None:
+    """Where both have selected more than one team may, only what the team that stays has selected counts."""
+    theirs = Submission.objects.standing().filter(phase=phase, team=other, selected=True)
+    both = (
+        theirs.count() + Submission.objects.standing().filter(phase=phase, team=team, selected=True).count()
+    )
+    if both > phase.selected_limit:
+        theirs.update(selected=False)
 
 
 def _end_what_waits(gone: Team) -> None:

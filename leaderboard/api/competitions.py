@@ -83,7 +83,11 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     def etag(self, phase: Phase, window: dict[str, int]) -> str:
         """Changes with the board's version, with what this viewer may see, and with the texts beside the board."""
         view = self.viewpoint.view(phase)
-        texts = (phase.competition.data_note, phase.labels_public_since, phase.is_open(self.viewpoint.now))
+        texts = (
+            phase.competition.data_note,
+            phase.labels_public_since,
+            phase.accepts_submissions(self.viewpoint.now),
+        )
         parts = (
             phase.pk,
             phase.board_version,

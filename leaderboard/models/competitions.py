@@ -277,6 +277,10 @@ class Phase(models.Model):
     def is_open(self, now: datetime) -> bool:
         return self.has_opened(now) and not self.has_closed(now)
 
+    def accepts_submissions(self, now: datetime) -> bool:
+        """Of teams; whether one of them may still submit is a question of its quota."""
+        return self.is_open(now) and self.labels_id is not None
+
     @property
     def ladder(self) -> Ladder | None:
         """The Ladder by which this phase releases scores before its end, if it does."""

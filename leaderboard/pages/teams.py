@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from leaderboard.actions import teams as actions
 from leaderboard.actions.descriptions import why_not_eligible
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Competition, JoinRequest, Membership, MethodDescription, Team
+from leaderboard.models import Competition, JoinRequest, Membership, MethodDescription, Phase, Team
 
 from .forms import InvitationForm, TeamForm
 from .frame import find_competition, my_team, render_in, signed_in
@@ -77,6 +77,7 @@ def _show(
         "is_owner": owner,
         "locked": competition.roster_is_locked(now, mine.created_at),
         "mergers_open": competition.mergers_until is None or now < competition.mergers_until,
+        "selects": competition.phases.filter(counts=Phase.Counts.SELECTED).exists(),
         "invitations": list(mine.invitations.open().select_related("created_by")) if owner else [],
         "days": actions.INVITATION_DAYS,
         "requests": list(mine.join_requests.filter(decided_at=None).select_related("user")) if owner else [],

@@ -38,6 +38,11 @@ def test_a_phase_tells_its_rules_and_nothing_of_the_labels(cast: Cast) -> None:
     assert body["labels"] == {"version": 1, "commitment": labels.commitment}
     assert labels.sha256 not in response.content.decode()
     assert labels.salt not in response.content.decode()
+    Phase.objects.filter(pk=cast.phase.pk).update(labels=None)
+    assert client_of().get(f"{API}/phases/{cast.phase.pk}/").json()["is_open"] is False, (
+        "nothing can be scored"
+    )
+    Phase.objects.filter(pk=cast.phase.pk).update(labels=labels)
     organisers = client_of(cast.organiser).get(f"{API}/phases/{cast.phase.pk}/").json()
     assert organisers["visible_metrics"] == ["counts", "f1", "precision", "recall"]
 

@@ -15,13 +15,24 @@ from django.db import connection
 
 from evaluation import labels, queue
 from evaluation.counts import Counts, pack, sha256
-from leaderboard.actions import corrections, judging, rosters, teams
+from leaderboard.actions import accounts, corrections, judging, rosters, teams
 from leaderboard.actions import submissions as actions
+from leaderboard.actions.refusals import Conflict
 from leaderboard.models import Evaluation, LabelSet, Phase, Standing, Submission
 from leaderboard.models.attempts import AttemptQuerySet
+from leaderboard.models.audit import AuditQuerySet
 from leaderboard.models.boards import StandingQuerySet
 from leaderboard.models.competitions import PhaseQuerySet
-from tests.leaderboard.factories import TINY, Cast, make_archive, make_masks, make_submission, take, upload
+from tests.leaderboard.factories import (
+    PASSWORD,
+    TINY,
+    Cast,
+    make_archive,
+    make_masks,
+    make_submission,
+    take,
+    upload,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -168,6 +179,21 @@ def test_a_team_is_merged_while_its_score_is_recorded(cast: Cast, monkeypatch) -
     )
     standing = Standing.objects.get()
     assert (standing.team_id, standing.submission_id) == (cast.team.pk, held.evaluation.submission_id)
+
+
+def test_the_last_two_organisers_delete_their_accounts(cast: Cast, monkeypatch) -> None:
+    cast.competition.organisers.add(cast.stranger)
+
+    def delete(user: Any) -> str:
+        try:
+            accounts.delete_account(user, PASSWORD)
+        except Conflict:
+            return "stays"
+        return "gone"
+
+    acts = (lambda: delete(cast.organiser), lambda: delete(cast.stranger))
+    assert at_once(monkeypatch, (AuditQuerySet, "append"), *acts) == ["gone", "stays"]
+    assert cast.competition.organisers.get() == cast.stranger
 
 
 def test_a_team_is_renamed_while_labels_are_switched(cast: Cast, monkeypatch) -> None:

@@ -162,6 +162,16 @@ def test_only_organisers_read_it_before_it_is_published(cast: Cast, season: Phas
     assert {answer.status_code for answer in pages(client, season).values()} == {404}
 
 
+def test_a_report_of_before_the_end_is_not_the_final_one(cast: Cast, season: Phase) -> None:
+    end(season)
+    before, as_asked = season.closes_at - timedelta(minutes=1), season.closes_at - timedelta(hours=1)
+    built = {"started_at": before, "built_at": season.closes_at + timedelta(minutes=1)}
+    row = PhaseReport.objects.create(phase=season, **built)
+    with pytest.raises(Conflict, match="before Test ended and lacks what came after"):
+        publish_report(cast.organiser, row)
+    publish_report(cast.organiser, PhaseReport.objects.create(phase=season, as_of=as_asked, **built))
+
+
 def test_the_public_report_holds_nothing_that_the_phase_hides(
     cast: Cast, season: Phase, client: Client
 ) -> None:

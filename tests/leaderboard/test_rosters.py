@@ -9,7 +9,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from leaderboard.actions import descriptions, refusals, rosters, teams
-from leaderboard.models import Attempt, Competition, Merger, MethodDescription, Standing, Team
+from leaderboard.models import (
+    Attempt,
+    Competition,
+    Merger,
+    MethodDescription,
+    Phase,
+    Standing,
+    Submission,
+    Team,
+)
 from tests.leaderboard.factories import make_competition, make_submission, make_team, make_user
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +103,16 @@ def test_a_merger_beyond_the_quota_leaves_nothing_over(cast):
     rosters.decide_merger(cast.rival, rosters.propose_merger(cast.owner, cast.team, cast.other_team), True)
     usage = Attempt.objects.usage(cast.team, cast.phase, timezone.now())
     assert (usage.total, usage.remaining, usage.exhausted) == (4, 0, "total")
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(1, 1), (2, 2)])
+def test_merged_teams_have_no_more_selected_than_one_may(cast, limit, kept):
+    Phase.objects.filter(pk=cast.phase.pk).update(counts="selected", selected_limit=limit)
+    mine = make_submission(cast.team, cast.phase, (50, 50, 50), selected=True)
+    best = make_submission(cast.other_team, cast.phase, (90, 5, 5), selected=True)
+    rosters.decide_merger(cast.rival, rosters.propose_merger(cast.owner, cast.team, cast.other_team), True)
+    assert Submission.objects.filter(selected=True).count() == kept
+    assert Standing.objects.get().submission == (best if kept == 2 else mine)
 
 
 def test_mergers_end_at_their_date_and_respect_the_size(cast):

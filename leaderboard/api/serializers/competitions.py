@@ -80,7 +80,7 @@ class PhaseSerializer(serializers.ModelSerializer):
         ]
 
     def get_is_open(self, phase: Phase) -> bool:
-        return phase.is_open(self.context["viewpoint"].now)
+        return phase.accepts_submissions(self.context["viewpoint"].now)
 
     def get_visible_metrics(self, phase: Phase) -> list[str]:
         return sorted(self.context["viewpoint"].view(phase).metrics)
