@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.core.files import File
 from django.core.files.storage import storages
 from django.db import models, transaction
@@ -35,6 +36,14 @@ class Imported:
     made: list[User] = field(default_factory=list)
     found: list[User] = field(default_factory=list)
     without_masks: int = 0
+
+    def unverified(self) -> list[User]:
+        """The accounts found of which nobody has shown that the address is theirs."""
+        theirs = EmailAddress.objects.filter(
+            user=models.OuterRef("pk"), email__iexact=models.OuterRef("email")
+        )
+        found = User.objects.filter(pk__in=[user.pk for user in self.found])
+        return list(found.exclude(models.Exists(theirs.filter(verified=True))).order_by("username"))
 
 
 @dataclass

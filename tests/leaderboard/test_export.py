@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
@@ -416,6 +417,20 @@ def test_the_commands_verify_themselves(
     forget(rich.competition)
     call_command("import_competition", str(path), "--verify")
     assert "Exported again it is identical" in capsys.readouterr().out
+
+
+def test_accounts_with_an_unverified_address_are_named(
+    rich: Cast, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "export.zip"
+    write.export_competition(rich.competition, path, with_labels=False)
+    EmailAddress.objects.create(user=rich.owner, email=rich.owner.email.upper(), verified=True)
+    EmailAddress.objects.create(user=rich.rival, email="another@example.org", verified=True)
+    call_command("import_competition", str(path), "--slug", "copy")
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "nobody has verified" in line]
+    named = line.partition("with it: ")[2].partition(". Check")[0].split(", ")
+    assert "owner" not in named
+    assert {"rival", "teammate"} <= set(named)
 
 
 def test_every_model_is_exported_or_named_as_left_out() -> None:

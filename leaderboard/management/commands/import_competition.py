@@ -41,6 +41,15 @@ class Command(BaseCommand):
                 f"account already, {len(imported.made)} inactive accounts were made."
             )
         )
+        if unverified := imported.unverified():
+            names = ", ".join(str(user) for user in unverified[:20])
+            more = f" and {len(unverified) - 20} more" if len(unverified) > 20 else ""
+            self.stdout.write(
+                self.style.WARNING(
+                    f"Of {len(unverified)} accounts found here nobody has verified the address, so anyone could have signed up "
+                    f"with it: {names}{more}. Check that they are who the export means."
+                )
+            )
         if imported.without_masks:
             self.stdout.write(
                 self.style.WARNING(
