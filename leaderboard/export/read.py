@@ -1,5 +1,6 @@
 """Bring a competition back from an export: all of it in one transaction, or nothing of it."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from evaluation.problems import InvalidArchive
 from evaluation.site_files import SiteFileError, read_sites
 from evaluation.spec import MaskSpec
 from evaluation.tasks import ring
-from leaderboard.models import AuditEntry, Competition, LabelSet, Prediction, Submission, User
+from leaderboard.models import AuditEntry, Competition, Invitation, LabelSet, Prediction, Submission, User
 
 from .package import ExportInvalid, OpenedPackage
 from .tables import TABLES, USER_COLUMNS, Row, Table, decode
@@ -190,6 +191,9 @@ def create_rows(package: OpenedPackage, table: Table, rows: Rows, stored: dict[i
         row = table.model(**values_of(table, line, rows))
         if isinstance(row, Submission):
             row.archive.name = stored.get(line["number"], "")
+        elif isinstance(row, Invitation):
+            if Invitation.objects.filter(token_digest=row.token_digest).exists():
+                row.token_digest = secrets.token_hex(32)  # the link opens the original, which is here too
         elif isinstance(row, Prediction):
             row.masks = package.read(f"predictions/{line['submission']}.bin")
         elif isinstance(row, LabelSet):

@@ -431,6 +431,9 @@ def test_accounts_with_an_unverified_address_are_named(
     named = line.partition("with it: ")[2].partition(". Check")[0].split(", ")
     assert "owner" not in named
     assert {"rival", "teammate"} <= set(named)
+    assert (
+        Invitation.objects.values_list("token_digest").distinct().count() == Invitation.objects.count() == 2
+    )
 
 
 def test_every_model_is_exported_or_named_as_left_out() -> None:
