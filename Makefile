@@ -5,7 +5,7 @@ JOBS ?= auto
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
-PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" -n $(JOBS) --maxprocesses 8 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # Stamps whose names hold the content of the lock files.
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d' ' -f1)

@@ -278,18 +278,16 @@ def test_what_has_arrived_cannot_be_stopped(page: Any, archive: Path, monkeypatc
 
 def test_an_answer_that_is_lost_is_told_as_such(page: Any, archive: Path, monkeypatch: Any) -> None:
     cast = make_cast()
-    answered = Event()
-    monkeypatch.setattr(
-        submissions, "ring", lambda: answered.wait(10)
-    )  # the last step: it is in the queue by then
+    offline = Event()
+    monkeypatch.setattr(submissions, "ring", lambda: offline.wait(60))  # it is in the queue by then
     sign_in(page, "owner")
     fill_submission(page, cast, archive)
     submit(page)
     page.get_by_text("All sent. The server is storing it.").wait_for()
     page.context.set_offline(True)
+    offline.set()
     page.get_by_text("The connection broke before the server answered.").wait_for()
     page.context.set_offline(False)
-    answered.set()
     submit(page)
     page.wait_for_url("**/submissions/*/")
     assert Submission.objects.count() == 1

@@ -40,7 +40,9 @@ def test_a_newcomer_finds_a_board_two_accounts_and_an_archive(settings, tmp_path
     phase = Phase.objects.get(pk=notes["phase"])
     assert phase.is_open(timezone.now())
     board = board_of(phase, User.objects.get(username="team"), timezone.now())
-    assert [row.rank for row in board.rows] == [1, 2, 3, 4]
+    scores = [row.scores.f1.value for row in board.rows]
+    assert [row.rank for row in board.rows] == [1 + sum(other > own for other in scores) for own in scores]
+    assert len(scores) == 4
     assert all(0 < row.scores.f1.value < 1 for row in board.rows)
     assert {s.state for s in Submission.objects.all()} == {"scored"}
     assert all(Path(archive).stat().st_size for archive in notes["archives"])
