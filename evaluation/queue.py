@@ -22,6 +22,10 @@ from leaderboard.models.locks import hold_lock
 
 log = logging.getLogger(__name__)
 
+# While the storage of the archives does not answer.
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+PATIENCE = timedelta(days=1)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -45,7 +49,7 @@ def claim(worker: str) -> Claim | None:
     with transaction.atomic():
         hold_lock("claim")
         now = timezone.now()
-        evaluation = Evaluation.objects.in_claim_order().first()
+        evaluation = Evaluation.objects.due(now).in_claim_order().first()
         if evaluation is None:
             return None
         Team.objects.filter(submissions=evaluation.submission_id).update(served_at=now)
@@ -129,6 +133,28 @@ def release(held: Claim) -> bool:
     )
 
 
+def put_off(held: Claim) -> bool:
+    """Put an evaluation back for a while: the storage does not answer, which is no fault of the archive.
+
+    Each pause is twice as long as the last one. False when the claim was lost, or when this has lasted too long.
+    """
+    now, evaluation = timezone.now(), held.evaluation
+    if now - evaluation.queued_at > PATIENCE:
+        return False
+    later = now + min(FIRST_PAUSE * 2 ** min(evaluation.put_off, 16), LONGEST_PAUSE)
+    return (
+        Evaluation.objects.filter(**held.row).update(
+            state=Evaluation.State.QUEUED,
+            lease_until=None,
+            worker="",
+            put_off=evaluation.put_off + 1,
+            not_before=later,
+            rung_at=later,
+        )
+        == 1
+    )
+
+
 def _record_end(
     evaluation: Evaluation,
     row: dict[str, object],
@@ -175,7 +201,7 @@ def sweep() -> Swept:
             "state": Evaluation.State.SCORING,
             "lease_until__lt": now,
         }
-        if evaluation.tries < settings.EVALUATION_TRIES:
+        if evaluation.counted_tries < settings.EVALUATION_TRIES:
             taken_back += Evaluation.objects.filter(**row).update(
                 state=Evaluation.State.QUEUED, lease_until=None, worker="", rung_at=now
             )

@@ -16,6 +16,7 @@ import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown
 from django.conf import settings
+from django.core.files import File
 from django.db import connection
 from django.utils import timezone
 from numpy import ndarray
@@ -26,7 +27,7 @@ from evaluation.problems import InvalidArchive, internal_error
 from evaluation.reader import Reader
 from evaluation.spec import MaskSpec
 from leaderboard import mails
-from leaderboard.models import AuditEntry, Evaluation, LabelSet, Worker
+from leaderboard.models import AuditEntry, Evaluation, LabelSet, Submission, Worker
 
 log = structlog.get_logger(__name__)
 
@@ -110,8 +111,11 @@ def evaluate(held: queue.Claim) -> str:
     with heartbeat(held):
         try:
             prediction = read_masks(held.evaluation)
+        except StorageSilent as silence:
+            log.error("the storage of the archives does not answer", error=str(silence.__cause__))
+            return "put off" if queue.put_off(held) else give_up_or_retry(held)
         except InvalidArchive as refusal:
-            if held.tries == 1 and refusal.problems[0].code == "unreadable":
+            if held.evaluation.counted_tries == 1 and refusal.problems[0].code == "unreadable":
                 # Perhaps the reader was killed from outside; an archive at fault will be so again.
                 return "queued again" if queue.release(held) else "lost"
             return "invalid" if queue.record_invalid(held, refusal.problems) else "lost"
@@ -131,8 +135,22 @@ def read_masks(evaluation: Evaluation) -> ndarray:
     submission = evaluation.submission
     if hasattr(submission, "prediction"):
         return labels.decompress(bytes(submission.prediction.masks), spec_of(evaluation))
-    with submission.archive.open("rb") as archive:
+    with open_archive(submission) as archive:
         return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
+
+
+class StorageSilent(Exception):
+    """The storage cannot say what the archive holds, or whether it has it; its error is the cause."""
+
+
+def open_archive(submission: Submission) -> File:
+    """The submission's archive. Raises FileNotFoundError where it is lost, StorageSilent where that is not known."""
+    try:
+        return submission.archive.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageSilent from error
 
 
 def spec_of(evaluation: Evaluation) -> MaskSpec:
@@ -155,7 +173,7 @@ def give_up_or_retry(held: queue.Claim) -> str:
     """After an error of ours: back into the queue, or failed with an incident id once the tries are used up."""
     incident = queue.new_incident()
     log.exception("evaluation failed", incident=incident)
-    if held.tries < settings.EVALUATION_TRIES:
+    if held.evaluation.counted_tries < settings.EVALUATION_TRIES:
         return "queued again" if queue.release(held) else "lost"
     if not queue.record_failure(held, internal_error(), incident):
         return "lost"

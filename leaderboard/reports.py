@@ -51,7 +51,7 @@ class NothingToReport(Exception):
 @shared_task(name="leaderboard.reports.work")
 def work() -> str:
     """Build the report that has waited longest, unless fresh submissions wait."""
-    fresh = Evaluation.objects.queued().filter(priority=Evaluation.Priority.FRESH)
+    fresh = Evaluation.objects.due(timezone.now()).filter(priority=Evaluation.Priority.FRESH)
     if fresh.exists():
         return "submissions first"
     now = timezone.now()

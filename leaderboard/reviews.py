@@ -41,7 +41,7 @@ class Finding:
 @shared_task(name="leaderboard.reviews.work")
 def work() -> str:
     """Look at the phase that has waited longest, unless fresh submissions wait."""
-    fresh = Evaluation.objects.queued().filter(priority=Evaluation.Priority.FRESH)
+    fresh = Evaluation.objects.due(timezone.now()).filter(priority=Evaluation.Priority.FRESH)
     if fresh.exists():
         return "submissions first"
     now = timezone.now()

@@ -150,7 +150,7 @@ def _private_files(name: str) -> dict[str, Any]:
             },
         }
     return {
-        "BACKEND": "storages.backends.s3.S3Storage",
+        "BACKEND": "leaderboard.bucket.Bucket",
         "OPTIONS": {
             "bucket_name": S3_BUCKET,
             "location": name,

@@ -40,6 +40,7 @@ LEVELS = {
     # The ground that Django, Celery and gunicorn stand on: knows no row and no rule.
     "leaderboard.admin_theme": 0,
     "leaderboard.apps": 0,
+    "leaderboard.bucket": 0,
     "leaderboard.caches": 0,
     "leaderboard.celery": 0,
     "leaderboard.environment": 0,

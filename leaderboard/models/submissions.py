@@ -177,6 +177,10 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
     def queued(self) -> "EvaluationQuerySet":
         return self.filter(state=Evaluation.State.QUEUED)
 
+    def due(self, now: datetime) -> "EvaluationQuerySet":
+        """Waiting, and not put off."""
+        return self.queued().filter(models.Q(not_before=None) | models.Q(not_before__lte=now))
+
     def scoring(self) -> "EvaluationQuerySet":
         return self.filter(state=Evaluation.State.SCORING)
 
@@ -228,6 +232,13 @@ class Evaluation(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.FRESH)
     tries = models.PositiveSmallIntegerField(default=0)
+    put_off = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,  # a worker of before the upgrade goes on writing rows
+        editable=False,
+        help_text="Of the tries, those in which the storage did not answer.",
+    )
+    not_before = models.DateTimeField(null=True, editable=False, help_text="Put off until then.")
     worker = models.CharField(max_length=120, blank=True)
     queued_at = models.DateTimeField(default=timezone.now)
     rung_at = models.DateTimeField(default=timezone.now, help_text="When a worker was last told of it.")
@@ -293,6 +304,11 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"evaluation {self.pk} of submission {self.submission_id}: {self.state}"
+
+    @property
+    def counted_tries(self) -> int:
+        """Those that may have been the archive's fault."""
+        return self.tries - self.put_off
 
     @property
     def is_unfinished(self) -> bool:

@@ -62,6 +62,12 @@ def test_the_worker_has_no_way_out():
     assert published == ["proxy"]
 
 
+def test_only_for_a_bucket_the_worker_gets_a_way_out():
+    text = (ROOT / "deploy/s3.yml").read_text()
+    assert yaml.safe_load(text) == {"services": {"worker": {"networks": ["outside", "inside"]}}}
+    assert "deploy/s3.yml" in (ROOT / ".env.example").read_text()
+
+
 def test_the_mailer_has_one_and_sends_mail_alone():
     from leaderboard.celery import app
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.core import mail
+from django.core.files.storage import FileSystemStorage
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -182,6 +183,47 @@ def test_a_fault_of_ours_is_tried_again_and_then_fails_with_an_incident(cast):
     assert evaluation.incident
     assert evaluation.problems[0]["code"] == "internal_error"
     assert str(settings.DATA_DIR) not in str(evaluation.problems)
+
+
+@pytest.fixture
+def silent_storage(monkeypatch):
+    def silent(*args):
+        raise OSError("no answer")
+
+    monkeypatch.setattr(FileSystemStorage, "_open", silent)
+
+
+def test_while_the_storage_is_silent_submissions_wait_and_no_try_is_used_up(
+    cast, silent_storage, monkeypatch
+):
+    submission = waiting(cast.team, cast.phase, content=make_archive())
+    pauses = []
+    for _ in range(settings.EVALUATION_TRIES + 5):
+        assert tasks.work() == "put off"
+        assert tasks.work() == "nothing waits"
+        row = Evaluation.objects.get()
+        pauses.append(round((row.not_before - row.started_at).total_seconds()))
+        Evaluation.objects.update(not_before=timezone.now())
+    assert (pauses[:4], pauses[-1]) == ([5, 10, 20, 40], 300)
+    monkeypatch.undo()
+    assert tasks.work() == "scored"
+    assert Attempt.objects.get(submission=submission).state == "spent"
+
+
+def test_a_storage_that_is_silent_for_a_day_is_a_fault_of_ours(cast, silent_storage):
+    submission = waiting(cast.team, cast.phase, content=make_archive())
+    assert tasks.work() == "put off"
+    Evaluation.objects.update(not_before=None, queued_at=timezone.now() - timedelta(hours=25))
+    assert [tasks.work() for _ in range(3)] == ["queued again", "queued again", "failed"]
+    assert Attempt.objects.get(submission=submission).state == "given_back"
+
+
+def test_others_are_scored_while_one_is_put_off(cast, silent_storage, monkeypatch):
+    waiting(cast.team, cast.phase, content=make_archive())
+    assert tasks.work() == "put off"
+    monkeypatch.undo()
+    waiting(cast.team, cast.phase, content=make_archive())
+    assert [tasks.work(), tasks.work()] == ["scored", "nothing waits"]
 
 
 def test_a_label_correction_queues_every_valid_submission_and_starts_a_new_board(cast):
