@@ -31,9 +31,9 @@ class Outcome:
     settle: float
     upload: float
 
-    @property
-    def holds(self) -> bool:
-        return self.struck > 0 and not (self.lost or self.doubled or self.attempts_wrong)
+    def holds(self, fault: Fault) -> bool:
+        wrong = self.lost + self.doubled + self.attempts_wrong + (self.failed if fault.all_scored else 0)
+        return self.struck > 0 and not wrong
 
 
 def run(fault: Fault, here: Stage) -> Outcome:
@@ -111,7 +111,9 @@ def main() -> int:
         end_revived()
         shutil.rmtree(folder, ignore_errors=True)
     print("\n" + table(options.backend, outcomes))
-    broken = [name for name, outcome in outcomes.items() if not outcome.holds]
+    broken = [
+        fault.name for fault in FAULTS if fault.name in outcomes and not outcomes[fault.name].holds(fault)
+    ]
     print(f"\n{len(outcomes) - len(broken)} passed, {len(broken)} failed")
     print("".join(f"  {name}\n" for name in broken), end="")
     return 1 if broken or not outcomes else 0

@@ -21,6 +21,7 @@ class Fault:
     inject: Callable[[Stage], int]
     backends: tuple[str, ...] = ("sqlite", "postgres")
     short: bool = False
+    all_scored: bool = False  # none may end as failed, even with its attempt given back
 
 
 def kill_workers(stage: Stage) -> int:
@@ -140,6 +141,25 @@ def disk_full_during_uploads(stage: Stage) -> int:
     return struck
 
 
+def storage_away(stage: Stage) -> int:
+    """Every path below the uploads' folder is an error, as on a share that is not mounted; longer than three tries take."""
+    stage.post(6)
+    folder, away = stage.folder / "uploads", stage.folder / "away"
+    folder.rename(away)
+    folder.write_bytes(b"")
+    try:
+        for _ in range(2):
+            answer = stage.upload(0, secrets.token_hex(8))
+            assert answer is not None, "the connection ended without an answer"
+            assert answer.status_code == 503, f"answered with {answer.status_code}"
+        time.sleep(8)
+    finally:
+        folder.unlink()
+        away.rename(folder)
+    stage.post(2)
+    return 2
+
+
 def restart_the_machine(stage: Stage) -> int:
     _caught_scoring(stage, stage.post(6))
     revivals = [_kill_postgresql(), _kill_redis()] if stage.backend == "postgres" else []
@@ -242,6 +262,7 @@ FAULTS = (
     Fault("Redis down during uploads", redis_down_during_uploads, ("postgres",), short=True),
     Fault("cut every database connection", cut_every_database_connection, ("postgres",), short=True),
     Fault("disk full during uploads", disk_full_during_uploads),
+    Fault("the storage of the archives goes away", storage_away, all_scored=True),
     Fault("restart of the whole machine", restart_the_machine),
     Fault("poison: three workers die of it", poison),
 )
