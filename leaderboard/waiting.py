@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from django.utils import timezone
+
 from leaderboard.models import Evaluation
 
 RECENT = 20  # finished evaluations from which the usual time is taken
@@ -17,9 +19,13 @@ def expected_waits(evaluations: Iterable[Evaluation | None]) -> dict[int, tuple[
     waiting = {each.pk for each in evaluations if each and each.state == Evaluation.State.QUEUED}
     if not waiting:
         return {}
-    queue = Evaluation.objects.in_claim_order().values_list("pk", flat=True)
-    seconds = usual_seconds()
-    return {pk: (place, place * seconds) for place, pk in enumerate(queue, start=1) if pk in waiting}
+    queue = Evaluation.objects.in_claim_order().values_list("pk", "not_before")
+    seconds, now = usual_seconds(), timezone.now()
+    return {
+        pk: (place, max(place * seconds, (not_before - now).total_seconds() if not_before else 0))
+        for place, (pk, not_before) in enumerate(queue, start=1)
+        if pk in waiting
+    }
 
 
 def usual_seconds() -> float:

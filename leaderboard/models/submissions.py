@@ -311,6 +311,10 @@ class Evaluation(models.Model):
         return self.tries - self.put_off
 
     @property
+    def waits_for_storage(self) -> bool:
+        return self.state == self.State.QUEUED and self.put_off > 0
+
+    @property
     def is_unfinished(self) -> bool:
         return self.state in self.UNFINISHED
 

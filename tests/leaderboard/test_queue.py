@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core import mail
 from django.core.files.storage import FileSystemStorage
 from django.db import IntegrityError, connection, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from evaluation import queue, tasks
@@ -17,6 +18,7 @@ from evaluation.labels import compress
 from evaluation.problems import empty_file
 from leaderboard.actions import judging
 from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission
+from leaderboard.waiting import expected_wait
 from tests.leaderboard.factories import (
     TINY,
     make_archive,
@@ -208,6 +210,18 @@ def test_while_the_storage_is_silent_submissions_wait_and_no_try_is_used_up(
     monkeypatch.undo()
     assert tasks.work() == "scored"
     assert Attempt.objects.get(submission=submission).state == "spent"
+
+
+def test_a_team_reads_that_the_storage_is_silent_and_when_it_is_tried_again(cast, silent_storage, client):
+    submission = waiting(cast.team, cast.phase, content=make_archive())
+    client.force_login(cast.owner)
+    page = reverse("pages:submission", args=[submission.pk])
+    assert "cannot read its store" not in client.get(page).content.decode()
+    assert tasks.work() == "put off"
+    assert "cannot read its store" in client.get(page).content.decode()
+    place, seconds = expected_wait(Evaluation.objects.get())
+    assert place == 1
+    assert 1 < seconds <= 5
 
 
 def test_a_storage_that_is_silent_for_a_day_is_a_fault_of_ours(cast, silent_storage):
