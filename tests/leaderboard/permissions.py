@@ -35,6 +35,7 @@ from leaderboard.models import (
     Review,
     User,
 )
+from leaderboard.rehearsal.walk import TIMES_AND_SIZES
 from tests.leaderboard.factories import (
     PASSWORD,
     Cast,
@@ -198,6 +199,8 @@ class Stage:
             has_body = row.method in ("POST", "PATCH")
             answer = send(self.address(row.name), **(self.body(row.name) if has_body else {}))
             answer.text_told = "" if answer.streaming else answer.content.decode("utf-8", "replace")
+            if row.name == "metrics":  # a time may have the digits of a secret
+                answer.text_told = TIMES_AND_SIZES.sub("", answer.text_told)
             transaction.set_rollback(True)
         self.clients[role].cookies.clear()
         self.clients[role].cookies.update(session)
