@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leaderboard.actions import submissions
+from leaderboard.actions.accounts import create_token
 from leaderboard.models import PublishedEntry, Submission
 from tests.leaderboard.factories import (
     PASSWORD,
@@ -198,6 +199,7 @@ def test_no_page_scrolls_sideways_on_a_phone(browser: Any, live_server: Any, sch
     invalid = make_submission(cast.team, cast.phase, state="invalid")
     make_team(cast.competition, "Organisers", owner=cast.organiser, is_organisers=True)
     PublishedEntry.objects.create(phase=cast.phase, name="Kingdrone", f1="80.41", source="Outcome paper")
+    create_token(cast.owner, "a cluster with a long name")
     home = f"/c/{cast.competition.slug}/"
     addresses = [
         "/",
