@@ -56,16 +56,16 @@ def scale_up(images: Tensor, size: int) -> Tensor:
 
 
 class MixUp:
-    """Each patch mixed with the next of the batch by one λ ~ Beta(a, a) per step (Zhang et al., 2018); not mixed where a is 0.
+    """Each patch mixed with the next of the batch (Zhang et al., 2018): share (λ) of itself, 1 - share of the other; 1 = not mixed.
 
     Of several processes, each mixes its own part of the batch.
 
     The loss is that against a patch's own labels times λ plus that against its partner's times 1 − λ.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, dice: Dice, a: float):
-        self.share = dice.beta(a, a) if a else 1.0
-        self.images = images if self.share == 1 else images.lerp(images.roll(1, dims=0), 1 - self.share)
+    def __init__(self, images: Tensor, labels: Tensor, share: float):
+        self.share = share
+        self.images = images if share == 1 else images.lerp(images.roll(1, dims=0), 1 - share)
         self.labels = labels
         self.partners = labels.roll(1, dims=0)
 

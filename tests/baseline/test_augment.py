@@ -56,14 +56,13 @@ def test_scale_up_keeps_the_field_of_view():
 
 def test_mix_up_mixes_images_and_losses_alike(batch):
     images, labels = batch
-    mixed = augment.MixUp(images, labels, Dice(5, 0, 64), a=0.4)
-    assert 0 <= mixed.share <= 1
-    torch.testing.assert_close(mixed.images[3], mixed.share * images[3] + (1 - mixed.share) * images[2])
+    mixed = augment.MixUp(images, labels, 0.3)
+    torch.testing.assert_close(mixed.images[3], 0.3 * images[3] + 0.7 * images[2])
     logits = torch.randn(64, 2, 6, 6)
-    expected = mixed.share * losses.cross_entropy(logits, labels)
-    expected += (1 - mixed.share) * losses.cross_entropy(logits, labels.roll(1, 0))
+    expected = 0.3 * losses.cross_entropy(logits, labels)
+    expected += 0.7 * losses.cross_entropy(logits, labels.roll(1, 0))
     torch.testing.assert_close(mixed.loss(losses.cross_entropy, logits), expected)
-    alone = augment.MixUp(images, labels, Dice(5, 0, 64), a=0)
+    alone = augment.MixUp(images, labels, 1)
     assert alone.images is images
     assert torch.equal(alone.loss(losses.cross_entropy, logits), losses.cross_entropy(logits, labels))
 

@@ -33,16 +33,18 @@ def test_supervised_loss_is_equation_6():
     torch.testing.assert_close(tanmlh.segmentation_loss(logits, labels), expected)
 
 
-def test_mixing_is_within_each_pool_equations_8_and_9():
+@pytest.mark.parametrize("one_lambda", [True, False])
+def test_mixing_is_within_each_pool_equations_8_and_9(one_lambda):
     """The mixed objective, repeated by hand: λ and orientations drawn in the same order."""
     train, target = pool("train", 0), pool("test", 1)
     network = torch.nn.Conv2d(14, 2, 1)
-    objective = tanmlh.Mixed(network, [train, target], beta=0.4)
-    seen = objective(Dice(5, 0, 4))
+    options = tanmlh.Options(mix_up=0.4, one_lambda=one_lambda)
+    seen = tanmlh.Mixed(network, [train, target], options)(Dice(5, 0, 4))
     dice = Dice(5, 0, 4)
     batches = [tanmlh.flips_and_turns(*p.batch(dice), dice) for p in (train, target)]
-    for p, (images, labels) in zip((train, target), batches, strict=True):
-        share = dice.beta(0.4, 0.4)
+    first, second = dice.beta(0.4, 0.4), dice.beta(0.4, 0.4)
+    shares = (first, first if one_lambda else second)
+    for p, (images, labels), share in zip((train, target), batches, shares, strict=True):
         logits = network(share * images + (1 - share) * images.roll(1, 0))
         expected = share * tanmlh.segmentation_loss(logits, labels)
         expected += (1 - share) * tanmlh.segmentation_loss(logits, labels.roll(1, 0))
