@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+PATIENCE = 10.0  # seconds for the hub of weights to answer at all
+
 
 class PretrainedWeightsMissing(RuntimeError):
     """Pretrained encoder weights were asked for and cannot be had."""
@@ -66,8 +68,7 @@ def network(
 
     architecture: "Unet", "DeepLabV3", "DeepLabV3Plus", "Segformer", …; encoder: "resnet34", "mit_b2", or a timm name behind
     "tu-"; pretrained: weights learnt on ImageNet (downloaded once by the library, its first convolution adapted to the bands).
-    Raises PretrainedWeightsMissing rather than starting from random weights unasked. Without a network the weight hub gives up
-    after half a minute; HF_HUB_OFFLINE=1 makes it answer at once.
+    Raises PretrainedWeightsMissing rather than starting from random weights unasked.
     """
     constructor = getattr(segmentation_models(), architecture)
     weights = (True if encoder.startswith("tu-") else "imagenet") if pretrained else None
@@ -90,17 +91,41 @@ def features(encoder: str, bands: int = 14, pretrained: bool = False, **options:
 
 @contextmanager
 def _explained(encoder: str, pretrained: bool) -> Iterator[None]:
+    """Weights are stored or downloaded inside; without a network only stored ones are looked for, at once."""
+    if not pretrained:
+        yield
+        return
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _hub_answers()
     try:
         yield
-    except (
-        Exception
-    ) as error:  # the hub, the disk or the encoder: many libraries, many exceptions, one meaning
-        if not pretrained:
-            raise
+    except LocalEntryNotFoundError as error:
         raise PretrainedWeightsMissing(
-            f"No pretrained weights for {encoder} ({type(error).__name__}: {error}). Connect to the network once so that they "
-            "are stored, or train without --pretrained."
+            f"No pretrained weights for {encoder}: they are not in {constants.HF_HUB_CACHE} (the variable HF_HUB_CACHE names another "
+            f"folder), and {constants.ENDPOINT} does not give them. Connect to the network once, copy that folder from a machine that "
+            "has them, or train without --pretrained."
         ) from error
+    except Exception as error:  # the disk or the encoder: many libraries, many exceptions, one meaning
+        told = " ".join(f"{type(error).__name__}: {error}".split())  # some tell in several lines
+        raise PretrainedWeightsMissing(
+            f"No pretrained weights for {encoder} ({told}). Choose another encoder, or train without --pretrained."
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _hub_answers() -> bool:
+    """Whether the hub of weights can be reached, asked once and not, as its library does, six times for every file."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception:  # no route, no name, a proxy's refusal: of a library that the hub's chooses
+        return False
+    return True
 
 
 def swin(encoder: str, image_size: int, width: int = 0, **options: Any) -> nn.Module:
