@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from baseline import deadline
+from baseline.options import as_flags
 
 if TYPE_CHECKING:
     from baseline.run import Run
@@ -146,7 +147,7 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     options = from_dict(module.Options, base)
     folder = out or Path("runs") / f"{arguments.method}-{arguments.study}-{preset}"
     about = {"method": arguments.method, "study": arguments.study, "paper": chosen.paper, "preset": preset}
-    about |= {"flags": given_flags(flags)}
+    about |= {"flags": as_flags(flags)}
     text = ""
     with world(options.device, options.threads, time.monotonic() + 60 * end) as here:
         for rows in study.carry_out(arguments.method, chosen, data, base, seeds, here, folder):
@@ -154,20 +155,6 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
                 text = study.write_tables(folder, about, rows)
     print(text, end="")
     return 0
-
-
-def given_flags(values: dict[str, Any]) -> list[str]:
-    """The flags that give options these values, less those that only say how fast a run goes."""
-    from baseline.run import MACHINE
-
-    return [_as_flag(name, value) for name, value in values.items() if name not in MACHINE]
-
-
-def _as_flag(name: str, value: Any) -> str:
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag} {value}"
 
 
 def _show_methods(command: str, rest: Sequence[str]) -> int:
@@ -185,7 +172,7 @@ def _show_methods(command: str, rest: Sequence[str]) -> int:
 
 def _flags(command: str, name: str, rest: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     """A method's module and the values of the flags given: one flag per field of the method's options."""
-    from baseline.methods import method
+    from baseline.methods import method, refuse_idle
 
     module = method(name)
     parser = argparse.ArgumentParser(
@@ -201,12 +188,15 @@ def _flags(command: str, name: str, rest: Sequence[str]) -> tuple[Any, dict[str,
             "--seeds", type=int, nargs="+", default=[0], help="each variant is trained with each"
         )
     deadline.add_flag(parser)
-    add_option_flags(parser, module.Options, skip={"seed"} if command == "study" else set())
-    return module, vars(parser.parse_args(rest))
+    skip = {"seed"} if command == "study" else set()
+    add_option_flags(parser, module.Options, skip, hidden=getattr(module, "IDLE", {}))
+    given = vars(parser.parse_args(rest))
+    refuse_idle([name], given)
+    return module, given
 
 
-def add_option_flags(parser: Any, kind: type, skip: Collection[str]) -> None:
-    """One flag per field of a class of options. A flag that is not given leaves no value."""
+def add_option_flags(parser: Any, kind: type, skip: Collection[str], hidden: Collection[str] = ()) -> None:
+    """One flag per field of a class of options; `hidden` ones are not in the help. A flag that is not given leaves no value."""
     types = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         if field.name in skip:
@@ -216,6 +206,8 @@ def add_option_flags(parser: Any, kind: type, skip: Collection[str]) -> None:
             "default": argparse.SUPPRESS,
             "help": f"{field.metadata['help']} (full: {field.default})".replace("%", "%%"),
         }
+        if field.name in hidden:
+            given["help"] = argparse.SUPPRESS
         if types[field.name] is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **given)
         else:

@@ -19,7 +19,7 @@ from baseline import synth, tables
 from baseline.archives import archive_of, is_fresh, write_archive
 from baseline.deadline import TimeIsUp
 from baseline.methods import method
-from baseline.options import Options, from_dict
+from baseline.options import Options, as_flags, from_dict
 from baseline.results import HELD_OUT, SPLITS, Result, is_scored, load_results, score_run
 from baseline.world import World
 
@@ -141,6 +141,23 @@ def finished(entries: Sequence[Entry]) -> list[Finished]:
             exact = None not in made.get("pieces", [])
             found.append(Finished(entry, results, made["seconds"], exact, made))
     return found
+
+
+def flags_of(asked: Sequence[Entry], preset: str) -> list[str]:
+    """The flags that, beside the preset, give the finished runs the options they have: "METHOD: --flag" where not all have it."""
+    of_runs = {f.entry: _flags_of(f.entry, preset) for f in finished(asked)}
+    everywhere = set.intersection(*map(set, of_runs.values())) if of_runs else set()
+    every = [
+        (f"{e.method}: " * (flag not in everywhere)) + flag for e, flags in of_runs.items() for flag in flags
+    ]
+    return list(dict.fromkeys(every))
+
+
+def _flags_of(entry: Entry, preset: str) -> list[str]:
+    module = method(entry.method)
+    usual = from_dict(module.Options, module.PRESETS.get(preset, {})).to_dict() | {"seed": entry.seed}
+    options = runs.saved(entry.folder)[2].to_dict()
+    return as_flags({name: value for name, value in options.items() if value != usual[name]})
 
 
 def write_tables(folder: Path, asked: Sequence[Entry], about: str, preset: str, flags: Sequence[str]) -> str:

@@ -84,8 +84,29 @@ class Options:
                 f"holdout is {self.holdout}; it is a share of the training patches from 0 to 0.5."
             )
 
+        if self.cycle and self.schedule != "restarts":
+            raise OptionError(
+                f"cycle is {self.cycle}, but the schedule {self.schedule} has none; leave it out."
+            )
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+# A run may go on elsewhere: these options change how fast it goes, not what it is.
+MACHINE = {"device", "threads", "checkpoint_seconds", "predict_batch", "compile"}
+
+
+def as_flags(values: dict[str, Any]) -> list[str]:
+    """The flags that give options these values, less those that only say how fast a run goes."""
+    return [_as_flag(name, value) for name, value in values.items() if name not in MACHINE]
+
+
+def _as_flag(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"
 
 
 T = TypeVar("T", bound=Options)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baseline import deadline
-from baseline.commands import PRESETS, add_option_flags, api_token, given_flags
-from baseline.methods import METHODS
+from baseline.commands import PRESETS, add_option_flags, api_token
+from baseline.methods import METHODS, refuse_idle
+from baseline.options import OptionError, as_flags
 
 if TYPE_CHECKING:
     from baseline.cost import Cost
@@ -54,7 +55,7 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     data = chosen.data or f"{chosen.out}/data-{{seed}}"
     asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
     about = f"SynthL4S {compare.synth.VERSION}" if not chosen.data else f"Data {chosen.data}"
-    flags = given_flags(changes)
+    flags = as_flags(changes) if chosen.train else compare.flags_of(asked, chosen.preset)
     about += ", ".join(["", f"preset {chosen.preset}", *flags, time.strftime("%Y-%m-%d", time.gmtime())])
     end = began + 60 * chosen.limit_minutes
     with world(changes.get("device", "auto"), changes.get("threads", 0), end) as here:
@@ -153,7 +154,10 @@ def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, A
         default=True,
         help="--no-train: tabulate what is there",
     )
-    return _parsed_with_options(parser, rest)
+    chosen, changes = _parsed_with_options(parser, rest)
+    if not chosen.train and (idle := as_flags(changes) + ["--archives"] * chosen.archives):
+        raise OptionError(f"--no-train tabulates runs as they are: leave out {', '.join(idle)}.")
+    return chosen, changes
 
 
 def _parsed_with_options(
@@ -164,11 +168,12 @@ def _parsed_with_options(
 
     names = {action.dest for action in parser._actions}
     flags = parser.add_argument_group(
-        "options of training, the same for every method (default: each its own)"
+        "options of training, the same for every method that has a use for them (default: each its own)"
     )
     add_option_flags(flags, Options, skip={"seed"})
     values = vars(parser.parse_args(rest))
     changes = {name: values.pop(name) for name in list(values) if name not in names}
+    refuse_idle(values["methods"], changes)
     return argparse.Namespace(**values), changes
 
 

@@ -30,7 +30,7 @@ from baseline.dice import derived_seed
 from baseline.loop import Objective, Stage, autocast, memory_layout, save_atomically
 from baseline.methods import method
 from baseline.normalise import to_pool
-from baseline.options import Options, from_dict
+from baseline.options import MACHINE, Options, from_dict
 from baseline.pool import Pool
 from baseline.predictor import Predictor
 from baseline.provenance import provenance
@@ -187,11 +187,11 @@ class Run(Generic[Chosen]):
     # Files
 
     def trained(self) -> Predictor:
-        """The finished predictor."""
+        """The finished predictor, with its own weights: the pretrained ones that it may have started from are not asked for."""
         weights = self.folder / "weights.pt"
         if not weights.exists():
             raise RunError(f"{self.folder} has no finished weights. Repeat its train command to finish it.")
-        predictor = self.method.build(self.options)
+        predictor = self.method.build(replace(self.options, pretrained=False))
         predictor.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         return predictor.to(self.world.device, **memory_layout(self.options))
 
@@ -219,12 +219,9 @@ def start(folder: Path, name: str, data: Path, options: Options, world: World) -
 
 def _differences(there: dict[str, Any], asked: dict[str, Any]) -> str:
     flat = [{"method": d["method"], "data": d["data"], **d["options"]} for d in (there, asked)]
-    names = [k for k in {**flat[0], **flat[1]} if k not in MACHINE and flat[0].get(k) != flat[1].get(k)]
+    free = MACHINE | {"data"}
+    names = [k for k in {**flat[0], **flat[1]} if k not in free and flat[0].get(k) != flat[1].get(k)]
     return ", ".join(f"{k} is {flat[0].get(k)!r} there and {flat[1].get(k)!r} here" for k in names)
-
-
-# A run may go on elsewhere: these options change how fast it goes, not what it is.
-MACHINE = {"data", "device", "threads", "checkpoint_seconds", "predict_batch", "compile"}
 
 
 def saved(folder: Path) -> tuple[str, Path, Options]:

@@ -5,11 +5,15 @@
 - PRESETS: what the presets tiny and small change of it;
 - build(options) -> Predictor: the untrained networks;
 - train(run, predictor): trains them in place, in stages;
+- IDLE, where options that all methods share do nothing in this one: why, by the option's name;
 - STUDIES, where the paper compares variants of the method: see baseline/study.py.
 """
 
+from collections.abc import Collection, Iterable
 from importlib import import_module
 from types import ModuleType
+
+from baseline.options import OptionError
 
 METHODS = {
     "unet": "the organisers' U-Net baseline",
@@ -30,3 +34,12 @@ def method(name: str) -> ModuleType:
     if name not in METHODS:
         raise UnknownMethod(f"There is no method {name!r}. The methods are: {', '.join(METHODS)}.")
     return import_module(f"baseline.methods.{name}")
+
+
+def refuse_idle(names: Collection[str], given: Iterable[str]) -> None:
+    """Raise OptionError where an option was given that does nothing in any of these methods."""
+    idle = {name: getattr(method(name), "IDLE", {}) for name in names}
+    for option in given:
+        if all(option in reasons for reasons in idle.values()):
+            why = "; ".join(f"{name}: {reasons[option]}" for name, reasons in idle.items())
+            raise OptionError(f"--{option.replace('_', '-')} does nothing here. {why}. Leave it out.")

@@ -52,6 +52,12 @@ class Options(options.Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.perturbation < 0:
+            raise OptionError(f"perturbation is {self.perturbation}; it must be 0 or more.")
+        if not 0 <= self.decay < 1:
+            raise OptionError(
+                f"decay is {self.decay}; it must be from 0 to less than 1, which would learn nothing."
+            )
         if not 1 <= self.views <= 8:
             raise OptionError(f"views is {self.views}; a patch has 1 to 8 orientations.")
 
@@ -59,6 +65,12 @@ class Options(options.Options):
 PRESETS = {
     "tiny": {"width": 8, "steps": 30, "batch": 8, "warmup": 3, "decay": 0.9, "log_every": 5},
     "small": {"width": 16, "steps": 900, "batch": 8, "warmup": 40, "decay": 0.98},
+}
+
+IDLE = {
+    "target": "it measures its normalisation on each split, validation and test alike",
+    "pretrained": "its network is defined here, and no weights of it are published",
+    "evaluate_every": "it keeps the running average of the weights, as it is after the last step",
 }
 
 UNSEEN = {"network": {"measured", "views"}}

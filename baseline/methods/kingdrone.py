@@ -93,8 +93,16 @@ class Options(options.Options):
             )
         if len(set(self.networks.split(","))) < len(self.networks.split(",")):
             raise OptionError(f"networks is {self.networks}; each can be in the ensemble once.")
-        if self.size % 128:
+        if self.size < 128 or self.size % 128:
             raise OptionError(f"size is {self.size}; it must be a multiple of 128.")
+        if self.rounds < 0 or self.round_steps < 1:
+            raise OptionError(
+                f"rounds is {self.rounds} and round_steps {self.round_steps}; they must be at least 0 and 1."
+            )
+        if not 0 <= self.background < self.landslide <= 1:
+            raise OptionError(
+                f"background is {self.background} and landslide {self.landslide}; they are probabilities, the second the higher."
+            )
 
 
 _SMALL = {
@@ -116,6 +124,11 @@ PRESETS = {
         "log_every": 5,
     },
     "small": _SMALL | {"steps": 450, "round_steps": 150, "batch": 8, "warmup": 40, "learning_rate": 1e-3},
+}
+
+IDLE = {
+    "width": "its networks have the sizes of their encoders' names",
+    "evaluate_every": "it keeps the weights of the last step",
 }
 
 _SELECTING = {"selection", "landslide", "background", "guard"}

@@ -76,6 +76,8 @@ class Options(options.Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.cap > 0:
+            raise OptionError(f"cap is {self.cap}; it must be more than 0.")
         if not 0 <= self.confident <= 1:
             raise OptionError(f"confident is {self.confident}; it is a share from 0 to 1 (0.7 is λ = 70 %).")
 
@@ -85,6 +87,8 @@ PRESETS = {
     "tiny": _SMALL | {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "width": 8},
     "small": _SMALL | {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "width": 16},
 }
+
+IDLE = {"evaluate_every": "it keeps the weights of the last step"}
 
 UNSEEN = {"stage-[12]": {"confident"}}
 

@@ -100,8 +100,8 @@ def _network(options: Options) -> nn.Module:
 
 def train(run: Run[Options], predictor: Predictor) -> None:
     options = run.options
-    if not options.cycle:
-        options = replace(options, cycle=math.ceil((options.steps - options.warmup) / 7))
+    if options.schedule == "restarts" and not options.cycle:
+        options = replace(options, cycle=max(1, math.ceil((options.steps - options.warmup) / 7)))
     objective = Supervised(predictor.networks[0], run.labelled, losses.cross_entropy)
     run.fit("first", objective, options, evaluate=lambda: run.f1(predictor))
     if not options.pseudo_labels:

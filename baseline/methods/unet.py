@@ -35,6 +35,11 @@ PRESETS = {
     "small": {"width": 16, "steps": 900, "batch": 8, "evaluate_every": 300},
 }
 
+IDLE = {
+    "target": "it looks at no unlabelled split",
+    "pretrained": "its network is defined here, and no weights of it are published",
+}
+
 
 def build(options: Options) -> Predictor:
     return Predictor(UNet(width=options.width, bilinear=options.bilinear))

@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from baseline.__main__ import main  # noqa: E402
+from baseline.methods import METHODS, method  # noqa: E402
+from baseline.options import Options  # noqa: E402
 from evaluation import archive, counts  # noqa: E402
 from evaluation.spec import MaskSpec  # noqa: E402
 
@@ -167,6 +169,19 @@ def test_evaluate_says_where_it_looked_for_labels(run, tmp_path, capsys):
         (["train", "unet", "--data", "x", "--device", "tpu9"], "device is 'tpu9'; it can be"),
         (["train", "unet", "--data", "x", "--learning-rate", "-1"], "learning_rate is -1.0; it must be more"),
         (["train", "unet", "--data", "x", "--warmup", "-1"], "warmup is -1; it must be at least 0"),
+        (["train", "unet", "--data", "x", "--cycle", "9"], "cycle is 9, but the schedule constant has none"),
+        (
+            ["train", "consensus", "--data", "x", "--evaluate-every", "9"],
+            "--evaluate-every does nothing here. consensus: it keeps the running average",
+        ),
+        (["train", "consensus", "--data", "x", "--target", "test"], "each split, validation and test alike."),
+        (["study", "tanmlh", "parts", "--data", "x", "--width", "8"], "--width does nothing here. tanmlh:"),
+        (
+            ["compare", "--out", "x", "--methods", "unet", "consensus", "--pretrained"],
+            "--pretrained does nothing here. unet: its",
+        ),
+        (["compare", "--out", "x", "--no-train", "--steps", "5"], "as they are: leave out --steps 5."),
+        (["compare", "--out", "x", "--no-train", "--archives"], "as they are: leave out --archives."),
         (["archive", "/nowhere"], "/nowhere is not a run's folder"),
         (["fill", __file__, __file__], "test_commands.py is no table.json of `compare` or `study`"),
     ],
@@ -199,6 +214,22 @@ def test_a_full_disk_is_named_and_what_was_there_is_kept(tmp_path):
         save_atomically(Full(), path)
     assert [p.name for p in tmp_path.iterdir()] == ["unet.pt"]
     assert path.read_bytes() == b"old"
+
+
+def test_help_of_a_method_names_no_option_that_does_nothing_in_it(capsys):
+    shown = {}
+    for name in ("unet", "consensus"):
+        with pytest.raises(SystemExit):
+            main(["train", name, "--help"])
+        shown[name] = capsys.readouterr().out
+    assert "--evaluate-every" in shown["unet"]
+    assert "--evaluate-every" not in shown["consensus"]
+    assert "--steps" in shown["consensus"]
+
+
+def test_idle_options_exist():
+    for name in METHODS:
+        assert set(getattr(method(name), "IDLE", {})) <= set(Options().to_dict())
 
 
 def test_train_without_a_method_lists_them(capsys):

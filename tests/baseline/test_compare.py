@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from baseline import compare, results, tables  # noqa: E402
 from baseline import run as runs  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
 from baseline.deadline import TimeIsUp  # noqa: E402
-from baseline.methods import METHODS, method, unet  # noqa: E402
+from baseline.methods import METHODS, method, seek, unet  # noqa: E402
 from baseline.result_column import CELL  # noqa: E402
 from baseline.results import Result  # noqa: E402
 from baseline.study import Study  # noqa: E402
@@ -101,8 +102,35 @@ def test_finished_runs_are_tabulated_wherever_they_lie(whole, tmp_path, capsys):
     assert main([*command, "--device", "cpu"]) == 0
     assert (whole / "runs/unet-1/counts/test.npz").exists()
     assert "Not finished yet: seek seed 0, seek seed 1." in capsys.readouterr().out
-    one, other = (json.loads((folder / "table.json").read_text())["runs"] for folder in (whole, tmp_path))
-    assert one == other
+    one, other = (json.loads((folder / "table.json").read_text()) for folder in (whole, tmp_path))
+    assert one["runs"] == other["runs"]
+    # The command has no preset tiny, and no flags: what the runs have beside preset small is told by their own options.
+    assert {"--steps 6", "--width 4", "--log-every 2", "--holdout 0.25", "--evaluate-every 30"} == set(
+        other["flags"]
+    )
+    assert "--steps 6" in (tmp_path / "table.md").read_text()
+
+
+def test_flags_that_not_all_runs_have_are_told_by_method(whole, tmp_path):
+    entry, wider = (
+        compare.Entry("unet", seed, whole / f"runs/unet-{seed}", whole / "data-0") for seed in (0, 1)
+    )
+    assert set(compare.flags_of([entry, wider], "tiny")) == {
+        "--steps 6",
+        "--width 4",
+        "--log-every 2",
+        "--holdout 0.25",
+    }
+    other = tmp_path / "seek-0"
+    shutil.copytree(entry.folder, other)
+    options = json.loads((other / "options.json").read_text())["options"]
+    options = {name: value for name, value in options.items() if name in seek.Options().to_dict()} | {
+        "steps": 7
+    }
+    content = {"method": "seek", "data": "", "options": options}
+    (other / "options.json").write_text(json.dumps(content))
+    found = compare.flags_of([entry, compare.Entry("seek", 0, other, entry.data)], "tiny")
+    assert {"--width 4", "--log-every 2", "unet: --steps 6", "seek: --steps 7"} <= set(found)
 
 
 def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys):

@@ -79,10 +79,11 @@ def test_a_prediction_uses_the_statistics_of_its_split():
     assert not torch.allclose(seen["test"], seen["validation"], atol=1e-4)
 
 
-@pytest.mark.parametrize("views", [0, 9])
-def test_views_are_the_orientations_there_are(views):
-    with pytest.raises(OptionError, match=f"views is {views}"):
-        consensus.Options(views=views)
+@pytest.mark.parametrize("wrong", [{"views": 0}, {"views": 9}, {"decay": 1.0}, {"perturbation": -0.1}])
+def test_options_that_mean_nothing_are_refused(wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(OptionError, match=f"{name} is {value}; "):
+        consensus.Options(**wrong)
 
 
 def test_statistics_are_measured_on_one_domain_alone():

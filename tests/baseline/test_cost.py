@@ -62,4 +62,6 @@ def test_the_command_measures_each_method_in_a_process_of_its_own(capfd):
     assert cost.from_json(content).to_dict()["parameters"] == content["parameters"]
     assert rows[0].split(" | ")[1] == f"{content['parameters'] / 1e6:.2f}"
     assert main(["cost", "--methods", "unett", "--device", "cpu"]) == 1
-    assert "unett could not be measured" in capfd.readouterr().err
+    assert "no method 'unett'" in capfd.readouterr().err
+    assert main([*command, "--steps", "0"]) == 1
+    assert "cost of unet could not be measured" in capfd.readouterr().err

@@ -159,8 +159,22 @@ def test_recipe_is_the_papers():
     # The second would take the first one's checkpoints for its own.
     with pytest.raises(OptionError, match="networks is swin,swin; each can be"):
         replace(options, networks="swin,swin")
-    with pytest.raises(OptionError, match="size is 500"):
-        replace(options, size=500)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"size": 500}, "size is 500"),
+        ({"size": 0}, "size is 0"),
+        ({"round_steps": 0}, "round_steps 0; they must be at least 0 and 1"),
+        ({"rounds": -1}, "rounds is -1"),
+        ({"background": 0.8}, "background is 0.8 and landslide 0.7"),
+        ({"landslide": 70.0}, "landslide 70.0; they are probabilities"),
+    ],
+)
+def test_what_would_stop_or_spoil_the_rounds_is_said_at_once(wrong, said):
+    with pytest.raises(OptionError, match=said):
+        kingdrone.Options(**wrong)
 
 
 def test_each_domain_is_predicted_by_its_own_statistics():
@@ -240,5 +254,5 @@ def test_control_trains_as_long_without_the_target(data, tmp_path, monkeypatch):
 def test_guard_ends_the_rounds(data, tmp_path, monkeypatch):
     monkeypatch.setattr(kingdrone, "_network", small_network)
     run = tmp_path / "run"
-    assert main(command(data, run, "--landslide", "1.1", "--steps", "2")) == 0  # no pixel is ever sure enough
+    assert main(command(data, run, "--landslide", "1", "--steps", "2")) == 0  # no pixel is ever sure enough
     assert {path.stem for path in (run / "stages").glob("*.pt")} == {"efficientnet-0", "segformer-0"}

@@ -201,6 +201,11 @@ def test_sklgps_two_trainings():
     assert starts_from(second, run, "second", sklgp._network)
 
 
+def test_sklgps_cycle_is_of_restarts_alone_and_never_shorter_than_a_step():
+    assert Rehearsed(sklgp, steps=5, warmup=10).stages[0].options.cycle == 1
+    assert Rehearsed(sklgp, steps=710, warmup=10, schedule="cosine").stages[0].options.cycle == 0
+
+
 def test_splits_are_normalised_by_the_statistics_asked_for(data, tmp_path):
     """Separated: each by its own mean and deviation. Train and official: all by the same."""
     found = {}

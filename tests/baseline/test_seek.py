@@ -154,6 +154,8 @@ def test_studies_are_the_tables():
 def test_shares_are_not_percent():
     with pytest.raises(OptionError, match=r"confident is 70; .* \(0.7 is λ = 70 %\)"):
         seek.Options(confident=70)
+    with pytest.raises(OptionError, match="cap is 0; it must be more than 0"):
+        seek.Options(cap=0)
     with pytest.raises(ValueError, match="swin_width is 40; it must be a multiple of 24"):
         encoders.swin("swin_tiny_patch4_window7_224", 128, 40)
 
