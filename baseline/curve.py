@@ -30,9 +30,8 @@ def plot(path: Path, rows: list[dict[str, Any]]) -> None:
         steps = [offset + row["step"] for row in own]
         losses.plot(steps, [row["loss"] for row in own], color=f"C{colour}", label=stage)
         scored = [(s, 100 * row["f1"]) for s, row in zip(steps, own, strict=True) if row["f1"] is not None]
-        scores.plot(
-            *zip(*scored, strict=True), color=f"C{colour}", linestyle="", marker="o"
-        ) if scored else None
+        if scored:
+            scores.plot(*zip(*scored, strict=True), color=f"C{colour}", linestyle="", marker="o")
         offset = steps[-1]
     losses.legend(title="line: loss, dots: F1")
     figure.savefig(path, dpi=120)

@@ -362,4 +362,6 @@ def hold_out(sites: tuple[str, ...], held: str) -> tuple[np.ndarray, np.ndarray]
     if held not in sites:
         raise DataError(f"there is no site {held!r}; the sites are {', '.join(sorted(set(sites)))}")
     here = np.array(sites) == held
+    if here.all():
+        raise DataError(f"all patches are of the site {held!r}: without them none are left to train on")
     return np.flatnonzero(~here), np.flatnonzero(here)

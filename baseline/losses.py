@@ -47,18 +47,12 @@ def balancing_weights(labels: Tensor, cap: float = 100.0, per_image: bool = Fals
     return weights if per_image else weights[0]
 
 
-def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
-    """Mean of −(1 − p)^gamma log p with p the probability of the label (Lin et al., 2017).
-
-    alpha weights landslide pixels and 1 − alpha background pixels; None weights neither.
-    """
+def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
+    """Mean of −(1 − p)^gamma log p with p the probability of the label (Lin et al., 2017), neither class weighted."""
     losses = _pixel_cross_entropy(logits, labels)
     # 1 − p underflows to exactly 0 for confident pixels, where the gradient of a fractional power is infinite.
     miss = (-torch.expm1(-losses)).clamp_min(torch.finfo(losses.dtype).tiny)
-    losses = miss**gamma * losses
-    if alpha is not None:
-        losses = losses * torch.where(labels == 1, alpha, 1 - alpha)
-    return _mean_over_counted(losses, labels)
+    return _mean_over_counted(miss**gamma * losses, labels)
 
 
 def soft_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
@@ -101,18 +95,6 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
         )
         present = present + is_present
     return total / present.clamp_min(1)
-
-
-def lovasz_hinge(logits: Tensor, labels: Tensor) -> Tensor:
-    """Lovász hinge (Berman et al., 2018) of the landslide class, on the margin logits[:, 1] − logits[:, 0].
-
-    Unlike `lovasz_softmax` it also says something about a batch without landslides: false alarms cost.
-    """
-    wide = _wide(logits)
-    margin = wide[:, 1] - wide[:, 0]
-    members = labels == 1
-    errors = 1 - margin * (2 * members.to(margin.dtype) - 1)
-    return _lovasz_extension(errors.relu() * (labels != IGNORE), members)
 
 
 def image_level(scores: Tensor, labels: Tensor, two_sided: bool = True) -> Tensor:

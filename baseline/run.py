@@ -106,7 +106,7 @@ class Run(Generic[Chosen]):
                 )
             return data.hold_out(self._sites["train"], options.holdout_site)
         order = np.random.default_rng(derived_seed(options.seed, "holdout")).permutation(len(pool))
-        kept = len(pool) - round(options.holdout * len(pool))
+        kept = len(pool) - (max(1, round(options.holdout * len(pool))) if options.holdout else 0)
         return np.sort(order[:kept]), np.sort(order[kept:])
 
     @cached_property

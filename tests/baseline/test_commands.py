@@ -12,8 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from baseline.__main__ import main  # noqa: E402
+from baseline.data import DataError, hold_out  # noqa: E402
 from baseline.methods import METHODS, method  # noqa: E402
 from baseline.options import Options  # noqa: E402
+from baseline.run import Run  # noqa: E402
+from baseline.world import World  # noqa: E402
 from evaluation import archive, counts  # noqa: E402
 from evaluation.spec import MaskSpec  # noqa: E402
 
@@ -143,6 +146,16 @@ def test_hold_out_by_site(data, tmp_path, capsys):
     assert main([*common, site, "--out", str(tmp_path / "a")]) == 0
     assert main([*common, "atlantis", "--out", str(tmp_path / "b")]) == 1
     assert "atlantis" in capsys.readouterr().err
+
+
+def test_a_share_however_small_keeps_a_patch_out(data, tmp_path):
+    """None would be scored as held out what was trained on."""
+    options = Options(holdout=1e-4, normalise="official")
+    run = Run(tmp_path, "unet", data, options, World(torch.device("cpu")))
+    assert (len(run.held_out), len(run.labelled)) == (1, len(run.pool("train")) - 1)
+    assert hold_out(("a", "b"), "b")[0].tolist() == [0]
+    with pytest.raises(DataError, match="all patches are of the site 'a'"):
+        hold_out(("a", "a"), "a")
 
 
 def test_list_shows_methods_and_runs(run, capsys):
