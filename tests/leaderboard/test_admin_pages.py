@@ -197,9 +197,8 @@ class TestOverview:
         cells = [
             re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", page, re.S)
         ]
-        assert cells[:2] == [str(full.phase), "open"]
-        assert cells[2:8] == ["2", "1", "0", "2", "1", "1"]
-        assert cells[9] == "v1, 3 patches"
+        assert cells[:3] == [str(full.phase), "open", "v1, 3 patches"]
+        assert cells[3:9] == ["2", "1", "0", "2", "1", "1"]
         assert "0123456789ab" in page
         assert re.search(r'<link[^>]*rel="icon"[^>]*logo[^>]*svg', page)
 
