@@ -103,9 +103,19 @@ def test_killed_with_9_it_leaves_no_process(server):
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait(10)
     server.until(lambda: gone(everyone), "all processes end", seconds=10)
-    with socket.socket() as listener:  # the port is free again at once
+    # A zombie may hold its sockets for a moment: they are closed when its last thread is gone.
+    server.until(lambda: is_free(server.port), "the port is free again", seconds=10)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", server.port))
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def test_it_ends_with_the_command_that_started_it(data):
