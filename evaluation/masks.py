@@ -146,6 +146,6 @@ def _wrong_values(value: int, pixels: int) -> Refusal:
     mend = 'divide by 255: (mask // 255).astype("uint8").' if value == 255 else "write 0 and 1 only."
     return Refusal(
         "wrong_values",
-        f"{pixels:,} {'pixel holds' if pixels == 1 else 'pixels hold'} something else than 0 or 1, the first {value}; "
+        f"{pixels:,} {'pixel holds' if pixels == 1 else 'pixels hold'} something other than 0 or 1, the first {value}; "
         f"expected 0 (no landslide) and 1 (landslide): {mend}",
     )

@@ -194,7 +194,7 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
         "is_mine": is_mine,
     }
     if request.headers.get("HX-Request") == "true":
-        return render(request, "submissions/state.html", {"competition": phase.competition, **context})
+        return render(request, "submissions/news.html", {"competition": phase.competition, **context})
     if is_mine:
         context["team"] = submission.team
     return render_in(request, phase.competition, "submissions/detail.html", context, refusal=refusal)

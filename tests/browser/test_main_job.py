@@ -9,6 +9,7 @@ import pytest
 
 from leaderboard.actions import submissions
 from leaderboard.actions.accounts import create_token
+from leaderboard.actions.teams import invite
 from leaderboard.models import PublishedEntry, Submission
 from tests.leaderboard.factories import (
     PASSWORD,
@@ -193,8 +194,11 @@ def test_no_page_scrolls_sideways_on_a_phone(browser: Any, live_server: Any, sch
     cast = make_cast(allows_withdrawal=True)
     cast.competition.data_note = "Scores here are on synthetic data."
     cast.competition.save()
+    cast.team.name = "Erdrutschkartierungsarbeitsgemeinschaftmittelgebirgsforschung"[:60]
+    cast.team.save()
+    invite(cast.owner, cast.team, "somebody@a-university-with-a-long-name.example.org")
     made = make_submission(
-        cast.team, cast.phase, method="A-method-with-a-name-that-has-no-place-to-break-at-all"
+        cast.team, cast.phase, method="Segmentierungsnetzwerkensemblemitpseudobezeichnungen"
     )
     invalid = make_submission(cast.team, cast.phase, state="invalid")
     make_team(cast.competition, "Organisers", owner=cast.organiser, is_organisers=True)
@@ -228,6 +232,24 @@ def test_no_page_scrolls_sideways_on_a_phone(browser: Any, live_server: Any, sch
         assert wide == [], address
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
     context.close()
+
+
+def test_a_long_number_does_not_run_into_the_method_on_a_phone(page: Any) -> None:
+    cast = make_cast()
+    made = make_submission(cast.team, cast.phase)
+    Submission.objects.filter(pk=made.pk).update(method="U-Net")
+    sign_in(page, "owner")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"/c/{cast.competition.slug}/submissions/")
+    right, left = page.locator(".submissions tbody tr").evaluate(
+        """row => {
+            const number = row.querySelector(".rank"), range = document.createRange();
+            number.textContent = "12345";
+            range.selectNodeContents(number);
+            return [range.getBoundingClientRect().right, row.querySelector(".who a").getBoundingClientRect().left];
+        }"""
+    )
+    assert right + 4 <= left
 
 
 def test_every_field_has_a_label_and_the_keyboard_reaches_the_content(page: Any) -> None:

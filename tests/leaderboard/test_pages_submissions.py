@@ -273,6 +273,26 @@ def test_an_unfinished_submission_is_asked_for_until_it_is_final(cast: Cast, cli
     assert "place 2" in said(client.get(list_url(cast), headers={"HX-Request": "true"}))
 
 
+@pytest.mark.parametrize(("state", "may_withdraw"), [("scored", True), ("invalid", False)])
+def test_who_waited_on_the_page_gets_all_that_a_result_brings(
+    state: str, may_withdraw: bool, cast: Cast, client: Client
+) -> None:
+    cast.phase.allows_withdrawal = True
+    cast.phase.save()
+    waits = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
+    done = make_submission(cast.team, cast.phase, state=state)
+    client.force_login(cast.owner)
+
+    def news(made: Submission) -> str:
+        return said(client.get(reverse("pages:submission", args=[made.pk]), headers={"HX-Request": "true"}))
+
+    assert 'id="change"' not in news(waits)  # who is about to press a button there keeps it
+    assert '<section id="change" hx-swap-oob="true">' in news(done)
+    assert ("Withdraw this submission" in news(done)) == may_withdraw
+    assert (reverse("pages:receipt", args=[done.pk]) in news(done)) == (state == "scored")
+    assert "hx-swap-oob" not in said(client.get(reverse("pages:submission", args=[done.pk])))
+
+
 def test_withdrawing_frees_the_place(cast: Cast, client: Client) -> None:
     cast.phase.allows_withdrawal = True
     cast.phase.quota_on_board = 1
