@@ -172,10 +172,6 @@ def explain(response: httpx.Response) -> str:
     lines = [f"{problem.get('title') or response.reason_phrase} ({response.status_code})"]
     if detail := problem.get("detail"):
         lines.append(str(detail))
-    if response.status_code == 401:
-        lines.append(
-            f"Make a new token at {response.url.join('/')} under your account, or check the one given."
-        )
     for name in ("errors", "problems"):
         lines += [
             point for point in _points(problem.get(name)) if point.partition(": ")[2] not in str(detail)

@@ -27,6 +27,7 @@ from leaderboard.models import (
     Submission,
 )
 from leaderboard.models.reports import TRIES
+from leaderboard.models.text import moment
 from leaderboard.models.visibility import View, gallery_is_public
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,7 @@ def build_with_pictures(
         raise NothingToReport(f"{phase.name} has no labels yet.")
     board = snapshots.counted(phase, as_of)
     if not board:
-        until = f" before {as_of:%d %B %Y, %H:%M} UTC" if as_of else " yet"
+        until = f" before {moment(as_of)}" if as_of else " yet"
         raise NothingToReport(f"No team is ranked in {phase.name}{until}.")
     teams = {submission.team.name for submission in board}
     before = snapshots.earlier_phase(phase)

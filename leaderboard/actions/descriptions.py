@@ -8,11 +8,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from leaderboard.models import AuditEntry, MethodDescription, Team
+from leaderboard.models.text import moment
 
 from .judging import need_reason
 from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked
 from .rosters import tell_owners
-from .teams import moment
 
 LARGEST_DESCRIPTION = 5 * 2**20
 

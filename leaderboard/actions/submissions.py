@@ -18,6 +18,7 @@ from evaluation.problems import empty_file, too_large
 from evaluation.tasks import ring
 from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
 from leaderboard.models.locks import hold_rows
+from leaderboard.models.text import moment
 
 from .refusals import (
     ArchiveTooLarge,
@@ -154,10 +155,10 @@ def check_may_submit(team: Team, phase: Phase, now: datetime, *, reference: bool
         return
     if not phase.has_opened(now):
         raise PhaseNotOpen(
-            f"{phase.name} opens on {phase.opens_at:%d %B %Y at %H:%M} UTC, in {timeuntil(phase.opens_at, now)}."
+            f"{phase.name} opens on {moment(phase.opens_at)} (in {timeuntil(phase.opens_at, now)})."
         )
-    if phase.has_closed(now):
-        raise PhaseNotOpen(f"{phase.name} ended on {phase.closes_at:%d %B %Y at %H:%M} UTC.")
+    if phase.closes_at is not None and phase.has_closed(now):
+        raise PhaseNotOpen(f"{phase.name} ended on {moment(phase.closes_at)}.")
     usage = Attempt.objects.usage(team, phase, now)
     if usage.exhausted:
         raise quota_refusal(phase, usage)
@@ -175,7 +176,7 @@ def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
     if usage.exhausted == "day":
         return QuotaUsedUp(
             f"Your team has used {_every(usage.day_limit)} of today (UTC) in {phase.name}. "
-            f"The next one is accepted from {usage.day_ends_at:%d %B %Y, %H:%M} UTC.",
+            f"The next one is accepted from {moment(usage.day_ends_at)}.",
             next_at=usage.day_ends_at,
         )
     mend = "Withdraw one to make room." if phase.allows_withdrawal else "None can be withdrawn in this phase."

@@ -1,7 +1,7 @@
 """Create a team, invite, join, leave. The roster can be locked by date."""
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.utils import timezone
 from leaderboard import mails
 from leaderboard.models import Competition, Invitation, Membership, Team
 from leaderboard.models.locks import hold_rows
+from leaderboard.models.text import day, moment
 
 from .organisers import check_may_compete, in_turn
 from .organising import boards_changed
@@ -103,7 +104,7 @@ def send_invitation(invitation: Invitation, token: str) -> None:
     subject = f"{invitation.created_by} invites you to the team {team}"
     text = (
         f"{invitation.created_by} invites you to the team {team} of {team.competition}. Sign in and open this link; it "
-        f"serves one person, until {invitation.expires_at:%d %B %Y}:\n\n{invitation_link(token)}\n"
+        f"serves one person, until {day(invitation.expires_at)}:\n\n{invitation_link(token)}\n"
     )
     mails.send(team.competition, subject, text, [invitation.email])
 
@@ -217,11 +218,6 @@ def check_not_too_many(made: models.QuerySet[Any], what: str) -> None:
     if full := times[ASKED_PER_DAY - 1 : ASKED_PER_DAY].first():
         next_at = full[0] + day
         raise TooMany(f"{ASKED_PER_DAY} {what} in a day are enough. Again from {moment(next_at)}.", next_at)
-
-
-def moment(at: datetime) -> str:
-    """A time as a sentence names it: 12 June 2022, 00:00 UTC."""
-    return f"{at.astimezone(UTC):%d %B %Y, %H:%M} UTC"
 
 
 def check_has_no_team(user: Any, competition: Competition, who: str = "You are") -> None:

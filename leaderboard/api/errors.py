@@ -22,6 +22,13 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+# What the framework says in words that do not name the mend.
+UNAUTHENTICATED: dict[type[Exception], str] = {
+    exceptions.NotAuthenticated: "Send a token: `Authorization: Bearer TOKEN`. You make one on the site, under your account.",
+    exceptions.AuthenticationFailed: "This token is unknown, expired or revoked. Check it, or make a new one on the "
+    "site, under your account.",
+}
+
 
 def handler(error: Exception, context: dict[str, Any]) -> Response:
     """The answer to anything raised in a view of the API; an unforeseen error tells its incident id and no cause."""
@@ -80,7 +87,10 @@ def _of_api_exception(error: exceptions.APIException) -> dict[str, Any]:
             "detail": "Too many requests. Please wait as long as Retry-After says.",
             "next_at": timezone.now() + wait,
         }
-    return {"code": getattr(error.detail, "code", error.default_code), "detail": str(error.detail)}
+    return {
+        "code": getattr(error.detail, "code", error.default_code),
+        "detail": UNAUTHENTICATED.get(type(error), str(error.detail)),
+    }
 
 
 def _sentences(errors: dict[str, Any]) -> str:

@@ -4,10 +4,11 @@ from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample
+from rest_framework.exceptions import NotAuthenticated
 
 from leaderboard.actions.refusals import Refusal
 
-from .errors import MEDIA_TYPE
+from .errors import MEDIA_TYPE, UNAUTHENTICATED
 
 GENERAL = {
     400: "invalid",
@@ -29,7 +30,7 @@ SENTENCES = {
     "name_taken": "A team named Alpine exists already. Please choose another name.",
     "no_team": "You are in no team of Landslides 2022 yet. Create one or join one first.",
     "not_allowed": "Only an owner of Alpine can do that.",
-    "not_authenticated": "Authentication credentials were not provided.",
+    "not_authenticated": UNAUTHENTICATED[NotAuthenticated],
     "not_found": "Not found.",
     "not_withdrawable": "Submissions of the test phase cannot be withdrawn.",
     "organisers_do_not_compete": "ada organises Landslides 2022 and sees what its phases hide, so cannot be in a "

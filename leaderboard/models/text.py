@@ -1,6 +1,9 @@
-"""What a short text of a participant may hold: it ends up on boards, in mails and in other people's spreadsheets."""
+"""What a short text of a participant may hold (it ends up on boards, in mails and in other people's spreadsheets),
+and how a time is written in a sentence.
+"""
 
 import unicodedata
+from datetime import UTC, datetime
 
 from django.core.exceptions import ValidationError
 
@@ -23,3 +26,14 @@ def plain_text(value: str) -> None:
                 f"The character U+{ord(character):04X} cannot be used here. Please remove it.",
                 code="character",
             )
+
+
+def moment(at: datetime) -> str:
+    """A time as a sentence names it: 3 June 2022, 00:00 UTC."""
+    return f"{day(at)}, {at.astimezone(UTC):%H:%M} UTC"
+
+
+def day(at: datetime) -> str:
+    """Its day in UTC: 3 June 2022."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%B %Y}"

@@ -1,5 +1,6 @@
 """How the pages write moments, spans of time and texts."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from django import template
@@ -7,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from leaderboard.models import LabelSet, Phase, QuotaUsage
+from leaderboard.models.text import moment as moment_in_words
 from leaderboard.pages import markdown as markdown_texts
 
 register = template.Library()
@@ -20,22 +22,21 @@ def markdown(text: str) -> SafeString:
 @register.filter
 def moment(value: datetime | None) -> SafeString:
     """A moment in UTC; the visitor's own time is added by the page's script."""
-    return _time(value, "{day} {value:%B %Y, %H:%M} UTC", "moment")
+    return _time(value, moment_in_words, "moment")
 
 
 @register.filter
 def short_moment(value: datetime | None) -> SafeString:
     """The same for table cells; the visitor's own time is in the tooltip."""
-    return _time(value, "{value:%Y-%m-%d %H:%M}", "moment moment-short")
+    return _time(value, "{:%Y-%m-%d %H:%M}".format, "moment moment-short")
 
 
-def _time(value: datetime | None, pattern: str, css: str) -> SafeString:
+def _time(value: datetime | None, write: Callable[[datetime], str], css: str) -> SafeString:
     if value is None:
         return SafeString("")
     value = value.astimezone(UTC)
-    shown = pattern.format(value=value, day=value.day)
     exact = value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return format_html('<time class="{}" datetime="{}">{}</time>', css, exact, shown)
+    return format_html('<time class="{}" datetime="{}">{}</time>', css, exact, write(value))
 
 
 @register.filter

@@ -3,6 +3,7 @@
 import logging
 import re
 from datetime import timedelta
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -96,6 +97,27 @@ def test_a_wrong_token_is_401(header: str) -> None:
     response = Client(raise_request_exception=False).get(f"{API}/phases/", HTTP_AUTHORIZATION=header)
     assert_problem(response, 401, "authentication_failed")
     assert response["WWW-Authenticate"] == "Bearer"
+
+
+def test_what_is_refused_names_the_mend(cast: Cast) -> None:
+    def told(user: Any, path: str, fields: dict[str, Any], kind: str = "json") -> str:
+        return client_of(user).post(f"{API}/{path}/", fields, format=kind).json()["detail"]
+
+    phase = {"method": "U-Net", "phase": cast.phase.pk}
+    assert "Authorization: Bearer TOKEN" in told(None, "teams", {})
+    assert "phase: There is none with the id 999" in told(
+        cast.owner, "submissions", {"phase": 999}, "multipart"
+    )
+    assert "phase: An id is a number." in told(cast.owner, "submissions", {"phase": "test"}, "multipart")
+    assert told(cast.owner, "submissions", {**phase, "archive": "masks.zip"}, "multipart") == (
+        "archive: This is a text and no file. With curl a file is sent as `-F archive=@FILE`."
+    )
+    assert told(cast.owner, "submissions", phase, "multipart") == "archive: The file is missing."
+    assert "competition: There is none named nowhere" in told(
+        cast.owner, "teams", {"competition": "nowhere", "name": "A"}
+    )
+    description = f"teams/{cast.team.pk}/description"
+    assert "-F file=@FILE" in told(cast.owner, description, {"file": "method.pdf"}, "multipart")
 
 
 def test_a_token_ends(cast: Cast) -> None:

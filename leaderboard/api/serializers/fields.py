@@ -24,3 +24,33 @@ class Percent(serializers.FloatField):
 
     def to_representation(self, percent: Any) -> float:  # type: ignore[override]
         return round(float(percent) / 100, 6)
+
+
+class ChosenById(serializers.PrimaryKeyRelatedField):
+    """A row that the caller names by its id."""
+
+    default_error_messages = {
+        "does_not_exist": "There is none with the id {pk_value} that you can choose.",
+        "incorrect_type": "An id is a number.",
+    }
+
+
+class ChosenBySlug(serializers.SlugRelatedField):
+    """A row that the caller names by its short name, as addresses do."""
+
+    default_error_messages = {"does_not_exist": "There is none named {value} that you can choose."}
+
+
+class Upload(serializers.FileField):
+    """A file of a multipart form; the action says what is wrong with an empty one."""
+
+    default_error_messages = {
+        "required": "The file is missing.",
+        "invalid": "This is a text and no file. With curl a file is sent as `-F {field_name}=@FILE`.",
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_empty_file=True, **options)
+
+    def fail(self, key: str, **facts: Any) -> None:  # type: ignore[override]
+        super().fail(key, **{"field_name": self.field_name, **facts})

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from leaderboard.models import Competition, Invitation, JoinRequest, Merger, Team
 
-from .fields import LARGEST_ID
+from .fields import LARGEST_ID, ChosenById, ChosenBySlug
 
 
 class TeamLine(serializers.ModelSerializer):
@@ -52,7 +52,7 @@ def own(user: Any) -> Any:
 
 
 class NewTeamSerializer(FromRequest, serializers.ModelSerializer):
-    competition = serializers.SlugRelatedField(slug_field="slug", queryset=Competition.objects.none())
+    competition = ChosenBySlug(slug_field="slug", queryset=Competition.objects.none())
 
     class Meta:
         model = Team
@@ -85,7 +85,7 @@ class JoinRequestSerializer(serializers.ModelSerializer):
 
 
 class NewJoinRequestSerializer(FromRequest, serializers.ModelSerializer):
-    team = serializers.PrimaryKeyRelatedField(queryset=Team.objects.none(), help_text="The team's id.")
+    team = ChosenById(queryset=Team.objects.none(), help_text="The team's id.")
 
     class Meta:
         model = JoinRequest
@@ -116,7 +116,7 @@ class MadeInvitationSerializer(InvitationSerializer):
 
 
 class NewInvitationSerializer(FromRequest, serializers.ModelSerializer):
-    team = serializers.PrimaryKeyRelatedField(queryset=Team.objects.none(), help_text="The id of your team.")
+    team = ChosenById(queryset=Team.objects.none(), help_text="The id of your team.")
 
     class Meta:
         model = Invitation
@@ -141,10 +141,8 @@ class MergerSerializer(serializers.ModelSerializer):
 
 
 class NewMergerSerializer(FromRequest, serializers.ModelSerializer):
-    team = serializers.PrimaryKeyRelatedField(queryset=Team.objects.none(), help_text="The id of your team.")
-    other = serializers.PrimaryKeyRelatedField(
-        queryset=Team.objects.none(), help_text="The id of the team that you would take in."
-    )
+    team = ChosenById(queryset=Team.objects.none(), help_text="The id of your team.")
+    other = ChosenById(queryset=Team.objects.none(), help_text="The id of the team that you would take in.")
 
     class Meta:
         model = Merger

@@ -9,16 +9,14 @@ from leaderboard.models import Attempt, Evaluation, Phase, Submission
 from leaderboard.models.visibility import Viewpoint
 from leaderboard.waiting import expected_waits
 
-from .fields import LARGEST_ID, Fraction
+from .fields import LARGEST_ID, ChosenById, Fraction, Upload
 
 
 class SubmitSerializer(serializers.ModelSerializer):
     """A new submission, as a multipart form."""
 
-    phase = serializers.PrimaryKeyRelatedField(queryset=Phase.objects.none(), help_text="The phase's id.")
-    archive = serializers.FileField(
-        allow_empty_file=True, help_text="The ZIP archive: mask_1.h5 to mask_N.h5, directly in it."
-    )
+    phase = ChosenById(queryset=Phase.objects.none(), help_text="The phase's id.")
+    archive = Upload(help_text="The ZIP archive: mask_1.h5 to mask_N.h5, directly in it.")
 
     class Meta:
         model = Submission

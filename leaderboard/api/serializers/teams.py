@@ -10,6 +10,8 @@ from leaderboard.actions.refusals import Refusal
 from leaderboard.actions.submissions import check_may_submit
 from leaderboard.models import Attempt, Membership, MethodDescription, Phase, Team
 
+from .fields import Upload
+
 
 class MemberSerializer(serializers.ModelSerializer):
     username = serializers.CharField(source="user.username", read_only=True)
@@ -62,7 +64,7 @@ class DescriptionSerializer(serializers.ModelSerializer):
 class NewDescriptionSerializer(serializers.Serializer):
     """A method description, as a multipart form."""
 
-    file = serializers.FileField(allow_empty_file=True, help_text="A PDF of at most 5 MiB.")
+    file = Upload(help_text="A PDF of at most 5 MiB.")
 
 
 class TeamSerializer(serializers.ModelSerializer):

@@ -8,6 +8,7 @@ from django.db.models import Q
 from leaderboard.actions.accounts import create_token
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import User
+from leaderboard.models.text import day
 
 
 class Command(BaseCommand):
@@ -27,6 +28,6 @@ class Command(BaseCommand):
             token, text = create_token(owner, name)
         except Refusal as refusal:
             raise CommandError(refusal.message) from refusal
-        until = f"until {token.expiry:%d %B %Y}" if token.expiry else "without end"
+        until = f"until {day(token.expiry)}" if token.expiry else "without end"
         self.stderr.write(f"Token {token.name} of {owner}, valid {until}. It is not shown again:")
         self.stdout.write(text)
