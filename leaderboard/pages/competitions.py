@@ -32,7 +32,7 @@ def card_of(competition: Competition, now: datetime) -> dict[str, Any]:
     return {
         "competition": competition,
         "phases": phases,
-        "is_open": any(phase.is_open(now) for phase in phases),
+        "is_open": any(phase.accepts_submissions(now) for phase in phases),
         "deadline": next_deadline(competition, phases, now),
     }
 

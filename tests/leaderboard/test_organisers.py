@@ -37,7 +37,9 @@ def test_an_organiser_gets_into_no_competing_team_by_any_way(cast: Cast, who: st
 def test_the_pages_and_the_admin_say_so(cast: Cast, client: Client) -> None:
     client.force_login(cast.organiser)
     page = reverse("pages:team", args=[cast.competition.slug])
-    assert "You organise this competition" in client.get(page).content.decode()
+    told = client.get(page).content.decode()
+    assert "You organise this competition" in told
+    assert "Create the team" not in told  # it would be refused
     answer = client.post(page, {"name": "Insiders"})
     assert answer.status_code == 403
     assert "cannot be in a competing team" in answer.content.decode()

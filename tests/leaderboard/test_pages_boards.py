@@ -39,6 +39,21 @@ def test_home_lists_several_competitions(cast: Cast, client: Client) -> None:
     assert reverse("pages:competition", args=[cast.competition.slug]) in page
 
 
+def test_a_phase_without_labels_asks_nobody_to_submit(cast: Cast, client: Client) -> None:
+    assert "Be the first" in client.get(board_url(cast)).content.decode()
+    make_competition("floods")
+    earlier = client.get("/").content.decode()
+    cast.phase.labels = None
+    cast.phase.save()
+    page = client.get(board_url(cast)).content.decode()
+    assert "Nothing can be submitted yet: the organisers have still to load its labels." in page
+    assert "Be the first" not in page
+    later = client.get("/").content.decode()
+    names = (f">{cast.competition}</a>", "/c/floods/")
+    assert earlier.index(names[0]) < earlier.index(names[1])  # what takes submissions comes first
+    assert later.index(names[0]) > later.index(names[1])
+
+
 def test_home_without_any_competition(db: None, client: Client) -> None:
     assert "No competition is published yet" in client.get("/").content.decode()
 

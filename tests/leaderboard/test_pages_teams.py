@@ -161,6 +161,9 @@ def test_a_locked_roster_changes_no_more(cast: Cast, client: Client) -> None:
         assert answer.status_code == 403
         assert "have been fixed since" in said(answer)
     client.force_login(cast.stranger)
+    page = said(client.get(team_url(cast)))
+    assert "no new team can be made" in page
+    assert "Create the team" not in page
     assert client.post(link).status_code == 403
     assert client.post(team_url(cast), {"name": "Too late"}).status_code == 403
     assert Membership.objects.count() == 3
