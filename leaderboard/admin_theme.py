@@ -96,6 +96,7 @@ def theme(site_name: str) -> dict[str, Any]:
                 "href": lambda request: static("leaderboard/logo.svg"),
             }
         ],
+        "STYLES": [lambda request: static("leaderboard/admin.css")],
         "SITE_URL": "/",
         "SHOW_VIEW_ON_SITE": False,
         "DASHBOARD_CALLBACK": "leaderboard.admin.dashboard.overview",

@@ -51,14 +51,27 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     assert acts == ["disqualified", "restored", "labels loaded"]
 
 
-@pytest.mark.parametrize("path", ["", "leaderboard/phase/rankings/", "leaderboard/submission/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "phase/rankings/",
+        "submission/",
+        "submission/{submission}/change/",
+        "labelset/{labels}/change/",
+        "auditentry/",
+        "auditentry/{entry}/change/",
+    ],
+)
 def test_a_page_of_the_admin_fits_a_phone(browser: Any, live_server: Any, path: str) -> None:
     cast = make_cast()
-    make_submission(cast.team, cast.phase)
+    made = make_submission(cast.team, cast.phase)
+    entry = AuditEntry.objects.append("disqualified", competition=cast.competition, subject="a submission")
+    path = path.format(submission=made.pk, labels=cast.phase.labels_id, entry=entry.pk)
     context = browser.new_context(base_url=live_server.url, viewport={"width": 390, "height": 800})
     page = context.new_page()
     sign_in(page, cast.organiser.username)
-    page.goto(f"/admin/{path}")
+    page.goto(f"/admin/leaderboard/{path}" if path else "/admin/")
     page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
