@@ -12,9 +12,10 @@ COPY manage.py ./
 COPY baseline baseline
 COPY evaluation evaluation
 COPY leaderboard leaderboard
+COPY rehearsal rehearsal
 COPY templates templates
 RUN DATA_DIR=/tmp/build python manage.py collectstatic --noinput --verbosity 0 && rm -r /tmp/build && python -m compileall -q .
 USER leaderboard
 VOLUME /data
 EXPOSE 8000
-CMD ["gunicorn", "--config", "python:leaderboard.gunicorn", "leaderboard.wsgi"]
+CMD ["gunicorn", "--config", "python:leaderboard.platform.gunicorn", "leaderboard.wsgi"]

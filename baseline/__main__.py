@@ -5,9 +5,10 @@ import signal
 import sys
 from pathlib import Path
 
-from baseline import commands as trainer
-from baseline import reference_commands, synth
-from baseline.deadline import EXIT_STATUS, TimeIsUp
+from baseline import synth
+from baseline.cli import reference as reference_commands
+from baseline.cli import train as trainer
+from baseline.training.deadline import EXIT_STATUS, TimeIsUp
 
 INTERRUPTED = 128 + signal.SIGINT  # as shells say it
 

@@ -112,9 +112,9 @@ def fill_test_phase(phase: Any) -> None:
     """Replace the made-up counts by masks: labels and predictions are blobs of one landscape."""
     from django.db import transaction
 
-    from evaluation.counts import count, pack, sha256
-    from evaluation.labels import compress
-    from evaluation.spec import MaskSpec
+    from evaluation.scoring.counts import count, pack, sha256
+    from evaluation.scoring.labels import compress
+    from evaluation.task import MaskSpec
     from leaderboard.actions import judging
     from leaderboard.management.commands import demo_history
     from leaderboard.models import Evaluation, Prediction, Standing, Submission
@@ -184,7 +184,7 @@ def landscape(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def quick_looks(ground: np.ndarray, rng: np.random.Generator) -> list[bytes]:
     """Green slopes with bare soil where the landslides are, as PNG files."""
-    from evaluation.pictures import png
+    from evaluation.report.pictures import png
 
     green, soil = np.array([60, 90, 50]), np.array([165, 130, 95])
     made = []
@@ -196,9 +196,9 @@ def quick_looks(ground: np.ndarray, rng: np.random.Generator) -> list[bytes]:
 
 
 def build() -> None:
-    from leaderboard import reports
     from leaderboard.actions.reports import publish_report, request_report
     from leaderboard.models import Phase, PhaseReport
+    from leaderboard.reporting import reports
 
     phase = Phase.objects.get(slug="test")
     report = request_report(None, phase)
@@ -222,8 +222,8 @@ def look_at_validation() -> None:
 
 
 def look(slug: str) -> None:
-    from leaderboard import reviews
     from leaderboard.models import Phase
+    from leaderboard.reporting import reviews
 
     phase = Phase.objects.select_related("competition", "labels").get(slug=slug)
     number = phase.submissions.count()

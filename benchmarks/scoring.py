@@ -87,9 +87,9 @@ def totals(prediction: np.ndarray, truth: np.ndarray) -> Counts:
 
 def ours(folder: Path, patches: int) -> Callable[[], Counts]:
     """The server's way: reader process, packed labels."""
-    from evaluation.counts import count, pack
-    from evaluation.reader import Reader
-    from evaluation.spec import MaskSpec
+    from evaluation.sandbox.reader import Reader
+    from evaluation.scoring.counts import count, pack
+    from evaluation.task import MaskSpec
 
     labels = np.load(folder / "labels.npy")
     truth, spec, reader = pack(labels), MaskSpec(*labels.shape), Reader()
@@ -104,11 +104,12 @@ def ours(folder: Path, patches: int) -> Callable[[], Counts]:
 
 
 def _in_process(folder: Path, patches: int, learn: bool) -> Callable[[], Counts]:
-    from evaluation import archive
-    from evaluation.counts import count, pack
+    from evaluation.archive import mask_zip
+    from evaluation.scoring.counts import count, pack
+    from evaluation.task import MaskSpec
 
-    truth, spec = pack(np.load(folder / "labels.npy")), archive.MaskSpec(patches)
-    return lambda: count(archive.read((folder / "archive.zip").read_bytes(), spec, learn=learn), truth).total
+    truth, spec = pack(np.load(folder / "labels.npy")), MaskSpec(patches)
+    return lambda: count(mask_zip.read((folder / "archive.zip").read_bytes(), spec, learn=learn), truth).total
 
 
 def ours_in_process(folder: Path, patches: int) -> Callable[[], Counts]:
@@ -330,10 +331,10 @@ def bench(arguments: argparse.Namespace, kind: str) -> None:
 
 def growth(rounds: int) -> None:
     """CPU time of our way over patches and pixels, and of a re-score from stored masks."""
-    from evaluation import labels
-    from evaluation.counts import count
-    from evaluation.reader import Reader
-    from evaluation.spec import MaskSpec
+    from evaluation.sandbox.reader import Reader
+    from evaluation.scoring import labels
+    from evaluation.scoring.counts import count
+    from evaluation.task import MaskSpec
 
     print(
         "\n| masks | CPU ms | per mask µs | child MB | re-score from stored masks ms |\n| --- | --- | --- | --- | --- |"
@@ -365,8 +366,8 @@ def soak(number: int) -> None:
     """Memory of worker and reader processes over many archives of every kind in turn."""
     import psutil
 
-    from evaluation.reader import Reader
-    from evaluation.spec import MaskSpec
+    from evaluation.sandbox.reader import Reader
+    from evaluation.task import MaskSpec
 
     archives = []
     for kind in KINDS:

@@ -261,8 +261,8 @@ def _set_up(made: Stage) -> None:
     from django.core.management import call_command
     from django.utils import timezone
 
-    from evaluation.counts import pack
-    from evaluation.spec import MaskSpec
+    from evaluation.scoring.counts import pack
+    from evaluation.task import MaskSpec
     from leaderboard.actions import judging, teams
     from leaderboard.models import ApiToken, Competition, Phase, User
 

@@ -17,18 +17,18 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from evaluation.agreement import agreement, majority_vote, pixel_oracle
-from evaluation.boundary import boundary_counts
-from evaluation.counts import pack
-from evaluation.detectors import copies_by_counts, probing
-from evaluation.objects import object_counts
-from evaluation.report import Submissions, build
-from evaluation.spec import MaskSpec
+from evaluation.report.agreement import agreement, majority_vote, pixel_oracle
+from evaluation.report.boundary import boundary_counts
+from evaluation.report.detectors import copies_by_counts, probing
+from evaluation.report.objects import object_counts
+from evaluation.report.phase_report import Submissions, build
+from evaluation.scoring.counts import pack
 from evaluation.statistics.bootstrap import rank_frequencies, resampled_f1, selection_brackets
 from evaluation.statistics.intervals import differences, score_intervals
 from evaluation.statistics.permutation import permutation_p
 from evaluation.statistics.ranks import rank_ranges
 from evaluation.statistics.table import CountTable
+from evaluation.task import MaskSpec
 from tests.evaluation.population import made_up_counts
 
 TEAMS, PATCHES, SUBMISSIONS, REPLICATES = 85, 800, 219, 10_000

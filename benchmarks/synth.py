@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from baseline import synth
-from baseline.data import load
+from baseline.data.dataset import load
 from baseline.synth.tiles import CELLS, make_tile
 
 BOUND = 100.0

@@ -22,15 +22,17 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from baseline import data, losses, synth
-from baseline.data import OFFICIAL
-from baseline.loop import Stage
+from baseline import synth
+from baseline.data import dataset as data
+from baseline.data.dataset import OFFICIAL
+from baseline.data.normalise import to_pool
+from baseline.data.pool import Pool
 from baseline.networks.unet import UNet
-from baseline.normalise import to_pool
-from baseline.options import Options
-from baseline.pool import Pool
-from baseline.supervised import Supervised
-from baseline.world import World, world
+from baseline.training import losses
+from baseline.training.loop import Stage
+from baseline.training.options import Options
+from baseline.training.supervised import Supervised
+from baseline.training.world import World, world
 
 BATCH = 32
 

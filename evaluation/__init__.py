@@ -1,4 +1,4 @@
-"""Scoring of mask archives. The package itself imports nothing, so that any process can name the version."""
+"""Scoring of mask archives. The package itself imports nothing, so that any process can read the version."""
 
-SCORER_VERSION = "1"
-"""Recorded with every evaluation. Raised whenever the same archive and labels could give other counts."""
+__version__ = "1.1.0"
+"""The one version number: of the distribution and of the scorer that receipts name."""

@@ -8,7 +8,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from leaderboard import processes
+from leaderboard.platform import processes
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
 
@@ -19,9 +19,34 @@ warnings.filterwarnings(
 
 app = Celery("leaderboard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["evaluation"])
-for module in ("reports", "mails", "reviews", "housekeeping"):
-    app.autodiscover_tasks(["leaderboard"], related_name=module)
+TASK_MODULES = {
+    "leaderboard.scoring": ("tasks",),
+    "leaderboard.reporting": ("reports", "reviews"),
+    "leaderboard.notifications": ("mails",),
+    "leaderboard.platform": ("housekeeping",),
+}
+for package, modules in TASK_MODULES.items():
+    for module in modules:
+        app.autodiscover_tasks([package], related_name=module)
+
+# Task names of version 1.0, so that messages sent before an upgrade still find their task. Remove in version 2.
+FORMER_NAMES = {
+    "evaluation.tasks.work": "leaderboard.scoring.tasks.work",
+    "evaluation.tasks.sweep": "leaderboard.scoring.tasks.sweep",
+    "leaderboard.reports.work": "leaderboard.reporting.reports.work",
+    "leaderboard.reviews.work": "leaderboard.reporting.reviews.work",
+    "leaderboard.mails.deliver": "leaderboard.notifications.mails.deliver",
+    "leaderboard.housekeeping.work": "leaderboard.platform.housekeeping.work",
+}
+
+
+@signals.import_modules.connect(sender=app)
+def _accept_former_names(**_: Any) -> None:
+    """Runs after the task modules were imported (autodiscovery listens to the same signal, and was connected first)."""
+    for former, name in FORMER_NAMES.items():
+        app.tasks[former] = app.tasks[name]
+
+
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 

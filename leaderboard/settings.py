@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from kombu import Queue
 
-from leaderboard import admin_theme, logs, sentry
-from leaderboard import environment as env
+from leaderboard.platform import admin_theme, logs, sentry
+from leaderboard.platform import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -58,6 +58,7 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [SITE_URL])
 # The project
 INSTALLED_APPS = [
     "leaderboard",
+    "rehearsal",
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
@@ -82,7 +83,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
-    "leaderboard.metrics.MeasureMiddleware",
+    "leaderboard.platform.counters.MeasureMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -91,7 +92,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "leaderboard.security.ContentPolicyMiddleware",
+    "leaderboard.platform.security.ContentPolicyMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -125,7 +126,7 @@ DATABASES = {"default": env.database("DATABASE_URL", DATABASE_URL)}
 CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
     CACHES["default"] = {
-        "BACKEND": "leaderboard.caches.ForgivingRedisCache",
+        "BACKEND": "leaderboard.platform.caches.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
@@ -150,7 +151,7 @@ def _private_files(name: str) -> dict[str, Any]:
             },
         }
     return {
-        "BACKEND": "leaderboard.bucket.Bucket",
+        "BACKEND": "leaderboard.platform.bucket.Bucket",
         "OPTIONS": {
             "bucket_name": S3_BUCKET,
             "location": name,
@@ -209,11 +210,11 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = SITE_NAME
 
-# Mail goes through the outbox (leaderboard.mails), from there into files under DATA_DIR/mail until a server is
+# Mail goes through the outbox (leaderboard.notifications.mails), from there into files under DATA_DIR/mail until a server is
 # named. An address can be verified only where mail is sent.
 EMAIL_URL = env.url("EMAIL_URL", ("smtp", "smtps"), example="smtp://user:password@mail.example.org:587")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"leaderboard@{_site_host or 'localhost'}")
-EMAIL_BACKEND = "leaderboard.mails.Outbox"
+EMAIL_BACKEND = "leaderboard.notifications.mails.Outbox"
 if EMAIL_URL:
     MAIL_DELIVERY_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     globals().update(env.smtp("EMAIL_URL", EMAIL_URL))
@@ -277,7 +278,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Security
-SESSION_ENGINE = "leaderboard.sessions"
+SESSION_ENGINE = "leaderboard.platform.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = ENCRYPTED
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from inside, without TLS
@@ -299,7 +300,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Evaluation. The database row is the queue of record; a Celery message is only a bell (see evaluation.tasks).
+# Evaluation. The database row is the queue of record; a Celery message is only a bell (see leaderboard.scoring.tasks).
 EVALUATION_LEASE_SECONDS = env.seconds("EVALUATION_LEASE_SECONDS", 60)
 EVALUATION_HEARTBEAT_SECONDS = env.seconds("EVALUATION_HEARTBEAT_SECONDS", EVALUATION_LEASE_SECONDS / 3)
 EVALUATION_SWEEP_SECONDS = env.seconds("EVALUATION_SWEEP_SECONDS", 10)
@@ -326,7 +327,7 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 # A worker hears both; where those that score have no way out of their network, another one sends the mail.
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "mail")]
-CELERY_TASK_ROUTES = {"leaderboard.mails.deliver": {"queue": "mail"}}
+CELERY_TASK_ROUTES = {"leaderboard.notifications.mails.deliver": {"queue": "mail"}}
 CELERY_WORKER_POOL = "solo"  # one process, one evaluation at a time; more workers are more processes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
@@ -335,27 +336,27 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: a sweep too many or too late does no harm
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
-        "task": "evaluation.tasks.sweep",
+        "task": "leaderboard.scoring.tasks.sweep",
         "schedule": EVALUATION_SWEEP_SECONDS,
         "options": {"expires": 2 * EVALUATION_SWEEP_SECONDS},
     },
     "reports": {
-        "task": "leaderboard.reports.work",
+        "task": "leaderboard.reporting.reports.work",
         "schedule": 60.0,  # only for reports whose bell nobody heard, or that stood back
         "options": {"expires": 60.0},
     },
     "reviews": {
-        "task": "leaderboard.reviews.work",
+        "task": "leaderboard.reporting.reviews.work",
         "schedule": 600.0,  # it looks at a phase once an hour at most
         "options": {"expires": 600.0},
     },
     "mails": {
-        "task": "leaderboard.mails.deliver",
+        "task": "leaderboard.notifications.mails.deliver",
         "schedule": 30.0,  # for mails that are tried again, and those whose bell nobody heard
         "options": {"expires": 30.0},
     },
     "housekeeping": {
-        "task": "leaderboard.housekeeping.work",
+        "task": "leaderboard.platform.housekeeping.work",
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },
@@ -390,7 +391,7 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
 LOGGING = logs.configure(json_lines=env.flag("LOG_JSON", PRODUCTION), level=LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
-# One line for each request, none for a task that went well: evaluation.tasks says what it did.
+# One line for each request, none for a task that went well: leaderboard.scoring.tasks says what it did.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG

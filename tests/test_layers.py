@@ -1,7 +1,7 @@
 """Who imports whom: an arrow only goes down, and each room leaves alone what is not its business.
 
-5 manage, urls, wsgi, the rehearsal > 4 pages, api, admin, commands > 3 actions > 2 queue and tasks > 1 models >
-0 pure evaluation
+5 manage, urls, wsgi, the rehearsal > 4 pages, api, admin, export, commands > 3 actions > 2 scoring, reporting,
+notifications > 1 models > 0 platform and pure evaluation
 """
 
 import ast
@@ -11,47 +11,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("leaderboard", "evaluation", "baseline")
+PACKAGES = ("leaderboard", "rehearsal", "evaluation", "baseline")
 
 # The room of a module is the longest prefix. Modules of leaderboard that are not named here are pages (4).
 LEVELS = {
     "manage": 5,
+    "rehearsal": 5,
     "leaderboard.urls": 5,
-    "leaderboard.rehearsal": 5,
-    "leaderboard.management.commands.rehearse": 5,
     "leaderboard.wsgi": 5,
     "leaderboard": 4,
     "leaderboard.actions": 3,
-    "evaluation.tasks": 2,
-    "evaluation.queue": 2,
-    "leaderboard.housekeeping": 2,
-    "leaderboard.mails": 2,
-    "leaderboard.reports": 2,
-    "leaderboard.reviews": 2,
+    "leaderboard.scoring": 2,
+    "leaderboard.reporting": 2,
+    "leaderboard.notifications": 2,
     "leaderboard.models": 1,
-    "leaderboard.bias": 1,
-    "leaderboard.boards": 1,
-    "leaderboard.countries": 1,
-    "leaderboard.snapshots": 1,
-    "leaderboard.statistics": 1,
-    "leaderboard.waiting": 1,
     "leaderboard.migrations": 1,
-    "evaluation": 0,
-    # The ground that Django, Celery and gunicorn stand on: knows no row and no rule.
-    "leaderboard.admin_theme": 0,
+    # What Django, Celery and gunicorn stand on: knows no row and no rule.
+    "leaderboard.platform": 0,
     "leaderboard.apps": 0,
-    "leaderboard.bucket": 0,
-    "leaderboard.caches": 0,
     "leaderboard.celery": 0,
-    "leaderboard.environment": 0,
-    "leaderboard.gunicorn": 0,
-    "leaderboard.logs": 0,
-    "leaderboard.metrics": 0,
-    "leaderboard.processes": 0,
-    "leaderboard.security": 0,
-    "leaderboard.sentry": 0,
     "leaderboard.settings": 0,
-    "leaderboard.supervisor": 0,
+    "evaluation": 0,
     "baseline": 0,
 }
 TORCH = ("torch", "torchvision", "timm", "segmentation_models_pytorch")
@@ -65,11 +45,14 @@ SERVER = (
     "allauth",
     "structlog",
     "leaderboard",
+    "rehearsal",
 )
+ARCHIVE = ("h5py", "zipfile", "evaluation.archive.hdf5", "evaluation.archive.mask_zip")
 # What a room (the longest prefix counts) may not import.
 FORBIDDEN = {
-    "leaderboard": (*TORCH, "baseline"),
-    "leaderboard.management.commands": TORCH,
+    "leaderboard": (*TORCH, "baseline", "rehearsal"),
+    "leaderboard.management.commands": (*TORCH, "rehearsal"),
+    "rehearsal": (*TORCH, "baseline"),
     "leaderboard.models": (
         *TORCH,
         "baseline",
@@ -88,9 +71,10 @@ FORBIDDEN = {
         "rest_framework",
     ),
     "evaluation": (*TORCH, *SERVER, "baseline", "httpx", "requests", "urllib.request"),
-    "evaluation.tasks": (*TORCH, "baseline", "h5py", "zipfile", "evaluation.archive", "evaluation.metrics"),
-    "evaluation.queue": (*TORCH, "baseline", "celery", "h5py", "zipfile", "evaluation.archive"),
-    "baseline": (*SERVER, "evaluation.tasks", "evaluation.queue"),
+    "leaderboard.scoring": (*TORCH, "baseline", "rehearsal", *ARCHIVE),
+    "leaderboard.scoring.tasks": (*TORCH, "baseline", "rehearsal", *ARCHIVE, "evaluation.scoring.metrics"),
+    "leaderboard.scoring.queue": (*TORCH, "baseline", "rehearsal", *ARCHIVE, "celery"),
+    "baseline": SERVER,
 }
 
 
@@ -159,25 +143,25 @@ def test_the_rooms_keep_to_the_design():
     ("module", "source"),
     [
         ("leaderboard.models.teams", "from leaderboard.actions import teams"),
-        ("leaderboard.models.teams", "def f():\n    from evaluation.tasks import ring"),
+        ("leaderboard.models.teams", "def f():\n    from leaderboard.scoring.tasks import work"),
         ("leaderboard.models.teams", "from ..actions.teams import join"),
         ("leaderboard.models.teams", "from django.http import HttpRequest"),
         ("leaderboard.actions.teams", "import leaderboard.pages.teams"),
         ("leaderboard.actions.teams", "from django.http import HttpRequest"),
         ("leaderboard.actions", "from .. import pages"),
         ("leaderboard.pages", "from leaderboard import wsgi"),
-        ("leaderboard.pages.boards", "from leaderboard.rehearsal.clock import Clock"),
+        ("leaderboard.pages.boards", "from rehearsal.clock import Clock"),
         ("leaderboard.settings", "from leaderboard.models import Team"),
         ("leaderboard.api.views", "import torch.nn"),
         ("leaderboard.api.views", "from baseline.synth import generate"),
         ("leaderboard.management.commands.demo", "from baseline.train import loop"),
-        ("evaluation.archive", "from django.conf import settings"),
-        ("evaluation.archive", "from evaluation import tasks"),
-        ("evaluation.archive", "import leaderboard"),
-        ("evaluation.tasks", "import h5py"),
-        ("evaluation.tasks", "from leaderboard.actions import submissions"),
+        ("evaluation.archive.mask_zip", "from django.conf import settings"),
+        ("evaluation.archive.mask_zip", "from leaderboard.scoring import queue"),
+        ("evaluation.archive.mask_zip", "import leaderboard"),
+        ("leaderboard.scoring.tasks", "import h5py"),
+        ("leaderboard.scoring.tasks", "from leaderboard.actions import submissions"),
         ("baseline.train", "from django.db import models"),
-        ("baseline.train", "from evaluation.queue import claim"),
+        ("baseline.train", "from leaderboard.scoring.queue import claim"),
     ],
 )
 def test_a_break_is_found(module, source):
@@ -189,15 +173,21 @@ def test_a_break_is_found(module, source):
     [
         (
             "leaderboard.pages.board",
-            "from leaderboard.actions import submissions\nfrom evaluation.metrics import f1",
+            "from leaderboard.actions import submissions\nfrom evaluation.scoring.metrics import f1",
         ),
         (
             "leaderboard.management.commands.demo",
             "from baseline import synth\nfrom baseline.synth.generate import make",
         ),
-        ("leaderboard.models.boards", "from evaluation.metrics import rank_key\nfrom .teams import Team"),
-        ("evaluation.tasks", "from celery import shared_task\nfrom evaluation import queue"),
-        ("baseline.train", "import torch\nfrom evaluation.archive import write"),
+        (
+            "leaderboard.models.boards",
+            "from evaluation.scoring.metrics import rank_key\nfrom .teams import Team",
+        ),
+        (
+            "leaderboard.scoring.tasks",
+            "from celery import shared_task\nfrom leaderboard.scoring import queue",
+        ),
+        ("baseline.train", "import torch\nfrom evaluation.archive.mask_zip import write"),
     ],
 )
 def test_what_is_allowed(module, source):

@@ -6,14 +6,14 @@
 - build(options) -> Predictor: the untrained networks;
 - train(run, predictor): trains them in place, in stages;
 - IDLE, where options that all methods share do nothing in this one: why, by the option's name;
-- STUDIES, where the paper compares variants of the method: see baseline/study.py.
+- STUDIES, where the paper compares variants of the method: see baseline/experiments/study.py.
 """
 
 from collections.abc import Collection, Iterable
 from importlib import import_module
 from types import ModuleType
 
-from baseline.options import OptionError
+from baseline.training.options import OptionError
 
 METHODS = {
     "unet": "the organisers' U-Net baseline",

@@ -17,17 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from baseline import losses, options
-from baseline.augment import flips_and_turns, oriented, perturb_colours, unoriented
-from baseline.dice import Dice
-from baseline.loop import Objective, autocast
+from baseline.data.dice import Dice
+from baseline.data.pool import Pool
+from baseline.experiments.study import Study
 from baseline.networks.cross_sensor import SOURCE, adopt, domain, measure, with_cross_sensor_norm
 from baseline.networks.unet import UNet
-from baseline.options import OptionError, option
-from baseline.pool import Pool
-from baseline.predictor import Predictor
-from baseline.run import Run
-from baseline.study import Study
+from baseline.training import losses, options
+from baseline.training.augment import flips_and_turns, oriented, perturb_colours, unoriented
+from baseline.training.loop import Objective, autocast
+from baseline.training.options import OptionError, option
+from baseline.training.predictor import Predictor
+from baseline.training.run import Run
 
 TITLE = "Consensus of eight views"
 TARGETS = ("validation", "test")

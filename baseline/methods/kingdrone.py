@@ -29,18 +29,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from baseline import losses, options, pseudo
-from baseline.augment import flips_and_turns, perturb_colours, scale_up
-from baseline.dice import Dice
-from baseline.loop import Objective
-from baseline.losses import Loss
+from baseline.data.dice import Dice
+from baseline.data.pool import Pool, landslide_share
+from baseline.experiments.study import Study
 from baseline.networks import encoders
 from baseline.networks.cross_sensor import SOURCE, TARGET, adopt, domain, with_cross_sensor_norm
-from baseline.options import OptionError, option
-from baseline.pool import Pool, landslide_share
-from baseline.predictor import Predictor
-from baseline.run import Run
-from baseline.study import Study
+from baseline.training import losses, options, pseudo
+from baseline.training.augment import flips_and_turns, perturb_colours, scale_up
+from baseline.training.loop import Objective
+from baseline.training.losses import Loss
+from baseline.training.options import OptionError, option
+from baseline.training.predictor import Predictor
+from baseline.training.run import Run
 
 NETWORKS = ("swin", "efficientnet", "segformer", "resunet")
 

@@ -26,20 +26,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from baseline import losses, options, pseudo
-from baseline.augment import flips_and_turns
-from baseline.dice import Dice
-from baseline.loop import Objective
-from baseline.losses import Loss
+from baseline.data.dice import Dice
+from baseline.data.pool import Pool, joined
+from baseline.data.spectral import SETS, Spectral, inputs
+from baseline.experiments.study import Study
 from baseline.networks import encoders
 from baseline.networks.unet import UNet
-from baseline.options import OptionError, option
-from baseline.pool import Pool, joined
-from baseline.predictor import Predictor
-from baseline.run import Run
-from baseline.spectral import SETS, Spectral, inputs
-from baseline.study import Study
-from baseline.supervised import Supervised
+from baseline.training import losses, options, pseudo
+from baseline.training.augment import flips_and_turns
+from baseline.training.loop import Objective
+from baseline.training.losses import Loss
+from baseline.training.options import OptionError, option
+from baseline.training.predictor import Predictor
+from baseline.training.run import Run
+from baseline.training.supervised import Supervised
 
 SINGLE_STAGE: dict[str, Loss] = {
     "normal": losses.cross_entropy,

@@ -20,16 +20,16 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from baseline import losses, options
+from baseline.data.pool import joined
+from baseline.experiments.study import Study
 from baseline.networks import encoders
 from baseline.networks.multispectral import MultispectralUNet
 from baseline.networks.unet import UNet
-from baseline.options import option
-from baseline.pool import joined
-from baseline.predictor import Predictor
-from baseline.run import Run
-from baseline.study import Study
-from baseline.supervised import Supervised
+from baseline.training import losses, options
+from baseline.training.options import option
+from baseline.training.predictor import Predictor
+from baseline.training.run import Run
+from baseline.training.supervised import Supervised
 
 TITLE = "Sklgp, reproduced"
 

@@ -28,18 +28,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baseline import losses, options, pseudo
-from baseline.augment import MixUp, flips_and_turns
-from baseline.crf import DenseCRF
-from baseline.dice import Dice
-from baseline.loop import Objective
+from baseline.data.dice import Dice
+from baseline.data.pool import Pool
+from baseline.experiments.study import Study
 from baseline.networks import encoders
+from baseline.networks.crf import DenseCRF
 from baseline.networks.hrnet import HRNet
-from baseline.options import OptionError, option
-from baseline.pool import Pool
-from baseline.predictor import Predictor
-from baseline.run import Run
-from baseline.study import Study
+from baseline.training import losses, options, pseudo
+from baseline.training.augment import MixUp, flips_and_turns
+from baseline.training.loop import Objective
+from baseline.training.options import OptionError, option
+from baseline.training.predictor import Predictor
+from baseline.training.run import Run
 
 RED_GREEN_BLUE = (3, 2, 1)
 

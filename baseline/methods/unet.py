@@ -10,12 +10,12 @@ not describe the released files, so the training split's own are the default; --
 
 from dataclasses import dataclass
 
-from baseline import losses, options
 from baseline.networks.unet import UNet
-from baseline.options import option
-from baseline.predictor import Predictor
-from baseline.run import Run
-from baseline.supervised import Supervised
+from baseline.training import losses, options
+from baseline.training.options import option
+from baseline.training.predictor import Predictor
+from baseline.training.run import Run
+from baseline.training.supervised import Supervised
 
 TITLE = "U-Net baseline"
 

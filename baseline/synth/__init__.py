@@ -5,7 +5,7 @@ geology, sun and radiometry (sites.py). A site is drawn in square *tiles* of con
 cut into the patches of 128 × 128 pixels that the competition uses.
 """
 
-from baseline.data import SPLITS
+from baseline.data.dataset import SPLITS
 
 from .generate import PRESETS, generate
 from .sites import VERSION

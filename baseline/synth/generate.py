@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baseline.data import FOLDERS, SPLITS
+from baseline.data.dataset import FOLDERS, SPLITS
 
 from .files import write_image, write_mask
 from .sites import SITES, VERSION

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.data import BANDS, SPLITS
+from baseline.data.dataset import BANDS, SPLITS
 
 from .sites import SITES
 from .tiles import CELLS, cell, make_tile

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from baseline.data import SPLITS
+from baseline.data.dataset import SPLITS
 
 from .landcover import make_cover, paint
 from .noise import TILE

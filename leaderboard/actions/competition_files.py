@@ -14,12 +14,12 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models, transaction
 
-from evaluation import labels as label_files
-from evaluation.counts import sha256
-from evaluation.pictures import ImageError, read_images
-from evaluation.problems import InvalidArchive
-from evaluation.site_files import SiteFileError, read_sites
-from evaluation.spec import MaskSpec
+from evaluation.archive.problems import InvalidArchive
+from evaluation.report.pictures import ImageError, read_images
+from evaluation.scoring import labels as label_files
+from evaluation.scoring.counts import sha256
+from evaluation.task import MaskSpec
+from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.models import (
     AuditEntry,
     Competition,

@@ -8,8 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from evaluation.metrics import KEY_SCALE
-from leaderboard import mails
+from evaluation.scoring.metrics import KEY_SCALE
 from leaderboard.models import (
     Evaluation,
     LabelReport,
@@ -23,6 +22,7 @@ from leaderboard.models import (
 from leaderboard.models.boards import with_ranks
 from leaderboard.models.locks import hold_rows
 from leaderboard.models.visibility import Ratio
+from leaderboard.notifications import mails
 
 from .judging import check_organiser, log_act, need_reason, put_labels_in_force
 from .refusals import Conflict, InvalidInput, NoTeam

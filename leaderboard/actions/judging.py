@@ -10,14 +10,15 @@ from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 from numpy import ndarray
 
-from evaluation import SCORER_VERSION
-from evaluation import labels as label_files
-from evaluation.counts import sha256
-from evaluation.site_files import write_sites
-from evaluation.spec import MaskSpec
-from evaluation.tasks import ring
+from evaluation import __version__
+from evaluation.scoring import labels as label_files
+from evaluation.scoring.counts import sha256
+from evaluation.task import MaskSpec
+from evaluation.trust.site_files import write_sites
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, QuickLook, Standing, Submission
 from leaderboard.models.locks import hold_rows
+from leaderboard.platform.bell import ring_on_commit
+from leaderboard.scoring.tasks import work
 
 from .refusals import Conflict, InvalidInput, NotAllowed
 
@@ -44,7 +45,7 @@ def load_labels(
     sites: Sequence[str] | None = None,
     switch: bool = True,
 ) -> LabelSet:
-    """Store hidden masks (bit-packed, see ``evaluation.labels``) as the phase's next version and put it in force.
+    """Store hidden masks (bit-packed, see ``evaluation.scoring.labels``) as the phase's next version and put it in force.
 
     Every submission that still stands is evaluated anew against it, behind all fresh ones. With ``switch=False``
     that happens while the old version stays in force: see ``corrections.dry_run`` and ``apply_correction``. Masks of
@@ -118,7 +119,7 @@ def name_sites(user: Any, label_set: LabelSet, sites: Sequence[str], reason: str
 
 
 def keep_images(user: Any, phase: Phase, images: Sequence[bytes]) -> None:
-    """Keep a PNG of each patch of a phase (``evaluation.pictures.read_images``), for the report's gallery."""
+    """Keep a PNG of each patch of a phase (``evaluation.report.pictures.read_images``), for the report's gallery."""
     check_organiser(user, phase)
     with transaction.atomic():
         phase.quick_looks.all().delete()
@@ -168,9 +169,7 @@ def evaluate_ahead(phase: Phase, label_set: LabelSet) -> int:
 
     Not what is invalid under any labels, nor what still waits: that is scored on the labels in force by then.
     """
-    done = Evaluation.objects.filter(
-        label_set=label_set, state=Evaluation.State.SCORED, scorer=SCORER_VERSION
-    )
+    done = Evaluation.objects.filter(label_set=label_set, state=Evaluation.State.SCORED, scorer=__version__)
     pending = Evaluation.objects.queued().filter(priority=Evaluation.Priority.FRESH)
     rest = phase.submissions.exclude(evaluation__state=Evaluation.State.INVALID)
     rest = rest.exclude(pk__in=done.values("submission")).exclude(pk__in=pending.values("submission"))
@@ -203,7 +202,7 @@ def queue_evaluations(submissions: Any, label_set: LabelSet) -> int:
         Evaluation(submission_id=pk, label_set=label_set, priority=Evaluation.Priority.RESCORE)
         for pk in fresh
     )
-    transaction.on_commit(ring, robust=True)
+    ring_on_commit(work)
     return len(fresh)
 
 

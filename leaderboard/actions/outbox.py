@@ -5,8 +5,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from leaderboard import mails
 from leaderboard.models import AuditEntry, Mail
+from leaderboard.notifications import mails
+from leaderboard.platform.bell import ring_on_commit
 
 from .refusals import Conflict, NotAllowed
 
@@ -19,7 +20,7 @@ def send_again(user: Any, mail: Mail, reason: str) -> None:
         given_up = Mail.objects.failed().filter(pk=mail.pk)
         if not given_up.update(failed_at=None, tries=0, queued_at=now, next_try_at=now, error=""):
             raise Conflict("This mail was not given up: it is sent without your help.")
-        transaction.on_commit(mails.ring, robust=True)
+        ring_on_commit(mails.deliver)
 
 
 def discard(user: Any, mail: Mail, reason: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from evaluation import receipts
+from evaluation.trust import receipts
 from leaderboard.models import Evaluation, Submission
 from leaderboard.models.visibility import view_of, visible_scores
 

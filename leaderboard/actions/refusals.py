@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from leaderboard.metrics import REFUSALS
+from leaderboard.platform.counters import REFUSALS
 
 
 class Refusal(Exception):

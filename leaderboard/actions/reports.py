@@ -11,7 +11,8 @@ from leaderboard.models import AuditEntry, Phase, PhaseReport
 from leaderboard.models.locks import hold_rows
 from leaderboard.models.reports import snapshots_may_be_public
 from leaderboard.models.visibility import view_of
-from leaderboard.reports import ring
+from leaderboard.platform.bell import ring_on_commit
+from leaderboard.reporting.reports import work
 
 from .judging import check_organiser
 from .refusals import Conflict, InvalidInput
@@ -29,7 +30,7 @@ def request_report(user: Any, phase: Phase, as_of: datetime | None = None) -> Ph
         same = {"as_of": asked_for} if asked_for else {}
         waiting = PhaseReport.objects.waiting(timezone.now()).filter(phase=phase, **same).first()
         row = waiting or PhaseReport.objects.create(phase=phase, requested_by=user, as_of=as_of)
-        transaction.on_commit(ring, robust=True)
+        ring_on_commit(work)
     return row
 
 

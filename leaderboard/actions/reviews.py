@@ -7,7 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from leaderboard.models import Phase, Review
-from leaderboard.reviews import ring
+from leaderboard.platform.bell import ring_on_commit
+from leaderboard.reporting.reviews import work
 
 from .judging import check_organiser, log_act, need_reason
 
@@ -29,4 +30,4 @@ def look_now(user: Any, phases: Iterable[Phase]) -> None:
         check_organiser(user, phase)
     with transaction.atomic():
         Phase.objects.filter(pk__in=[phase.pk for phase in phases]).update(reviewed_at=None)
-        transaction.on_commit(ring, robust=True)
+        ring_on_commit(work)

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from leaderboard import mails
 from leaderboard.models import (
     Attempt,
     AuditEntry,
@@ -19,6 +18,7 @@ from leaderboard.models import (
     Team,
 )
 from leaderboard.models.locks import hold_rows
+from leaderboard.notifications import mails
 
 from .organisers import check_may_compete, in_turn
 from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, TeamFull

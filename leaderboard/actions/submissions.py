@@ -14,11 +14,12 @@ from django.template.defaultfilters import pluralize
 from django.utils import timezone
 from django.utils.timesince import timeuntil
 
-from evaluation.problems import empty_file, too_large
-from evaluation.tasks import ring
+from evaluation.archive.problems import empty_file, too_large
 from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
 from leaderboard.models.locks import hold_rows
 from leaderboard.models.text import moment
+from leaderboard.platform.bell import ring_on_commit
+from leaderboard.scoring.tasks import work
 
 from .refusals import (
     ArchiveTooLarge,
@@ -109,7 +110,7 @@ def accept(submission: Submission, archive: File) -> None:
             assert current.labels is not None
             submission.evaluation = Evaluation.objects.create(submission=submission, label_set=current.labels)
             submission.save(update_fields=["evaluation"])
-            transaction.on_commit(ring, robust=True)
+            ring_on_commit(work)
     except Exception:
         submission.archive.delete(save=False)
         raise

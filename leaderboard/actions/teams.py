@@ -9,10 +9,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
-from leaderboard import mails
 from leaderboard.models import Competition, Invitation, Membership, Team
 from leaderboard.models.locks import hold_rows
 from leaderboard.models.text import day, moment
+from leaderboard.notifications import mails
 
 from .organisers import check_may_compete, in_turn
 from .organising import boards_changed

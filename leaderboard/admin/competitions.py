@@ -14,9 +14,9 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
-from evaluation import labels as label_files
-from evaluation.problems import InvalidArchive
-from evaluation.site_files import SiteFileError, read_sites
+from evaluation.archive.problems import InvalidArchive
+from evaluation.scoring import labels as label_files
+from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.actions import awards, corrections, judging, organising, reviews
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team

@@ -19,7 +19,7 @@ from leaderboard.models import (
     Submission,
     Team,
 )
-from leaderboard.spreadsheets import write_csv
+from leaderboard.reporting.spreadsheets import write_csv
 
 
 class SafeCSV(base_formats.CSV):

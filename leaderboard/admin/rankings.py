@@ -8,10 +8,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.boards import Board, board_of
 from leaderboard.models import Phase, Standing
 from leaderboard.models.visibility import view_of
-from leaderboard.spreadsheets import write_csv
+from leaderboard.reporting.boards import Board, board_of
+from leaderboard.reporting.spreadsheets import write_csv
 
 from .scope import within, without_masks
 

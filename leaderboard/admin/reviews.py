@@ -11,10 +11,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
-from evaluation.pictures import pair_pictures
-from leaderboard import snapshots
+from evaluation.report.pictures import pair_pictures
 from leaderboard.actions import reviews
 from leaderboard.models import Review, Submission
+from leaderboard.reporting import snapshots
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import ask_about

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import action, display
 
-from evaluation import metrics
+from evaluation.scoring import metrics
 from leaderboard.actions import judging
 from leaderboard.models import Attempt, Evaluation, Submission
 

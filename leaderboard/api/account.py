@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from leaderboard.actions import accounts
-from leaderboard.personal_data import personal_data
+from leaderboard.export.personal_data import personal_data
 
 from .base import ViewSet
 from .schema import problems

@@ -10,8 +10,8 @@ from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from leaderboard.boards import board_of
 from leaderboard.models import Competition, Phase
+from leaderboard.reporting.boards import board_of
 
 from .base import ViewSet
 from .schema import ETAG, problems

@@ -15,8 +15,8 @@ from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
-from evaluation.queue import new_incident
 from leaderboard.actions.refusals import Refusal
+from leaderboard.scoring.queue import new_incident
 
 log = structlog.get_logger(__name__)
 

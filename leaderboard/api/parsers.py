@@ -6,7 +6,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser, MultiPartParser
 
-from evaluation.problems import too_large
+from evaluation.archive.problems import too_large
 from leaderboard.actions.descriptions import LARGEST_DESCRIPTION
 from leaderboard.actions.refusals import ArchiveTooLarge
 

@@ -11,12 +11,13 @@ from django.core.files import File
 from django.core.files.storage import storages
 from django.db import models, transaction
 
-from evaluation import labels
-from evaluation.problems import InvalidArchive
-from evaluation.site_files import SiteFileError, read_sites
-from evaluation.spec import MaskSpec
-from evaluation.tasks import ring
+from evaluation.archive.problems import InvalidArchive
+from evaluation.scoring import labels
+from evaluation.task import MaskSpec
+from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.models import AuditEntry, Competition, Invitation, LabelSet, Prediction, Submission, User
+from leaderboard.platform.bell import ring_on_commit
+from leaderboard.scoring.tasks import work
 
 from .package import ExportInvalid, OpenedPackage
 from .tables import TABLES, USER_COLUMNS, Row, Table, decode
@@ -87,7 +88,7 @@ def import_competition(
         try:
             with transaction.atomic():
                 imported = create_everything(package, slug, stored)
-                transaction.on_commit(ring, robust=True)
+                ring_on_commit(work)
         except BaseException:
             for name in stored.values():
                 storages["uploads"].delete(name)

@@ -7,10 +7,10 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser
 from django.template.loader import render_to_string
 
-from leaderboard.boards import Board, Row, board_of
 from leaderboard.models import Competition
 from leaderboard.pages.markdown import render
-from leaderboard.spreadsheets import write_csv
+from leaderboard.reporting.boards import Board, Row, board_of
+from leaderboard.reporting.spreadsheets import write_csv
 
 from .package import Package
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from django.db import models
 
-from evaluation.counts import Counts
+from evaluation.scoring.counts import Counts
 from leaderboard.models import (
     Attempt,
     AuditEntry,

@@ -11,10 +11,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 import evaluation
-from evaluation import archive, labels
-from evaluation.counts import unpack
-from evaluation.site_files import write_sites
-from evaluation.spec import MaskSpec
+from evaluation.archive import mask_zip
+from evaluation.scoring import labels
+from evaluation.scoring.counts import unpack
+from evaluation.task import MaskSpec
+from evaluation.trust.site_files import write_sites
 from leaderboard.models import AuditEntry, Competition, LabelSet, Prediction, Submission
 
 from .package import CHUNK, Package
@@ -82,7 +83,7 @@ def export_competition(
                 "name": competition.name,
                 "exported_at": now.isoformat(),
                 "with_labels": with_labels,
-                "scorer": evaluation.SCORER_VERSION,
+                "scorer": evaluation.__version__,
                 "rows": rows,
             }
         )
@@ -163,7 +164,7 @@ def add_labels(package: Package, competition: Competition, numbers: Numbers) -> 
             continue
         spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
         content = io.BytesIO()
-        archive.write(content, unpack(labels.decompress(bytes(label_set.masks), spec), spec))
+        mask_zip.write(content, unpack(labels.decompress(bytes(label_set.masks), spec), spec))
         package.add(f"labels/{number}.zip", content.getvalue(), compressed=False)
 
 

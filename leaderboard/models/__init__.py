@@ -1,7 +1,7 @@
 """The rows, their constraints, and their QuerySets as the vocabulary of every other room.
 
 Models hold the rules of one row and of a phase. They never change state across rows (see ``leaderboard.actions``
-and ``evaluation.queue``), never read a request and never send anything.
+and ``leaderboard.scoring.queue``), never read a request and never send anything.
 """
 
 from .accounts import ApiToken, User

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
-from evaluation.audit_log import COVERED, digest_of
+from evaluation.trust.audit_log import COVERED, digest_of
 
 from .locks import hold_lock
 

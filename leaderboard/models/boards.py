@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db import models
 
-from evaluation.ladder import Ladder, climb_all
-from evaluation.metrics import KEY_SCALE, f1_exact
+from evaluation.scoring.ladder import Ladder, climb_all
+from evaluation.scoring.metrics import KEY_SCALE, f1_exact
 
 from .competitions import LabelSet, Phase
 from .locks import hold_rows

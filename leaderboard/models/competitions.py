@@ -10,8 +10,8 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from evaluation.ladder import Ladder
-from evaluation.receipts import commitment
+from evaluation.scoring.ladder import Ladder
+from evaluation.trust.receipts import commitment
 
 
 class CompetitionQuerySet(models.QuerySet["Competition"]):
@@ -297,7 +297,7 @@ class Phase(models.Model):
 class LabelSet(models.Model):
     """A phase's hidden masks, one version: replaced by a new version, never edited.
 
-    ``masks`` holds them bit-packed and compressed (``evaluation.labels``), so that every worker on every host
+    ``masks`` holds them bit-packed and compressed (``evaluation.scoring.labels``), so that every worker on every host
     can read them from the database and nothing that parses an upload can.
     """
 

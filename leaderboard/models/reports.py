@@ -43,7 +43,7 @@ def snapshots_may_be_public(phase: Phase, view: View) -> bool:
 
 
 class PhaseReport(models.Model):
-    """The statistics of a phase at one moment (``evaluation.report``), as data. Never edited: a new one is built."""
+    """The statistics of a phase at one moment (``evaluation.report.phase_report``), as data. Never edited: a new one is built."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="reports")
     label_set = models.ForeignKey(LabelSet, models.PROTECT, null=True, editable=False, related_name="+")

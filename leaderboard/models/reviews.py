@@ -20,7 +20,7 @@ class ReviewQuerySet(models.QuerySet["Review"]):
 class Review(models.Model):
     """One thing to look at: a team that may be probing the labels, or two teams that may have copied.
 
-    ``evidence`` holds the detector's figures (``evaluation.detectors``). A shared baseline, pre-trained weights or a
+    ``evidence`` holds the detector's figures (``evaluation.report.detectors``). A shared baseline, pre-trained weights or a
     vote of models look the same: numbers decide nothing here.
     """
 

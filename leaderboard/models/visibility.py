@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.functional import cached_property
 
-from evaluation import metrics
+from evaluation.scoring import metrics
 
 from .boards import Standing
 from .competitions import Competition, Phase

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST
 
 from leaderboard.actions import accounts as actions
 from leaderboard.actions.refusals import Refusal
-from leaderboard.personal_data import personal_data
+from leaderboard.export.personal_data import personal_data
 
 from .forms import PasswordForm, ProfileForm, TokenForm
 from .frame import signed_in

@@ -9,9 +9,9 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from leaderboard.boards import Board, board_of, row_of
 from leaderboard.models import Evaluation, Phase, PhaseReport, Team
 from leaderboard.models.visibility import View, view_of
+from leaderboard.reporting.boards import Board, board_of, row_of
 
 from .frame import find_competition, my_team, phases_of, render_in
 

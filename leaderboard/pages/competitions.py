@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from leaderboard.boards import Board, board_of
 from leaderboard.models import Competition, Phase
+from leaderboard.reporting.boards import Board, board_of
 
 from .frame import find_competition, phases_of, render_in
 

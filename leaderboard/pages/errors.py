@@ -5,7 +5,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 from django.template.loader import render_to_string
 
-from evaluation.queue import new_incident
+from leaderboard.scoring.queue import new_incident
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from evaluation.metrics import KEY_SCALE
+from evaluation.scoring.metrics import KEY_SCALE
 from leaderboard.actions import corrections
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelReport, LabelSet, Phase, Standing

@@ -8,11 +8,18 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from leaderboard.models import Competition, Phase, PhaseReport
 from leaderboard.models.visibility import View, gallery_is_public, view_of
-from leaderboard.reports import Audience, audience_of, shown
-from leaderboard.spreadsheets import write_csv
+from leaderboard.reporting.figures import (
+    closest_pairs,
+    figures,
+    gallery,
+    object_rows,
+    site_tables,
+    size_classes,
+)
+from leaderboard.reporting.reports import Audience, audience_of, shown
+from leaderboard.reporting.spreadsheets import write_csv
 
 from .frame import find_competition, phases_of, render_in
-from .report_figures import closest_pairs, figures, gallery, object_rows, site_tables, size_classes
 
 
 def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:

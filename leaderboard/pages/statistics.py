@@ -8,9 +8,9 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.safestring import mark_safe
 
-from leaderboard import charts, countries
 from leaderboard.models.visibility import view_of
-from leaderboard.statistics import SMALLEST_CELL, PhaseFigures, Statistics, statistics_of
+from leaderboard.reporting import charts, countries
+from leaderboard.reporting.statistics import SMALLEST_CELL, PhaseFigures, Statistics, statistics_of
 
 from .frame import find_competition, phases_of, render_in
 

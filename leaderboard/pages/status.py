@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from leaderboard.models import Evaluation, Worker
-from leaderboard.waiting import usual_seconds
+from leaderboard.scoring.waiting import usual_seconds
 
 
 def status(request: HttpRequest) -> HttpResponse:

@@ -19,7 +19,7 @@ from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Attempt, Competition, Evaluation, Phase, Submission, Team
 from leaderboard.models.visibility import View, view_of, visible_scores
-from leaderboard.waiting import expected_waits
+from leaderboard.scoring.waiting import expected_waits
 
 from .forms import SubmitForm
 from .frame import find_competition, my_team, phases_of, render_in, signed_in

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from evaluation.audit_log import COVERED
+from evaluation.trust.audit_log import COVERED
 from leaderboard.actions import receipts
 from leaderboard.models import AuditEntry, Competition, LabelSet
 

@@ -3,8 +3,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import augment, losses  # noqa: E402
-from baseline.dice import Dice, derived_seed  # noqa: E402
+from baseline.data.dice import Dice, derived_seed  # noqa: E402
+from baseline.training import augment, losses  # noqa: E402
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 httpx = pytest.importorskip("httpx")
 
-from baseline import client  # noqa: E402
+from baseline.submitting import client  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

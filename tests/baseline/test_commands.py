@@ -12,13 +12,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from baseline.__main__ import main  # noqa: E402
-from baseline.data import DataError, hold_out  # noqa: E402
+from baseline.data.dataset import DataError, hold_out  # noqa: E402
 from baseline.methods import METHODS, method  # noqa: E402
-from baseline.options import Options  # noqa: E402
-from baseline.run import Run  # noqa: E402
-from baseline.world import World  # noqa: E402
-from evaluation import archive, counts  # noqa: E402
-from evaluation.spec import MaskSpec  # noqa: E402
+from baseline.training.options import Options  # noqa: E402
+from baseline.training.run import Run  # noqa: E402
+from baseline.training.world import World  # noqa: E402
+from evaluation.archive import mask_zip  # noqa: E402
+from evaluation.scoring import counts  # noqa: E402
+from evaluation.task import MaskSpec  # noqa: E402
 
 QUICK = [
     "--preset",
@@ -73,13 +74,13 @@ def test_archive_is_valid_and_equals_prediction_and_score(run, data, capsys):
     assert main(["predict", str(run), "--split", "test"]) == 0
     assert main(["evaluate", str(run), "--split", "test"]) == 0
     spec = MaskSpec(12)
-    packed = archive.read((run / "archives" / "test.zip").read_bytes(), spec)
+    packed = mask_zip.read((run / "archives" / "test.zip").read_bytes(), spec)
     probabilities = np.load(run / "probabilities" / "test.npy")
     assert probabilities.shape == (12, 128, 128)
     assert 0 <= probabilities.min() <= probabilities.max() <= 1
     certain = np.abs(probabilities.astype(float) - 0.5) > 1e-3  # stored as float16
     assert (counts.unpack(packed, spec) == (probabilities > 0.5))[certain].all()
-    from baseline.data import load
+    from baseline.data.dataset import load
 
     expected = counts.count(packed, counts.pack(load(data, "test").masks)).total
     written = json.loads((run / "metrics.json").read_text())
@@ -91,8 +92,8 @@ def test_archive_is_valid_and_equals_prediction_and_score(run, data, capsys):
 
 def test_training_hands_on_the_weights_as_they_are_loaded_later(run):
     """In another memory layout, bfloat16 rounds differently, and an archive differs from the score."""
-    from baseline import run as runs
-    from baseline.world import world
+    from baseline.training import run as runs
+    from baseline.training.world import world
 
     name, where, options = runs.saved(run)
     with world("cpu", 1) as here:
@@ -209,13 +210,13 @@ def test_an_interruption_shows_no_trace(data, tmp_path, monkeypatch, capsys):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("baseline.run.train", interrupted)
+    monkeypatch.setattr("baseline.training.run.train", interrupted)
     assert main(["train", "unet", "--data", str(data), "--out", str(tmp_path), *QUICK]) == 130
     assert capsys.readouterr().err == "Stopped. The same command goes on.\n"
 
 
 def test_a_full_disk_is_named_and_what_was_there_is_kept(tmp_path):
-    from baseline.loop import save_atomically
+    from baseline.training.loop import save_atomically
 
     class Full:
         def __reduce__(self):
@@ -306,7 +307,7 @@ def test_submit_makes_an_archive_anew_that_was_made_otherwise(run, data, address
     assert main([*submit, "--data", str(tmp_path)]) == main(submit) == 0
     assert path.stat().st_mtime_ns == first
     assert main([*submit, "--threshold", "0"]) == 0
-    packed = archive.read(path.read_bytes(), MaskSpec(8))
+    packed = mask_zip.read(path.read_bytes(), MaskSpec(8))
     assert counts.unpack(packed, MaskSpec(8)).all()
     assert path.read_bytes() in Leaderboard.archive
     assert main([*submit, "--data", str(data), "--threshold", "0.5"]) == 0

@@ -11,16 +11,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import compare, results, tables  # noqa: E402
-from baseline import run as runs  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
-from baseline.deadline import TimeIsUp  # noqa: E402
+from baseline.experiments import compare, results, tables  # noqa: E402
+from baseline.experiments.result_column import CELL  # noqa: E402
+from baseline.experiments.results import Result  # noqa: E402
+from baseline.experiments.study import Study  # noqa: E402
 from baseline.methods import METHODS, method, seek, unet  # noqa: E402
-from baseline.result_column import CELL  # noqa: E402
-from baseline.results import Result  # noqa: E402
-from baseline.study import Study  # noqa: E402
-from baseline.world import World  # noqa: E402
-from evaluation.counts import Counts  # noqa: E402
+from baseline.training import run as runs  # noqa: E402
+from baseline.training.deadline import TimeIsUp  # noqa: E402
+from baseline.training.world import World  # noqa: E402
+from evaluation.scoring.counts import Counts  # noqa: E402
 
 QUICK = ["--preset", "tiny", "--methods", "unet", "--steps", "6", "--width", "4", "--log-every", "2"]
 QUICK += ["--device", "cpu", "--threads", "1", "--holdout", "0.25"]

@@ -6,11 +6,11 @@ torch = pytest.importorskip("torch")
 
 from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
-from baseline.augment import oriented, unoriented  # noqa: E402
+from baseline.data.pool import Pool  # noqa: E402
 from baseline.networks.cross_sensor import measure, with_cross_sensor_norm  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
-from baseline.options import OptionError  # noqa: E402
-from baseline.pool import Pool  # noqa: E402
+from baseline.training.augment import oriented, unoriented  # noqa: E402
+from baseline.training.options import OptionError  # noqa: E402
 
 consensus = methods.method("consensus")
 

@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import cost  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
-from baseline.world import World  # noqa: E402
+from baseline.experiments import cost  # noqa: E402
+from baseline.training.world import World  # noqa: E402
 
 HERE = World(torch.device("cpu"))
 QUICK = {"batch": 2, "predict_batch": 2, "width": 4, "device": "cpu"}

@@ -3,7 +3,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline.crf import DenseCRF  # noqa: E402
+from baseline.networks.crf import DenseCRF  # noqa: E402
 
 
 def mean_field_by_loops(p, guide, field):

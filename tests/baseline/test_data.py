@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from baseline import synth
-from baseline.data import DataError, find_split, hold_out, load, read_image, read_mask
+from baseline.data.dataset import DataError, find_split, hold_out, load, read_image, read_mask
 
 COUNT = synth.PRESETS["tiny"]["test"]
 

@@ -8,14 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import losses, methods, world  # noqa: E402
+from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
-from baseline.data import load  # noqa: E402
-from baseline.dice import Dice  # noqa: E402
+from baseline.data.dataset import load  # noqa: E402
+from baseline.data.dice import Dice  # noqa: E402
+from baseline.data.pool import Pool  # noqa: E402
 from baseline.networks.cross_sensor import CrossSensorNorm, adopt, domain, with_cross_sensor_norm  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
-from baseline.options import OptionError  # noqa: E402
-from baseline.pool import Pool  # noqa: E402
+from baseline.training import losses, world  # noqa: E402
+from baseline.training.options import OptionError  # noqa: E402
 
 kingdrone = methods.method("kingdrone")
 needs_libraries = pytest.mark.skipif(

@@ -12,13 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import augment, losses  # noqa: E402
-from baseline.loop import Stage, TrainingDiverged, learning_rate  # noqa: E402
+from baseline.data.pool import Pool  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
-from baseline.options import Options  # noqa: E402
-from baseline.pool import Pool  # noqa: E402
-from baseline.supervised import Supervised  # noqa: E402
-from baseline.world import World  # noqa: E402
+from baseline.training import augment, losses  # noqa: E402
+from baseline.training.loop import Stage, TrainingDiverged, learning_rate  # noqa: E402
+from baseline.training.options import Options  # noqa: E402
+from baseline.training.supervised import Supervised  # noqa: E402
+from baseline.training.world import World  # noqa: E402
 
 HERE = World(torch.device("cpu"))
 OPTIONS = Options(steps=12, batch=4, log_every=4, width=4, learning_rate=1e-2, checkpoint_seconds=0)
@@ -211,7 +211,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     one, two, program = tmp_path / "one.pt", tmp_path / "two.pt", tmp_path / "program.py"
     train_in_world(one, HERE)
     program.write_text(
-        "import sys, pathlib; from baseline.world import world; from tests.baseline import test_loop\n"
+        "import sys, pathlib; from baseline.training.world import world; from tests.baseline import test_loop\n"
         "with world('cpu', 1) as here: assert here.size == 2; test_loop.train_in_world(pathlib.Path(sys.argv[1]), here)\n"
     )
     command = [

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from functools import partial  # noqa: E402
 
-from baseline import losses  # noqa: E402
+from baseline.training import losses  # noqa: E402
 
 LOSSES = {
     "cross_entropy": losses.cross_entropy,

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 
 from baseline import methods  # noqa: E402
 from baseline.networks import encoders  # noqa: E402
-from baseline.run import Run  # noqa: E402
-from baseline.world import World  # noqa: E402
+from baseline.training.run import Run  # noqa: E402
+from baseline.training.world import World  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     find_spec("segmentation_models_pytorch") is None, reason="the model libraries are an extra"

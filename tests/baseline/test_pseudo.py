@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import pseudo  # noqa: E402
+from baseline.training import pseudo  # noqa: E402
 
 
 def image(*values):

@@ -9,17 +9,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import losses, methods, pseudo  # noqa: E402
-from baseline.augment import flips_and_turns, perturb_colours  # noqa: E402
-from baseline.data import OFFICIAL, load  # noqa: E402
-from baseline.dice import Dice  # noqa: E402
+from baseline import methods  # noqa: E402
+from baseline.data.dataset import OFFICIAL, load  # noqa: E402
+from baseline.data.dice import Dice  # noqa: E402
+from baseline.data.pool import Pool  # noqa: E402
+from baseline.data.spectral import principal_components  # noqa: E402
 from baseline.networks.cross_sensor import TARGET, CrossSensorNorm, with_cross_sensor_norm  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
-from baseline.options import Options, from_dict  # noqa: E402
-from baseline.pool import Pool  # noqa: E402
-from baseline.run import Run  # noqa: E402
-from baseline.spectral import principal_components  # noqa: E402
-from baseline.world import World  # noqa: E402
+from baseline.training import losses, pseudo  # noqa: E402
+from baseline.training.augment import flips_and_turns, perturb_colours  # noqa: E402
+from baseline.training.options import Options, from_dict  # noqa: E402
+from baseline.training.run import Run  # noqa: E402
+from baseline.training.world import World  # noqa: E402
 
 kingdrone, seek, tanmlh, sklgp = map(methods.method, ("kingdrone", "seek", "tanmlh", "sklgp"))
 

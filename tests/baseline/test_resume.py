@@ -12,10 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.timeout(400)
 
-from baseline import loop, methods  # noqa: E402
+from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
 from baseline.networks.cross_sensor import with_cross_sensor_norm  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
+from baseline.training import loop  # noqa: E402
 
 STEPS = 6
 COMMON = ["--preset", "tiny", "--device", "cpu", "--threads", "1", "--batch", "4", "--log-every", "2"]

@@ -9,16 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from baseline import losses, methods  # noqa: E402
+from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
-from baseline.dice import Dice  # noqa: E402
-from baseline.loop import Stage  # noqa: E402
+from baseline.data.dice import Dice  # noqa: E402
+from baseline.data.pool import Pool  # noqa: E402
+from baseline.data.spectral import SETS, Spectral, inputs, principal_components  # noqa: E402
 from baseline.networks import encoders  # noqa: E402
 from baseline.networks.unet import UNet  # noqa: E402
-from baseline.options import OptionError  # noqa: E402
-from baseline.pool import Pool  # noqa: E402
-from baseline.spectral import SETS, Spectral, inputs, principal_components  # noqa: E402
-from baseline.world import World  # noqa: E402
+from baseline.training import losses  # noqa: E402
+from baseline.training.loop import Stage  # noqa: E402
+from baseline.training.options import OptionError  # noqa: E402
+from baseline.training.world import World  # noqa: E402
 
 seek = methods.method("seek")
 needs_libraries = pytest.mark.skipif(

@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 
 from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
-from baseline.loop import learning_rate  # noqa: E402
 from baseline.networks.multispectral import SMU, MultispectralUNet  # noqa: E402
-from baseline.options import from_dict  # noqa: E402
+from baseline.training.loop import learning_rate  # noqa: E402
+from baseline.training.options import from_dict  # noqa: E402
 
 sklgp = methods.method("sklgp")
 
@@ -123,7 +123,7 @@ def test_second_training_takes_the_annotated_validation_set(data, tmp_path, monk
 
 
 def sklgp_labels(data):
-    from baseline.data import load
+    from baseline.data.dataset import load
 
     return torch.from_numpy(load(data, "validation").masks)
 

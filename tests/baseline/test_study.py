@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from baseline.__main__ import main  # noqa: E402
+from baseline.experiments.study import Study  # noqa: E402
 from baseline.methods import METHODS, method  # noqa: E402
-from baseline.study import Study  # noqa: E402
 
 needs_libraries = pytest.mark.skipif(
     find_spec("segmentation_models_pytorch") is None, reason="the model libraries are an extra"

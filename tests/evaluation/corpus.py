@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t, h5z
 
-from evaluation.archive import MaskSpec, mask_file
+from evaluation.archive.mask_zip import MaskSpec, mask_file
 from tests.evaluation.zips import Entry, build, deflate
 
 SPEC = MaskSpec(3)
@@ -690,19 +690,19 @@ def hostile(label: Path) -> Iterator[Case]:
 
 
 def main() -> None:
-    from evaluation import archive
-    from evaluation.problems import InvalidArchive
+    from evaluation.archive import mask_zip
+    from evaluation.archive.problems import InvalidArchive
 
     with tempfile.TemporaryDirectory() as folder:
         label = Path(folder) / "label.h5"
         label.write_bytes(mask_file(MASKS[0]))
         cases = [*valid(), *hostile(label)]
-        archive.read(cases[0].data, SPEC)
+        mask_zip.read(cases[0].data, SPEC)
         print("BEGIN", flush=True)
         for case in cases:
             for learn in (True, False):
                 try:
-                    archive.read(case.data, SPEC, learn=learn)
+                    mask_zip.read(case.data, SPEC, learn=learn)
                 except InvalidArchive:
                     pass
         print("END", flush=True)

@@ -24,9 +24,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from evaluation import archive, guards
-from evaluation.problems import InvalidArchive
-from evaluation.spec import MaskSpec
+from evaluation.archive import mask_zip
+from evaluation.archive.problems import InvalidArchive
+from evaluation.sandbox import guards
+from evaluation.task import MaskSpec
 from tests.evaluation import corpus
 from tests.evaluation.zips import Entry, build
 
@@ -124,7 +125,7 @@ def mutants(seed: int, first: int, number: int) -> Iterator[bytes]:
 def outcome(data: bytes, learn: bool) -> bytes | tuple[str, ...]:
     """The masks, or the codes of the problems."""
     try:
-        return archive.read(data, SPEC, learn=learn).tobytes()
+        return mask_zip.read(data, SPEC, learn=learn).tobytes()
     except InvalidArchive as invalid:
         return tuple(f"{problem.code} {problem.file}" for problem in invalid.problems)
 

@@ -12,9 +12,9 @@ import socket
 import sys
 import time
 
-from evaluation import reader_process
-from evaluation.hdf5 import SIGNATURE, explain
-from evaluation.masks import Refusal
+from evaluation.archive.hdf5 import SIGNATURE, explain
+from evaluation.archive.layout import Refusal
+from evaluation.sandbox import process as reader_process
 
 HELD = []
 

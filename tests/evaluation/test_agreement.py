@@ -1,8 +1,8 @@
 import numpy as np
 from sklearn.metrics import jaccard_score
 
-from evaluation.agreement import agreement, majority_vote, pixel_oracle
-from evaluation.counts import count, pack
+from evaluation.report.agreement import agreement, majority_vote, pixel_oracle
+from evaluation.scoring.counts import count, pack
 
 
 def bits(masks):

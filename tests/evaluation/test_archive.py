@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from evaluation import archive
-from evaluation.archive import MaskSpec
-from evaluation.counts import count, pack, unpack
-from evaluation.problems import InvalidArchive
+from evaluation.archive import mask_zip
+from evaluation.archive.mask_zip import MaskSpec
+from evaluation.archive.problems import InvalidArchive
+from evaluation.scoring.counts import count, pack, unpack
 from tests.evaluation import corpus, fuzz
 from tests.evaluation.zips import Entry, build
 
@@ -22,7 +22,7 @@ SPEC = corpus.SPEC
 
 def problems(data, spec=SPEC):
     with pytest.raises(InvalidArchive) as caught:
-        archive.read(data, spec)
+        mask_zip.read(data, spec)
     return caught.value.problems
 
 
@@ -58,10 +58,10 @@ def test_counts_agree_with_h5py_and_scikit_learn(options, seed, method):
         mask = (rng.random((16, 24)) < rng.random()).astype(option.pop("dtype", "u1"))
         files.append(corpus.dataset(mask, **option))
     data = build([Entry(spec.name(i).encode(), content, method=method) for i, content in enumerate(files)])
-    prediction = archive.read(data, spec)
+    prediction = mask_zip.read(data, spec)
     seen = np.stack([h5py.File(io.BytesIO(content))["mask"][:] for content in files]).astype(np.uint8)
     assert (unpack(prediction, spec) == seen).all()
-    assert (archive.read(data, spec, learn=False) == prediction).all()
+    assert (mask_zip.read(data, spec, learn=False) == prediction).all()
     truth = rng.integers(0, 2, seen.shape, np.uint8)
     _, fp, fn, tp = confusion_matrix(truth.ravel(), seen.ravel(), labels=[0, 1]).ravel().tolist()
     assert count(prediction, pack(truth)).total == (tp, fp, fn)
@@ -77,8 +77,8 @@ def test_mutants_crash_nothing_and_are_read_alike_by_both_paths():
 def test_what_is_written_is_read():
     masks = np.random.default_rng(0).random((20, 64, 64)) < 0.1
     made = io.BytesIO()
-    assert archive.write(made, masks) == 20
-    assert (archive.read(made.getvalue(), MaskSpec(20, 64, 64)) == pack(masks)).all()
+    assert mask_zip.write(made, masks) == 20
+    assert (mask_zip.read(made.getvalue(), MaskSpec(20, 64, 64)) == pack(masks)).all()
     with zipfile.ZipFile(made) as opened:
         assert opened.namelist() == [f"mask_{i}.h5" for i in range(1, 21)]
         with h5py.File(io.BytesIO(opened.read("mask_7.h5"))) as file:
@@ -91,7 +91,7 @@ def test_what_is_written_is_read():
 def test_the_official_file_is_what_h5py_leaves_on_disk(tmp_path):
     with h5py.File(tmp_path / "mask.h5", "w") as file:
         file.create_dataset("mask", data=corpus.MASKS[1])
-    assert archive.mask_file(corpus.MASKS[1]) == (tmp_path / "mask.h5").read_bytes()
+    assert mask_zip.mask_file(corpus.MASKS[1]) == (tmp_path / "mask.h5").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_official_file_is_what_h5py_leaves_on_disk(tmp_path):
 )
 def test_no_other_values_are_written(bad):
     with pytest.raises(ValueError, match="two axes and values 0 and 1"):
-        archive.write(io.BytesIO(), [bad])
+        mask_zip.write(io.BytesIO(), [bad])
 
 
 @pytest.mark.parametrize("size", [(0, 8, 8), (1, 0, 8), (1, 3, 3), (-1, 8, 8)])

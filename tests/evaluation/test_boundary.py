@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluation.boundary import BoundaryCounts, boundary_counts
-from evaluation.counts import pack
-from evaluation.spec import MaskSpec
+from evaluation.report.boundary import BoundaryCounts, boundary_counts
+from evaluation.scoring.counts import pack
+from evaluation.task import MaskSpec
 
 
 def square(top, left, size, shape=(1, 16, 16)):

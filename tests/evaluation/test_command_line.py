@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from evaluation import archive
 from evaluation.__main__ import main
+from evaluation.archive import mask_zip
 from tests.evaluation import corpus
 from tests.evaluation.test_labels import folder_of
 from tests.evaluation.zips import build
@@ -20,8 +20,8 @@ def files(tmp_path):
     rng = np.random.default_rng(1)
     truth = rng.random((5, 128, 128)) < 0.1
     prediction = truth ^ (rng.random(truth.shape) < 0.05)
-    archive.write(tmp_path / "submission.zip", prediction)
-    archive.write(tmp_path / "truth.zip", truth)
+    mask_zip.write(tmp_path / "submission.zip", prediction)
+    mask_zip.write(tmp_path / "truth.zip", truth)
     folder_of(tmp_path / "truth", truth)
     (tmp_path / "bad.zip").write_bytes(build(corpus.entries(b"no HDF5")))
     return tmp_path, truth, prediction

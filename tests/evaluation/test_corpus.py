@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from evaluation import archive
-from evaluation.counts import unpack
-from evaluation.problems import MOST, InvalidArchive
-from evaluation.reader import Reader
+from evaluation.archive import mask_zip
+from evaluation.archive.problems import MOST, InvalidArchive
+from evaluation.sandbox.reader import Reader
+from evaluation.scoring.counts import unpack
 from tests.evaluation import corpus
 
 
@@ -62,7 +62,7 @@ def test_there_are_more_than_a_hundred_of_each_kind(cases):
 
 @pytest.mark.parametrize("learn", [True, False])
 def test_the_guards_alone_give_the_right_verdict(cases, learn):
-    wrong = [verdict(lambda data, spec: archive.read(data, spec, learn=learn), case) for case in cases]
+    wrong = [verdict(lambda data, spec: mask_zip.read(data, spec, learn=learn), case) for case in cases]
     assert [text for text in wrong if text] == []
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import precision_recall_fscore_support
 
-from evaluation import counts, labels, metrics
-from evaluation.spec import MaskSpec
+from evaluation.scoring import counts, labels, metrics
+from evaluation.task import MaskSpec
 
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.sampled_from([8, 16, 24]))
 masks = sizes.flatmap(lambda s: hnp.arrays(np.uint8, s, elements=st.integers(0, 1)))

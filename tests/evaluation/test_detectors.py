@@ -3,9 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.agreement import agreement
-from evaluation.counts import pack
-from evaluation.detectors import copies_by_counts, copies_by_errors, probing, same_counts_share, same_masks
+from evaluation.report.agreement import agreement
+from evaluation.report.detectors import (
+    copies_by_counts,
+    copies_by_errors,
+    probing,
+    same_counts_share,
+    same_masks,
+)
+from evaluation.scoring.counts import pack
 from evaluation.statistics.table import CountTable
 from tests.evaluation.population import made_up_counts
 

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from evaluation import archive, labels
-from evaluation.archive import MaskSpec
-from evaluation.counts import pack
-from evaluation.problems import InvalidArchive
+from evaluation.archive import mask_zip
+from evaluation.archive.mask_zip import MaskSpec
+from evaluation.archive.problems import InvalidArchive
+from evaluation.scoring import labels
+from evaluation.scoring.counts import pack
 from tests.evaluation import corpus
 
 
 def folder_of(path, masks):
     path.mkdir()
     for i, mask in enumerate(masks, 1):
-        (path / f"mask_{i}.h5").write_bytes(archive.mask_file(mask))
+        (path / f"mask_{i}.h5").write_bytes(mask_zip.mask_file(mask))
     return path
 
 
@@ -23,7 +24,7 @@ def test_a_folder_an_archive_and_bytes_give_the_same(tmp_path, given):
     spec = MaskSpec(12, 64, 32)
     folder = folder_of(tmp_path / "mask", masks)
     (folder / ".DS_Store").touch()
-    archive.write(tmp_path / "labels.zip", masks)
+    mask_zip.write(tmp_path / "labels.zip", masks)
     for source in (folder, str(tmp_path / "labels.zip"), (tmp_path / "labels.zip").read_bytes()):
         packed, found = labels.load(source, spec if given else None)
         assert found == spec

@@ -2,7 +2,7 @@ from fractions import Fraction as F
 
 import pytest
 
-from evaluation.ladder import Ladder, Rung, climb_all, points
+from evaluation.scoring.ladder import Ladder, Rung, climb_all, points
 
 HALF = Ladder(step=points("0.5"), start=points("57.82"))
 

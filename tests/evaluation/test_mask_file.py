@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from evaluation.hdf5 import mask_file
+from evaluation.archive.hdf5 import mask_file
 
 
 def test_threads_write_masks_at_the_same_time():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import jaccard_score, matthews_corrcoef
 
-from evaluation import metrics
+from evaluation.scoring import metrics
 
 counts = st.integers(0, 1 << 29)
 

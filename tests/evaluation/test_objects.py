@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluation.counts import pack
-from evaluation.objects import SIZES, find_objects, object_counts
-from evaluation.spec import MaskSpec
+from evaluation.report.objects import SIZES, find_objects, object_counts
+from evaluation.scoring.counts import pack
+from evaluation.task import MaskSpec
 
 
 def counted(prediction, label):

@@ -6,8 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from evaluation.counts import pack
-from evaluation.pictures import (
+from evaluation.report.pictures import (
     FOUND,
     INVENTED,
     MISSED,
@@ -19,7 +18,8 @@ from evaluation.pictures import (
     read_images,
     read_png,
 )
-from evaluation.spec import MaskSpec
+from evaluation.scoring.counts import pack
+from evaluation.task import MaskSpec
 
 SPEC = MaskSpec(2, 8, 8)
 SCALE = 384 // 8

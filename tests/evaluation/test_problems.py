@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import evaluation
-from evaluation import problems
-from evaluation.problems import CODES, MOST, InvalidArchive, Problem
+from evaluation.archive import problems
+from evaluation.archive.problems import CODES, MOST, InvalidArchive, Problem
 
 ROOM = Path(evaluation.__file__).parent
 
@@ -20,8 +20,8 @@ def test_the_documented_table_is_the_code_s():
 
 
 def test_every_code_is_used_and_no_other():
-    source = "".join(path.read_text() for path in ROOM.glob("*.py") if path.name != "problems.py")
-    helpers = (ROOM / "problems.py").read_text()
+    source = "".join(path.read_text() for path in ROOM.rglob("*.py") if path.name != "problems.py")
+    helpers = (ROOM / "archive/problems.py").read_text()
     table = helpers[helpers.index("CODES = {") : helpers.index("@dataclass")]
     for code in CODES:
         assert f'"{code}"' in source or f'"{code}"' in helpers.replace(table, ""), code
@@ -64,8 +64,8 @@ def test_importing_the_package_is_light():
     import subprocess
     import sys
 
-    program = "import sys, evaluation; print(evaluation.SCORER_VERSION, *[m for m in ('numpy', 'h5py') if m in sys.modules])"
+    program = "import sys, evaluation; print(evaluation.__version__, *[m for m in ('numpy', 'h5py') if m in sys.modules])"
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOM.parent, capture_output=True, text=True, check=True
     )
-    assert run.stdout.split() == [evaluation.SCORER_VERSION]
+    assert run.stdout.split() == [evaluation.__version__]

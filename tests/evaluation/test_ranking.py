@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.ranking import Entry, rank, shown_percents
+from evaluation.scoring.ranking import Entry, rank, shown_percents
 
 START = datetime(2022, 6, 15, tzinfo=UTC)
 

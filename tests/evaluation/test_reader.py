@@ -16,10 +16,12 @@ import numpy as np
 import psutil
 import pytest
 
-from evaluation import archive, reader
-from evaluation.counts import pack
-from evaluation.problems import InvalidArchive
-from evaluation.reader import Reader
+from evaluation.archive import mask_zip
+from evaluation.archive.problems import InvalidArchive
+from evaluation.sandbox import reader
+from evaluation.sandbox.reader import Reader
+from evaluation.scoring.counts import pack
+from evaluation.task import MaskSpec
 from tests.evaluation import corpus
 from tests.evaluation.zips import build
 
@@ -94,8 +96,8 @@ def test_other_sizes_and_numbers_take_turns(good_reader):
     for shape in ((1, 8, 8), (5, 256, 256), (3, 128, 128), (2, 64, 32)):
         masks = np.random.default_rng(0).integers(0, 2, shape)
         made = io.BytesIO()
-        archive.write(made, masks)
-        assert (good_reader.read(made.getvalue(), archive.MaskSpec(*shape)) == pack(masks)).all()
+        mask_zip.write(made, masks)
+        assert (good_reader.read(made.getvalue(), MaskSpec(*shape)) == pack(masks)).all()
 
 
 def test_a_missing_file_is_no_problem_of_an_archive(good_reader, tmp_path):
@@ -208,8 +210,8 @@ def test_root_may_keep_the_program_where_nobody_else_can_read(tmp_path):
     (home / "chunked.zip").write_bytes(CHUNKED)
     home.chmod(0o700)
     program = """
-        from evaluation.reader import Reader
-        from evaluation.spec import MaskSpec
+        from evaluation.sandbox.reader import Reader
+        from evaluation.task import MaskSpec
         import evaluation
         with Reader() as reader:
             for name in ("good.zip", "chunked.zip"):
@@ -237,8 +239,8 @@ def test_a_normal_user_and_a_powerless_root_read_too(tmp_path, user):
         pytest.skip("this kernel gives no user namespaces")
     (tmp_path / "good.zip").write_bytes(GOOD)
     program = """
-        from evaluation.reader import Reader
-        from evaluation.spec import MaskSpec
+        from evaluation.sandbox.reader import Reader
+        from evaluation.task import MaskSpec
         with Reader() as reader:
             print(reader.read("good.zip", MaskSpec(3)).sum(), *[held["user"] for held in reader.guards])
     """
@@ -280,8 +282,8 @@ def test_a_killed_worker_leaves_no_process_behind(tmp_path):
     """kill -9 of the worker while a child is busy ends reader process and child."""
     (tmp_path / "spin.zip").write_bytes(build(corpus.entries(b"spin ")))
     program = """
-        from evaluation import reader
-        from evaluation.spec import MaskSpec
+        from evaluation.sandbox import reader
+        from evaluation.task import MaskSpec
         reader._MODULES = ("tests.evaluation.misbehaving_reader",)
         made = reader.Reader(wall_s=60, cpu_s=60)
         made.start()
@@ -332,7 +334,7 @@ def test_threads_share_a_reader(good_reader):
 
     other = np.roll(corpus.MASKS, 1, axis=0)
     made = io.BytesIO()
-    archive.write(made, other)
+    mask_zip.write(made, other)
     jobs = [(GOOD, PACKED), (made.getvalue(), pack(other)), (CHUNKED, PACKED)]
     threads = [threading.Thread(target=work, args=job) for job in jobs]
     for thread in threads:

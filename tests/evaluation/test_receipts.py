@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation import archive, labels, receipts
 from evaluation.__main__ import main
+from evaluation.archive import mask_zip
+from evaluation.scoring import labels
+from evaluation.trust import receipts
 
 SECRET = "a secret text of the server"
 STATEMENT = {"format": receipts.FORMAT, "team": "Früh & Spät", "scores_percent": {"f1": "74.54"}}
@@ -93,12 +95,12 @@ def test_labels_are_checked_against_their_commitment(
     masks = np.zeros((2, 16, 16), np.uint8)
     masks[0, 3, 4] = 1
     path, salt = tmp_path / "labels.zip", "ab" * 32
-    archive.write(path, masks)
+    mask_zip.write(path, masks)
     made = receipts.commitment(salt, labels.sha256(*labels.load(path)))
     assert main(["verify-labels", str(path), made, salt]) == 0
     assert main(["verify-labels", str(path), made, "cd" * 32]) == 1
     masks[1, 0, 0] = 1
-    archive.write(path, masks)
+    mask_zip.write(path, masks)
     assert main(["verify-labels", str(path), made, salt]) == 1
     assert "other labels" in capsys.readouterr().out
     with pytest.raises(SystemExit):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from evaluation.__main__ import main
-from evaluation.count_files import write_counts
-from evaluation.counts import count, pack
-from evaluation.report import Masks, Submissions, build, write_board
-from evaluation.spec import MaskSpec
+from evaluation.report.phase_report import Masks, Submissions, build, write_board
+from evaluation.scoring.counts import count, pack
+from evaluation.statistics.count_files import write_counts
 from evaluation.statistics.history import Scored
 from evaluation.statistics.intervals import score_intervals
 from evaluation.statistics.table import CountTable
+from evaluation.task import MaskSpec
 from tests.evaluation.population import made_up_counts
 
 NOON = datetime(2022, 6, 15, 12, tzinfo=UTC)

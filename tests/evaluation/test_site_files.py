@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.site_files import SiteFileError, read_sites, write_sites
+from evaluation.trust.site_files import SiteFileError, read_sites, write_sites
 
 
 def test_what_was_written_is_read_back() -> None:

@@ -11,10 +11,11 @@ from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from evaluation import archive, labels, queue
-from evaluation.counts import Counts, pack, sha256
-from evaluation.problems import Problem, empty_file, internal_error
-from evaluation.spec import MaskSpec
+from evaluation.archive import mask_zip
+from evaluation.archive.problems import Problem, empty_file, internal_error
+from evaluation.scoring import labels
+from evaluation.scoring.counts import Counts, pack, sha256
+from evaluation.task import MaskSpec
 from leaderboard.models import (
     Attempt,
     Competition,
@@ -26,6 +27,7 @@ from leaderboard.models import (
     Team,
     User,
 )
+from leaderboard.scoring import queue
 
 PASSWORD = "a-long-enough-password"
 TINY = MaskSpec(patches=3, height=16, width=16)
@@ -109,7 +111,7 @@ def make_team(
 def make_archive(masks: np.ndarray | None = None) -> bytes:
     """An archive in the official format; by default the right answer to ``make_labels``."""
     content = io.BytesIO()
-    archive.write(content, make_masks() if masks is None else masks)
+    mask_zip.write(content, make_masks() if masks is None else masks)
     return content.getvalue()
 
 

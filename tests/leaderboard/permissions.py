@@ -14,7 +14,6 @@ from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from leaderboard import reports
 from leaderboard.actions.accounts import create_token
 from leaderboard.actions.teams import invite
 from leaderboard.models import (
@@ -35,7 +34,8 @@ from leaderboard.models import (
     Review,
     User,
 )
-from leaderboard.rehearsal.walk import TIMES_AND_SIZES
+from leaderboard.reporting import reports
+from rehearsal.walk import TIMES_AND_SIZES
 from tests.leaderboard.factories import (
     PASSWORD,
     Cast,

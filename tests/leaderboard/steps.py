@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from evaluation import SCORER_VERSION
+from evaluation import __version__
 from leaderboard.models import Evaluation, LabelSet, Submission
 from tests.leaderboard.factories import Cast
 
@@ -34,7 +34,7 @@ def many_submissions(cast: Cast, corrected: LabelSet, state: str, number: int) -
         "rank_key": 1,
         "state": "scored",
         "finished_at": now,
-        "scorer": SCORER_VERSION,
+        "scorer": __version__,
     }
     on_old = Evaluation.objects.bulk_create(
         Evaluation(submission=each, label_set=cast.phase.labels, **score) for each in made

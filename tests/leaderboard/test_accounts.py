@@ -7,8 +7,8 @@ from allauth.account.models import EmailAddress
 from django.utils import timezone
 
 from leaderboard.actions import accounts, refusals, teams
+from leaderboard.export.personal_data import personal_data
 from leaderboard.models import AuditEntry, Invitation, Membership, Phase, Standing, Submission, Team, User
-from leaderboard.personal_data import personal_data
 from tests.leaderboard.api import API, assert_problem, client_of
 from tests.leaderboard.factories import PASSWORD, Cast, make_submission, make_team, make_user
 

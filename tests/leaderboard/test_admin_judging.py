@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from evaluation import archive
+from evaluation.archive import mask_zip
 from leaderboard.models import (
     AuditEntry,
     Evaluation,
@@ -187,7 +187,7 @@ class TestLabels:
         folder = tmp_path / "mask"
         folder.mkdir()
         for number, mask in enumerate(make_masks(seed=3), start=1):
-            (folder / f"mask_{number}.h5").write_bytes(archive.mask_file(mask))
+            (folder / f"mask_{number}.h5").write_bytes(mask_zip.mask_file(mask))
         call_command("load_labels", str(cast.phase.pk), str(folder))
         assert LabelSet.objects.filter(phase=cast.phase).count() == 3
 

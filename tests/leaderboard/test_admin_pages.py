@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation.problems import too_large
+from evaluation.archive.problems import too_large
 from leaderboard.models import (
     ApiToken,
     AuditEntry,

@@ -9,7 +9,7 @@ from django.test import override_settings
 from django.test.client import encode_multipart
 from django.utils import timezone
 
-from evaluation.problems import Problem
+from evaluation.archive.problems import Problem
 from leaderboard.models import Attempt, Phase, Submission
 from tests.leaderboard.api import API, assert_problem, client_of, post
 from tests.leaderboard.factories import (

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from django.db import connection
 
-from evaluation import labels, queue
-from evaluation.counts import Counts, pack, sha256
+from evaluation.scoring import labels
+from evaluation.scoring.counts import Counts, pack, sha256
 from leaderboard.actions import accounts, corrections, judging, rosters, teams
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.refusals import Conflict
@@ -23,6 +23,7 @@ from leaderboard.models.attempts import AttemptQuerySet
 from leaderboard.models.audit import AuditQuerySet
 from leaderboard.models.boards import StandingQuerySet
 from leaderboard.models.competitions import PhaseQuerySet
+from leaderboard.scoring import queue
 from tests.leaderboard.factories import (
     PASSWORD,
     TINY,

@@ -6,8 +6,8 @@ from io import StringIO
 
 from django.core.management import call_command
 
-from leaderboard import bias
 from leaderboard.models import Prize
+from leaderboard.reporting import bias
 from tests.leaderboard.factories import Cast, make_submission
 
 

@@ -8,9 +8,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from leaderboard.actions import judging, refusals, submissions
-from leaderboard.boards import board_of
 from leaderboard.models import AuditEntry, Phase, Standing
 from leaderboard.models.visibility import view_of, visible_scores
+from leaderboard.reporting.boards import board_of
 from tests.leaderboard.factories import make_competition, make_submission, make_team, make_user
 
 pytestmark = pytest.mark.django_db

@@ -3,7 +3,7 @@
 import pytest
 from django.core.files.base import ContentFile
 
-from leaderboard.bucket import Bucket
+from leaderboard.platform.bucket import Bucket
 from tests.services import free_port
 
 

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from leaderboard import charts
-from leaderboard.charts import Interval
+from leaderboard.reporting import charts
+from leaderboard.reporting.charts import Interval
 
 START = datetime(2022, 4, 1, tzinfo=UTC)
 HOSTILE = '<script>alert("1")</script> & "quoted"'

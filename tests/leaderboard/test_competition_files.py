@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from evaluation import archive
+from evaluation.archive import mask_zip
 from leaderboard.actions import competition_files
 from leaderboard.actions.calendars import moved
 from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, plan, read_file
@@ -157,7 +157,7 @@ def test_a_phase_with_submissions_cannot_be_left_out(tmp_path):
 
 
 def labels(folder: Path) -> bool:
-    archive.write(folder / "masks.zip", make_masks())
+    mask_zip.write(folder / "masks.zip", make_masks())
     return True
 
 

@@ -10,12 +10,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation import labels as label_files
-from evaluation import queue, tasks
-from evaluation.counts import count, pack, sha256
+from evaluation.scoring import labels as label_files
+from evaluation.scoring.counts import count, pack, sha256
 from leaderboard.actions import corrections, judging
 from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed, NoTeam
-from leaderboard.boards import board_of
 from leaderboard.models import (
     Attempt,
     AuditEntry,
@@ -27,6 +25,8 @@ from leaderboard.models import (
     Submission,
     Team,
 )
+from leaderboard.reporting.boards import board_of
+from leaderboard.scoring import queue, tasks
 from tests.leaderboard.factories import TINY, Cast, make_archive, make_masks, make_submission, take
 from tests.leaderboard.steps import many_submissions, steps_of
 
@@ -35,7 +35,7 @@ OLD, NEW = make_masks(), make_masks(seed=5)
 
 @pytest.fixture(autouse=True)
 def _bells_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "ring", lambda: None)
+    monkeypatch.setattr(judging, "ring_on_commit", lambda task: None)
 
 
 def predict(team: Team, phase: Phase, masks: np.ndarray, **fields: Any) -> Submission:

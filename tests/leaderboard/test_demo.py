@@ -11,9 +11,9 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from baseline import synth
-from baseline.data import load
-from leaderboard.boards import board_of
+from baseline.data.dataset import load
 from leaderboard.models import Phase, Submission, User
+from leaderboard.reporting.boards import board_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -75,12 +75,16 @@ def test_the_mailer_has_one_and_sends_mail_alone():
     assert COMPOSE["services"]["mailer"]["command"][-2:] == ["--queues", "mail"]
     routed = {
         name: app.amqp.router.route({}, name)["queue"].name
-        for name in ("leaderboard.mails.deliver", "evaluation.tasks.work", "leaderboard.reports.work")
+        for name in (
+            "leaderboard.notifications.mails.deliver",
+            "leaderboard.scoring.tasks.work",
+            "leaderboard.reporting.reports.work",
+        )
     }
     assert routed == {
-        "leaderboard.mails.deliver": "mail",
-        "evaluation.tasks.work": "celery",
-        "leaderboard.reports.work": "celery",
+        "leaderboard.notifications.mails.deliver": "mail",
+        "leaderboard.scoring.tasks.work": "celery",
+        "leaderboard.reporting.reports.work": "celery",
     }
     assert set(app.amqp.queues.consume_from) == {"celery", "mail"}, (
         "a worker hears both unless told otherwise"
@@ -96,7 +100,7 @@ def test_a_running_evaluation_ends_in_peace():
 
 def test_every_variable_is_in_the_example():
     read = set()
-    for file in ("settings.py", "gunicorn.py"):
+    for file in ("settings.py", "platform/gunicorn.py"):
         for node in ast.walk(ast.parse((ROOT / "leaderboard" / file).read_text())):
             if isinstance(node, ast.Call) and re.fullmatch(r"env\.[a-z]+", ast.unparse(node.func)):
                 name = node.args[0]
@@ -109,7 +113,8 @@ def test_every_variable_is_in_the_example():
 def test_image_holds_the_rooms_and_starts_the_commands():
     dockerfile = (ROOT / "Dockerfile").read_text()
     copied = set(re.findall(r"^COPY ([\w.]+) ", dockerfile, re.MULTILINE))
-    assert {"manage.py", "requirements.txt", "leaderboard", "evaluation", "baseline", "templates"} == copied
+    rooms = {"leaderboard", "rehearsal", "evaluation", "baseline", "templates"}
+    assert {"manage.py", "requirements.txt"} | rooms == copied
     ignored = (ROOT / ".dockerignore").read_text().split()
     for name in copied:
         assert (ROOT / name).exists(), name
@@ -185,7 +190,7 @@ def site(certificate):
         "-m",
         "gunicorn",
         "--config",
-        "python:leaderboard.gunicorn",
+        "python:leaderboard.platform.gunicorn",
         "leaderboard.wsgi",
     ]
     with (certificate / "log").open("wb") as log:

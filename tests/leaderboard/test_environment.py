@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from leaderboard import environment as env
+from leaderboard.platform import environment as env
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,10 @@ from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from evaluation import labels
-from evaluation.counts import Counts, pack
+from evaluation.scoring import labels
+from evaluation.scoring.counts import Counts, pack
 from leaderboard.actions import awards, descriptions, judging, rosters
 from leaderboard.actions.teams import invite
-from leaderboard.boards import board_of
 from leaderboard.export import read, tables, write
 from leaderboard.export.package import ExportInvalid, OpenedPackage
 from leaderboard.models import (
@@ -44,6 +43,7 @@ from leaderboard.models import (
     Team,
     User,
 )
+from leaderboard.reporting.boards import board_of
 from tests.conftest import ROOT
 from tests.leaderboard.factories import (
     TINY,

@@ -1,6 +1,6 @@
 """The factories leave rows that the rest of the server could have made."""
 
-from evaluation.problems import too_large
+from evaluation.archive.problems import too_large
 from leaderboard.models import Attempt, Evaluation, Standing
 from tests.leaderboard.factories import Cast, make_submission
 

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from leaderboard import housekeeping
 from leaderboard.celery import app
+from leaderboard.platform import housekeeping
 
 
 @pytest.mark.django_db

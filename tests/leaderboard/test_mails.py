@@ -13,12 +13,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation.counts import pack
-from leaderboard import mails
+from evaluation.scoring.counts import pack
 from leaderboard.actions import corrections, judging, outbox
 from leaderboard.actions.refusals import Conflict, NotAllowed
 from leaderboard.models import AuditEntry, LabelSet, Mail
 from leaderboard.models.mails import GIVEN_UP_AFTER
+from leaderboard.notifications import mails
 from tests.leaderboard.factories import TINY, Cast, make_masks, make_submission, make_user
 
 
@@ -47,10 +47,10 @@ class Server(BaseEmailBackend):
 
 @pytest.fixture(autouse=True)
 def server(settings: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
-    settings.EMAIL_BACKEND = "leaderboard.mails.Outbox"
+    settings.EMAIL_BACKEND = "leaderboard.notifications.mails.Outbox"
     settings.MAIL_DELIVERY_BACKEND = f"{__name__}.Server"
     monkeypatch.setattr(mails.deliver, "apply_async", lambda **_: None)
-    monkeypatch.setattr(judging, "ring", lambda: None)
+    monkeypatch.setattr(judging, "ring_on_commit", lambda task: None)
     for name, value in (("taken", []), ("refuses", {}), ("is_away", False)):
         monkeypatch.setattr(Server, name, value)
     return Server
@@ -160,7 +160,7 @@ def test_two_workers_never_hold_the_same_mail() -> None:
 def test_a_slow_server_is_left_after_some_seconds(server: type[Server], monkeypatch: Any) -> None:
     rung = []
     monkeypatch.setattr(mails, "SECONDS_AT_A_TIME", -1)
-    monkeypatch.setattr(mails, "ring", lambda: rung.append(1))
+    monkeypatch.setattr(mails, "ring", lambda task: rung.append(task))
     send_mail("Subject", "Text", None, [f"{n}@example.org" for n in range(3)])
     assert [mails.deliver() for _ in range(4)] == [1, 1, 1, 0]
     assert len(rung) == 3

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from evaluation.problems import empty_file
+from evaluation.archive.problems import empty_file
 from leaderboard.actions.refusals import QuotaUsedUp
 from leaderboard.models import Evaluation
 from tests.leaderboard import factories

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation.problems import Problem
+from evaluation.archive.problems import Problem
 from leaderboard.models import Attempt, Evaluation, Submission
 from tests.leaderboard.factories import Cast, make_archive, make_phase, make_submission, upload
 

@@ -12,13 +12,13 @@ from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation import queue, tasks
-from evaluation.counts import Counts, pack, sha256
-from evaluation.labels import compress
-from evaluation.problems import empty_file
+from evaluation.archive.problems import empty_file
+from evaluation.scoring.counts import Counts, pack, sha256
+from evaluation.scoring.labels import compress
 from leaderboard.actions import judging
 from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission
-from leaderboard.waiting import expected_wait
+from leaderboard.scoring import queue, tasks
+from leaderboard.scoring.waiting import expected_wait
 from tests.leaderboard.factories import (
     TINY,
     make_archive,

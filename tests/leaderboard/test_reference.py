@@ -8,11 +8,12 @@ from django.utils import timezone
 
 pytest.importorskip("torch")
 
-from baseline import data, synth
+from baseline import synth
 from baseline.__main__ import main
+from baseline.data import dataset as data
 from leaderboard.actions.accounts import create_token
-from leaderboard.boards import board_of
 from leaderboard.models import Phase, Submission
+from leaderboard.reporting.boards import board_of
 from tests.leaderboard.factories import Cast, make_labels, make_phase
 
 pytestmark = [pytest.mark.worker, pytest.mark.django_db(transaction=True)]
@@ -64,7 +65,7 @@ def test_from_training_to_the_board(
 
 
 def test_other_images_need_another_folder(made, tmp_path, capsys) -> None:
-    from baseline import reference
+    from baseline.submitting import reference
 
     images, _ = made
     with pytest.raises(data.DataError, match="holds no ValidData/img/image_N"):

@@ -16,16 +16,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation import labels, queue
-from evaluation.counts import count, pack, sha256
-from evaluation.pictures import read_png
-from evaluation.spec import MaskSpec
-from leaderboard import reports
+from evaluation.report.pictures import read_png
+from evaluation.scoring import labels
+from evaluation.scoring.counts import count, pack, sha256
+from evaluation.task import MaskSpec
 from leaderboard.actions import judging
 from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed
 from leaderboard.actions.reports import publish_report, request_report, withdraw_report
 from leaderboard.models import AuditEntry, Evaluation, Phase, PhaseReport, Submission, Team
 from leaderboard.models.visibility import gallery_is_public
+from leaderboard.reporting import reports
+from leaderboard.scoring import queue
 from tests.leaderboard.factories import (
     TINY,
     Cast,

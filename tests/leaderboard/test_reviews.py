@@ -9,13 +9,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation import labels, queue
-from evaluation.counts import count, pack, sha256
-from evaluation.spec import MaskSpec
-from leaderboard import reviews
+from evaluation.scoring import labels
+from evaluation.scoring.counts import count, pack, sha256
+from evaluation.task import MaskSpec
 from leaderboard.actions.refusals import InvalidInput, NotAllowed
 from leaderboard.actions.reviews import look_at, look_now
 from leaderboard.models import AuditEntry, Evaluation, Phase, Review, Submission, Team
+from leaderboard.reporting import reviews
+from leaderboard.scoring import queue
 from tests.leaderboard.factories import (
     Cast,
     make_labels,
@@ -33,7 +34,7 @@ TRUTH = make_masks(SPEC, seed=3)
 
 @pytest.fixture(autouse=True)
 def _bells_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviews, "ring", lambda: None)
+    monkeypatch.setattr(reviews, "ring", lambda task: None)
 
 
 def predict(team: Team, phase: Phase, masks: np.ndarray, **fields: Any) -> Submission:

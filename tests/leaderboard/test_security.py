@@ -11,9 +11,9 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
-from evaluation import tasks
 from leaderboard.actions.accounts import create_token
 from leaderboard.models import Phase, Submission
+from leaderboard.scoring import tasks
 from tests.leaderboard.api import Client as ApiClient
 from tests.leaderboard.api import post
 from tests.leaderboard.factories import PASSWORD, Cast, make_archive, make_masks, upload

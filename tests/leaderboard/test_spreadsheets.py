@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from leaderboard.spreadsheets import safe_cell, write_csv
+from leaderboard.reporting.spreadsheets import safe_cell, write_csv
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1"])

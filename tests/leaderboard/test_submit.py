@@ -10,9 +10,9 @@ from django.core.files.storage import storages
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from evaluation import tasks
 from leaderboard.actions import refusals, submissions
 from leaderboard.models import Attempt, Phase, Standing, Submission
+from leaderboard.scoring import tasks
 from tests.leaderboard.factories import make_archive, make_phase, make_submission, upload
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from baseline import client
+from baseline.submitting import client
 from leaderboard.actions.accounts import create_token
 from leaderboard.models import Phase, Submission, User
 from tests.leaderboard.factories import Cast, make_archive, make_competition, make_masks, make_phase

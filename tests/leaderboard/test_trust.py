@@ -9,10 +9,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation import labels as label_files
-from evaluation import receipts
 from evaluation.__main__ import main
-from evaluation.counts import pack
+from evaluation.scoring import labels as label_files
+from evaluation.scoring.counts import pack
+from evaluation.trust import receipts
 from leaderboard.actions import judging
 from leaderboard.actions.refusals import Conflict, NotAllowed
 from leaderboard.models import AuditEntry, Evaluation, LabelSet

@@ -44,7 +44,7 @@ def test_nonsense_is_invalid_and_the_worker_goes_on(cast, worker):
 
 def test_submitting_needs_no_broker(cast, monkeypatch):
     """What happens to the message is none of the visitor's business (how fast it fails: test_redis.py)."""
-    from evaluation import tasks
+    from leaderboard.scoring import tasks
 
     def refuse(*args, **kwargs):
         raise ConnectionError("the broker has gone")

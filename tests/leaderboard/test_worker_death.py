@@ -3,8 +3,8 @@
 import psutil
 import pytest
 
-from evaluation.tasks import sweep
 from leaderboard.models import Evaluation
+from leaderboard.scoring.tasks import sweep
 from tests.conftest import start_worker, stop_worker
 from tests.leaderboard import factories
 from tests.leaderboard.test_worker import finished, submit

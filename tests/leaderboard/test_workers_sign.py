@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from evaluation import tasks
 from leaderboard.models import Worker
+from leaderboard.scoring import tasks
 
 pytestmark = pytest.mark.django_db
 

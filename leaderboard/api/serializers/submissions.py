@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from leaderboard.models import Attempt, Evaluation, Phase, Submission
 from leaderboard.models.visibility import Viewpoint
-from leaderboard.waiting import expected_waits
+from leaderboard.scoring.waiting import expected_waits
 
 from .fields import LARGEST_ID, ChosenById, Fraction, Upload
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from leaderboard import bias
 from leaderboard.management.rows import find_competition
+from leaderboard.reporting import bias
 
 
 class Command(BaseCommand):

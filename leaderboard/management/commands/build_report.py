@@ -6,11 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from leaderboard import reports
 from leaderboard.actions.refusals import Refusal
 from leaderboard.actions.reports import check_as_of, publish_report
 from leaderboard.management.rows import find_phase
 from leaderboard.models import PhaseReport
+from leaderboard.reporting import reports
 
 
 class Command(BaseCommand):

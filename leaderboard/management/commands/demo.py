@@ -16,10 +16,12 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from baseline import synth
-from evaluation import archive, labels, tasks
-from evaluation.counts import unpack
+from evaluation.archive import mask_zip
+from evaluation.scoring import labels
+from evaluation.scoring.counts import unpack
 from leaderboard.actions import calendars, competition_files, submissions, teams
 from leaderboard.models import ApiToken, Competition, Phase, User
+from leaderboard.scoring import tasks
 
 VALIDATION_OPENED = datetime(2022, 4, 1, tzinfo=UTC)
 OPEN_FOR = timedelta(days=40)
@@ -85,7 +87,7 @@ class Command(BaseCommand):
         samples = folder / "samples"
         samples.mkdir(exist_ok=True)
         for number, (name, quality) in enumerate(SAMPLES.items()):
-            archive.write(samples / name, imperfect(truth, *quality, seed=number))
+            mask_zip.write(samples / name, imperfect(truth, *quality, seed=number))
         _, token = ApiToken.objects.create(user=user, name="demo")
         return {
             "url": settings.SITE_URL,
@@ -168,7 +170,7 @@ def imperfect(truth: np.ndarray, shift: int, missed: float, invented: float, *, 
 
 def submit(user: User, phase: Phase, masks: np.ndarray, method: str) -> None:
     content = BytesIO()
-    archive.write(content, masks)
+    mask_zip.write(content, masks)
     file: File = ContentFile(content.getvalue(), name="masks.zip")
     submissions.submit(
         user, phase, file, method=method, description="Made by the demo from the labels, with errors."

@@ -12,10 +12,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 
-from evaluation.counts import Counts, pack, unpack
-from evaluation.labels import decompress
-from evaluation.metrics import rank_key
-from evaluation.spec import MaskSpec
+from evaluation.scoring.counts import Counts, pack, unpack
+from evaluation.scoring.labels import decompress
+from evaluation.scoring.metrics import rank_key
+from evaluation.task import MaskSpec
 from leaderboard.actions import competition_files, judging
 from leaderboard.management.planner import tell_planner
 from leaderboard.models import (

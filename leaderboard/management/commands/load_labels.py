@@ -6,11 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from evaluation import labels
-from evaluation.pictures import ImageError, read_images
-from evaluation.problems import InvalidArchive
-from evaluation.site_files import SiteFileError, read_sites
-from evaluation.spec import MaskSpec
+from evaluation.archive.problems import InvalidArchive
+from evaluation.report.pictures import ImageError, read_images
+from evaluation.scoring import labels
+from evaluation.task import MaskSpec
+from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.actions import judging
 from leaderboard.actions.refusals import Refusal
 from leaderboard.management.rows import find_phase

@@ -16,8 +16,8 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from leaderboard import processes
-from leaderboard.supervisor import Program, Supervisor
+from leaderboard.platform import processes
+from leaderboard.platform.supervisor import Program, Supervisor
 
 CELERY = [sys.executable, "-m", "celery", "--quiet", "--app", "leaderboard"]
 WORKER = [

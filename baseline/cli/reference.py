@@ -1,0 +1,237 @@
+"""The commands around the reference results: `compare`, `reference` and `cost`. torch is imported when one of them runs."""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from baseline.cli.train import PRESETS, add_option_flags, api_token
+from baseline.methods import METHODS, refuse_idle
+from baseline.training import deadline
+from baseline.training.options import OptionError, as_flags
+
+if TYPE_CHECKING:
+    from baseline.experiments.cost import Cost
+
+
+def add_commands(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        add_help=False,
+        help="train all methods with several seeds and tabulate them; goes on where it was stopped",
+    )
+    compare.set_defaults(command=run_compare, rest=True)
+    reference = commands.add_parser(
+        "reference",
+        add_help=False,
+        help="train methods and submit their masks to a leaderboard as the organisers' reference entries",
+    )
+    reference.set_defaults(command=run_reference, rest=True)
+    cost = commands.add_parser(
+        "cost", add_help=False, help="what each method costs: multiply-accumulates, speed, memory"
+    )
+    cost.set_defaults(command=run_cost, rest=True)
+    fill = commands.add_parser(
+        "fill", help="put the figures of table.json files into a document's column of results"
+    )
+    fill.add_argument("document", type=Path, metavar="DOCUMENT", help="such as baseline/README.md")
+    fill.add_argument(
+        "tables", type=Path, nargs="+", metavar="TABLE", help="table.json of a compare or a study"
+    )
+    fill.set_defaults(command=run_fill)
+
+
+def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    began = time.monotonic()
+    from baseline.experiments import compare
+    from baseline.training.world import world
+
+    chosen, changes = _compare_flags(rest)
+    folders = chosen.runs or f"{chosen.out}/runs/{{method}}-{{seed}}"
+    data = chosen.data or f"{chosen.out}/data-{{seed}}"
+    asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
+    about = f"SynthL4S {compare.synth.VERSION}" if not chosen.data else f"Data {chosen.data}"
+    flags = as_flags(changes) if chosen.train else compare.flags_of(asked, chosen.preset)
+    about += ", ".join(["", f"preset {chosen.preset}", *flags, time.strftime("%Y-%m-%d", time.gmtime())])
+    end = began + 60 * chosen.limit_minutes
+    with world(changes.get("device", "auto"), changes.get("threads", 0), end) as here:
+
+        def work(entry: compare.Entry) -> None:
+            if not chosen.train:
+                return compare.score(entry, here)
+            if not chosen.data:
+                compare.make_data(entry.data, chosen.preset, entry.seed)
+            compare.carry_out(entry, chosen.preset, changes, here, chosen.archives)
+
+        try:
+            return 1 if compare.for_each(asked, work, here) else 0
+        finally:
+            if here.main:
+                print(compare.write_tables(chosen.out, asked, about, chosen.preset, flags))
+
+
+def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
+    began = time.monotonic()
+    from baseline.experiments import compare
+    from baseline.submitting import client, reference
+    from baseline.training.world import world
+
+    chosen, changes = _reference_flags(rest)
+    folders = f"{chosen.out}/runs/{{method}}-{chosen.preset}-{{seed}}"
+    data = f"{chosen.out}/data-{chosen.preset}-{{seed}}"
+    asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
+    prefix = f"{chosen.competition}/" if chosen.competition else ""
+    phases = {split: prefix + split for split in reference.SPLITS}
+    states: list[str] = []
+    with (
+        client.connect(chosen.server, api_token(chosen.token)) as connection,
+        world(
+            changes.get("device", "auto"), changes.get("threads", 0), began + 60 * chosen.limit_minutes
+        ) as here,
+    ):
+        for phase in phases.values():  # what is wrong with address or token is said before the training
+            client.find_phase(connection, phase)
+
+        def work(entry: compare.Entry) -> None:
+            reference.make_data(entry.data, chosen.images, chosen.preset, entry.seed)
+            compare.carry_out(entry, chosen.preset, changes, here, archives=True)
+            name = reference.entry_name(entry.method, chosen.preset, entry.seed)
+            made = reference.submit(connection, entry.folder, name, phases)
+            states.extend(submission["state"] for submission in made)
+
+        failed = compare.for_each(asked, work, here)
+        for phase in phases.values():
+            print(f"\n{reference.board(connection, phase)}")
+    return 1 if failed or {"invalid", "failed"} & set(states) else 0
+
+
+def _reference_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The command's own flags, and those of training that were given, which hold for every method."""
+    parser = argparse.ArgumentParser(
+        prog="python -m baseline reference",
+        allow_abbrev=False,
+        description="Train methods on fresh SynthL4S, predict a leaderboard's public images and submit the masks with an organiser's "
+        "token: they stand on the board, marked and unranked. Repeated, it goes on, and submits nothing twice.",
+    )
+    parser.add_argument("--server", required=True, metavar="URL", help="such as http://127.0.0.1:8000")
+    parser.add_argument("--token", help="an organiser's; default: LANDSLIDE4SENSE_TOKEN, else asked for")
+    parser.add_argument("--competition", metavar="SLUG", help="needed where the server has several")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="its public images")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for data and runs")
+    parser.add_argument("--methods", nargs="+", default=["unet"], metavar="METHOD")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--preset", choices=PRESETS, default="small")
+    deadline.add_flag(parser)
+    return _parsed_with_options(parser, rest)
+
+
+def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The command's own flags, and those of training that were given, which hold for every method."""
+    parser = argparse.ArgumentParser(
+        prog="python -m baseline compare",
+        allow_abbrev=False,
+        description="Train all methods with several seeds, score them and write table.md, table.csv and table.json to DIR. The "
+        "same command goes on where it was stopped.",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for data, runs and tables")
+    parser.add_argument("--preset", choices=PRESETS, default="small")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--data", metavar="PATH", help="of data that are there; {seed} in it = others for each seed"
+    )
+    parser.add_argument(
+        "--runs", metavar="PATH", help="of the runs' folders (default: DIR/runs/{method}-{seed})"
+    )
+    deadline.add_flag(parser)
+    parser.add_argument("--archives", action="store_true", help="also write each run's archives, to submit")
+    parser.add_argument(
+        "--train",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="--no-train: tabulate what is there",
+    )
+    chosen, changes = _parsed_with_options(parser, rest)
+    if not chosen.train and (idle := as_flags(changes) + ["--archives"] * chosen.archives):
+        raise OptionError(f"--no-train tabulates runs as they are: leave out {', '.join(idle)}.")
+    return chosen, changes
+
+
+def _parsed_with_options(
+    parser: argparse.ArgumentParser, rest: Sequence[str]
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The values of the parser's own flags, and of those flags of training that were given."""
+    from baseline.training.options import Options
+
+    names = {action.dest for action in parser._actions}
+    flags = parser.add_argument_group(
+        "options of training, the same for every method that has a use for them (default: each its own)"
+    )
+    add_option_flags(flags, Options, skip={"seed"})
+    values = vars(parser.parse_args(rest))
+    changes = {name: values.pop(name) for name in list(values) if name not in names}
+    refuse_idle(values["methods"], changes)
+    return argparse.Namespace(**values), changes
+
+
+def run_fill(arguments: argparse.Namespace) -> int:
+    from baseline.experiments.result_column import filled
+
+    text, seen = filled(arguments.document.read_text(), arguments.tables)
+    arguments.document.write_text(text)
+    print(f"{arguments.document}: filled {', '.join(dict.fromkeys(seen)) or 'nothing'}.")
+    return 0 if seen else 1
+
+
+def run_cost(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from baseline.experiments import cost
+    from baseline.training import provenance
+    from baseline.training.world import world
+
+    parser = argparse.ArgumentParser(
+        prog="python -m baseline cost",
+        allow_abbrev=False,
+        description="Take a few steps of every stage of each method on random patches, each method in a process of its own, and print "
+        "what it costs as a Markdown table.",
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="small")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
+    parser.add_argument(
+        "--measured-steps", type=int, default=3, help="timed steps of each stage (default: 3)"
+    )
+    parser.add_argument(
+        "--as-json", action="store_true", help="measure here, in this process, and print JSON"
+    )
+    chosen, changes = _parsed_with_options(parser, rest)
+    with world(changes.get("device", "auto"), changes.get("threads", 0)) as here:
+        if chosen.as_json:
+            made = [
+                cost.measure(name, chosen.preset, changes, here, chosen.measured_steps)
+                for name in chosen.methods
+            ]
+            print(json.dumps([each.to_dict() for each in made]))
+            return 0
+        about = provenance.provenance(here)
+    costs = [measured for name in chosen.methods for measured in _measured_apart(name, rest)]
+    print(f"{cost.table(costs)}\n")
+    print(
+        f"{', '.join([f'Preset {chosen.preset}', *(f'{k} {v}' for k, v in changes.items())])}; {about['machine']}, ",
+        end="",
+    )
+    print(f"{about['threads']} threads, torch {about['versions']['torch']}, {about['written'][:10]}.")
+    return 0
+
+
+def _measured_apart(name: str, rest: Sequence[str]) -> "list[Cost]":
+    """What `cost` measures of one method in a process of its own, whose memory is the method's alone."""
+    from baseline.experiments.cost import from_json
+
+    command = [sys.executable, "-m", "baseline", "cost", *rest, "--as-json", "--methods", name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise ValueError(f"The cost of {name} could not be measured; what is wrong is said above.")
+    return [from_json(content) for content in json.loads(done.stdout.splitlines()[-1])]

@@ -1,0 +1,35 @@
+"""Normalisation: each band less a mean, divided by a standard deviation; whose, is the option `normalise`.
+
+"official": constants of the organisers' loader; "train": statistics of the training split; "separated": each split by its own
+(the winner's separated normalisation, section IV-B of the outcome paper), which takes away what differs between the sensors,
+seasons and atmospheres of the splits.
+"""
+
+import numpy as np
+import torch
+
+from baseline.data.dataset import Patches, Statistics
+from baseline.data.pool import Pool
+
+_AT_ONCE = 256  # patches normalised at a time
+
+
+def to_pool(patches: Patches, statistics: Statistics, device: torch.device) -> Pool:
+    """The patches normalised, as float16 on the device; with labels where the patches have masks."""
+    mean, std = (values.astype(np.float32)[:, None, None] for values in (statistics.mean, statistics.std))
+    count, bands, height, width = patches.images.shape
+    images = torch.empty((count, height, width, bands), dtype=torch.float16, device=device)
+    for start in range(0, count, _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        normalised = (patches.images[rows] - mean) / np.maximum(std, 1e-6)
+        images[rows] = torch.from_numpy(normalised).permute(0, 2, 3, 1).to(device)
+    labels = None if patches.masks is None else torch.from_numpy(patches.masks).to(device)
+    return Pool(images, labels, patches.split.name)
+
+
+def to_json(statistics: Statistics) -> dict[str, list[float]]:
+    return {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()}
+
+
+def from_json(content: dict[str, list[float]]) -> Statistics:
+    return Statistics(np.array(content["mean"]), np.array(content["std"]))

@@ -1,0 +1,74 @@
+"""Patches as tensors, wholly in the memory of the device that trains on them.
+
+3,799 patches are 1.74 GB as float16: less than a small GPU has, and no loader has to keep up with the network.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baseline.data.dice import Dice
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """images (N, H, W, B) float16, normalised; labels (N, H, W) uint8 with 255 = ignored, or None; name: of its stream of orders.
+
+    Images are stored channels last, as the files are: a batch of them is then channels last in torch's sense without a copy.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def bands(self) -> int:
+        return self.images.shape[-1]
+
+    def batch(self, dice: Dice) -> tuple[Tensor, Tensor]:
+        """The step's images (n, B, H, W) float32 and labels (n, H, W) uint8."""
+        if self.labels is None:
+            raise ValueError(f"The pool {self.name!r} has no labels to train on.")
+        rows = torch.from_numpy(dice.patches(len(self), self.name)).to(self.images.device)
+        return self._images(rows), self.labels[rows]
+
+    def chunks(self, size: int) -> Iterator[Tensor]:
+        """All images in order, `size` at a time: (n, B, H, W) float32."""
+        for start in range(0, len(self), size):
+            yield self._images(slice(start, start + size))
+
+    def _images(self, rows: Tensor | slice) -> Tensor:
+        return self.images[rows].permute(0, 3, 1, 2).float()
+
+    def labelled(self, labels: Tensor) -> "Pool":
+        """The same images with other labels, as pseudo-labels are."""
+        return replace(self, labels=labels.to(self.images.device, torch.uint8))
+
+    def take(self, rows: np.ndarray) -> "Pool":
+        """The patches of these numbers."""
+        where = torch.from_numpy(rows).to(self.images.device)
+        labels = None if self.labels is None else self.labels[where]
+        return replace(self, images=self.images[where], labels=labels)
+
+
+def joined(first: Pool, second: Pool) -> Pool:
+    """The patches of two labelled pools as one."""
+    if first.labels is None or second.labels is None:
+        raise ValueError("Only labelled pools can be joined.")
+    return Pool(
+        torch.cat([first.images, second.images]),
+        torch.cat([first.labels, second.labels]),
+        f"{first.name}+{second.name}",
+    )
+
+
+def landslide_share(pool: Pool) -> float:
+    """The share of landslide pixels among a pool's labels."""
+    assert pool.labels is not None
+    return float((pool.labels == 1).float().mean())

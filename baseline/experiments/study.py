@@ -1,0 +1,129 @@
+"""A study: one method trained in several variants and seeds, side by side, as the tables and ablations of the paper are.
+
+What variants have in common is trained once. A method's UNSEEN names, by the pattern of a stage's name, the options that such a
+stage does not depend on; a variant that differs from an earlier one in these alone takes over its stage.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from baseline.experiments.results import HELD_OUT, SPLITS, is_scored, load_results, score_run
+from baseline.experiments.tables import markdown, mean_and_spread
+from baseline.methods import method
+from baseline.training import run as runs
+from baseline.training.options import from_dict
+from baseline.training.world import World
+
+
+@dataclass(frozen=True)
+class Study:
+    """rows: the options that each variant changes, by its name in the table; paper: the item it repeats."""
+
+    paper: str
+    rows: dict[str, dict[str, Any]]
+
+
+class UnknownStudy(ValueError):
+    pass
+
+
+def find(method_name: str, name: str) -> Study:
+    studies: dict[str, Study] = getattr(method(method_name), "STUDIES", {})
+    if name not in studies:
+        there = ", ".join(studies) or "none"
+        raise UnknownStudy(f"{method_name} has no study {name!r}. It has: {there}.")
+    return studies[name]
+
+
+def carry_out(
+    method_name: str,
+    study: Study,
+    data: Path,
+    base: dict[str, Any],
+    seeds: Sequence[int],
+    world: World,
+    folder: Path,
+) -> Iterator[list[dict[str, Any]]]:
+    """Train and score every variant with every seed; after each, the rows of all so far: variant, seed, split and result.
+
+    Each is a run of its own in `folder`, gone on with if it is there. `base`: the options that all variants have.
+    """
+    kind = method(method_name).Options
+    rows: list[dict[str, Any]] = []
+    trained: list[runs.Run] = []
+    for label, changes in study.rows.items():
+        for seed in seeds:
+            options = replace(from_dict(kind, base | changes), seed=seed)
+            started = runs.start(folder / f"{_file_name(label)}-{seed}", method_name, data, options, world)
+            if world.main:
+                for earlier in trained:
+                    take_over_stages(started, earlier)
+            world.wait()
+            predictor = runs.train(started)
+            trained.append(started)
+            found = load_results(started.folder) if is_scored(started) else score_run(started, predictor)
+            of_variant = {"variant": label, "seed": seed}
+            rows += [of_variant | {"split": split} | result.to_dict() for split, result in found.items()]
+            yield rows
+
+
+def write_tables(folder: Path, about: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """table.json and table.md of a study's rows; returns the latter."""
+    content = about | {"runs": rows}
+    (folder / "table.json").write_text(json.dumps(content, indent=1) + "\n")
+    text = f"{about['method']}, {about['paper']}\n\n{table(content)}\n"
+    (folder / "table.md").write_text(text)
+    return text
+
+
+def table(content: dict[str, Any]) -> str:
+    """A Markdown table of a table.json, in percent: F1 and, in brackets, what the best threshold would reach.
+
+    Means over the seeds, ± their standard deviation where there are several.
+    """
+    rows = content["runs"]
+    splits = [split for split in (*SPLITS, HELD_OUT) if any(row["split"] == split for row in rows)]
+
+    def cell(label: str, split: str) -> str:
+        found = [row for row in rows if (row["variant"], row["split"]) == (label, split)]
+        f1, best = (mean_and_spread([100 * row[key] for row in found], 1) for key in ("f1", "best_f1"))
+        return f"{f1} ({best})" if found else ""
+
+    labels = dict.fromkeys(row["variant"] for row in rows)
+    lines = [[label, *(cell(label, split) for split in splits)] for label in labels]
+    return markdown([made(content), *(f"{split} F1 (best threshold)" for split in splits)], lines)
+
+
+def made(content: dict[str, Any]) -> str:
+    """How the runs of a table.json were made: preset, seeds, and the flags that all of them had."""
+    seeds = sorted({row["seed"] for row in content["runs"]})
+    return ", ".join(
+        [
+            content["preset"],
+            f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
+            *content.get("flags", []),
+        ]
+    )
+
+
+def take_over_stages(run: runs.Run, earlier: runs.Run) -> None:
+    """Link in `run` the stages that `earlier` has finished and that `run` would train alike."""
+    ours, theirs = run.options.to_dict(), earlier.options.to_dict()
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    stages = run.folder / "stages"
+    for pattern, unseen in getattr(run.method, "UNSEEN", {}).items():
+        if differing <= unseen:
+            stages.mkdir(exist_ok=True)
+            for checkpoint in (earlier.folder / "stages").glob(f"{pattern}.pt"):
+                link = stages / checkpoint.name
+                if not link.exists():
+                    link.unlink(missing_ok=True)  # it may dangle
+                    link.symlink_to(os.path.relpath(checkpoint, stages))
+
+
+def _file_name(label: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in label.lower())

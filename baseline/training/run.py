@@ -1,0 +1,277 @@
+"""A run: one method, its options and its data in a folder that keeps everything about it.
+
+    options.json     method, data folder and every option
+    provenance.json  versions, machine, code, hash of the data, times
+    stages/          a checkpoint for each stage of training
+    curve.csv/.png   the curve of all finished stages
+    weights.pt       the finished predictor
+    metrics.json     counts and F1 of each split that has labels, written by results.py
+
+The same command on the same folder goes on with a run that was killed, and does nothing to a finished one.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baseline.data import dataset as data
+from baseline.data import normalise
+from baseline.data.dice import derived_seed
+from baseline.data.normalise import to_pool
+from baseline.data.pool import Pool
+from baseline.methods import method
+from baseline.training import curve
+from baseline.training.deadline import TimeIsUp
+from baseline.training.loop import Objective, Stage, autocast, memory_layout, save_atomically
+from baseline.training.options import MACHINE, Options, from_dict
+from baseline.training.predictor import Predictor
+from baseline.training.provenance import provenance
+from baseline.training.scores import Score, score
+from baseline.training.world import World
+
+MANY = 1000  # patches of a split from which on several processes read its files: 7 ms each, mostly to inflate them
+MOST_READERS = 16
+
+Chosen = TypeVar("Chosen", bound=Options)
+
+
+class RunError(ValueError):
+    """A run's folder is not what the command needs; the message says what to do."""
+
+
+class Run(Generic[Chosen]):
+    """labels: the folder of the masks where they are not beside the images."""
+
+    def __init__(
+        self, folder: Path, name: str, data: Path, options: Chosen, world: World, labels: Path | None = None
+    ):
+        self.folder = folder
+        self.name = name
+        self.data = data
+        self.labels = labels
+        self.hashes: dict[str, str] = {}
+        self.options = options
+        self.world = world
+        self._pools: dict[str, Pool] = {}
+        self._sites: dict[str, tuple[str, ...] | None] = {}
+        self._curve: list[dict[str, Any]] = []
+
+    @property
+    def method(self) -> ModuleType:
+        return method(self.name)
+
+    # Data
+
+    def pool(self, split: str) -> Pool:
+        """All patches of "train", "validation" or "test", normalised as the options say, on the run's device."""
+        if split not in self._pools:
+            many = len(data.find_split(self.data, split, masks=False).images) >= MANY
+            readers = min(os.cpu_count() or 1, MOST_READERS) if many else 1
+            patches = data.load(self.data, split, mask_root=self.labels, processes=readers)
+            self.hashes[split] = patches.sha256
+            self._sites[split] = patches.split.sites
+            self._pools[split] = to_pool(patches, self._statistics(patches), self.world.device)
+        return self._pools[split]
+
+    def _statistics(self, patches: data.Patches) -> data.Statistics:
+        """What a split is normalised by. Those of the training split stay with the run: predicting needs no training images."""
+        if self.options.normalise == "official":
+            return data.OFFICIAL
+        if self.options.normalise == "separated":
+            return patches.moments.statistics()
+        kept = self.folder / "statistics.json"
+        if kept.exists():
+            return normalise.from_json(json.loads(kept.read_text()))
+        train = patches if patches.split.name == "train" else data.load(self.data, "train")
+        statistics = train.moments.statistics()
+        self.write_json(kept.name, normalise.to_json(statistics))
+        return statistics
+
+    @cached_property
+    def _rows_kept_and_held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the training patches to train on and to evaluate on."""
+        pool, options = self.pool("train"), self.options
+        if options.holdout_site:
+            if not self._sites["train"]:
+                raise RunError(
+                    "The sites of the training patches are not known (no sites.csv); use --holdout, a share."
+                )
+            return data.hold_out(self._sites["train"], options.holdout_site)
+        order = np.random.default_rng(derived_seed(options.seed, "holdout")).permutation(len(pool))
+        kept = len(pool) - (max(1, round(options.holdout * len(pool))) if options.holdout else 0)
+        return np.sort(order[:kept]), np.sort(order[kept:])
+
+    @cached_property
+    def labelled(self) -> Pool:
+        """The training patches, less those held out."""
+        rows = self._rows_kept_and_held_out[0]
+        return self.pool("train") if len(rows) == len(self.pool("train")) else self.pool("train").take(rows)
+
+    @cached_property
+    def held_out(self) -> Pool:
+        """The training patches kept for evaluation; where none are, the training patches themselves."""
+        rows = self._rows_kept_and_held_out[1]
+        return self.pool("train").take(rows) if len(rows) else self.pool("train")
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether training patches are kept out of training."""
+        return bool(self.options.holdout or self.options.holdout_site)
+
+    @property
+    def target(self) -> Pool:
+        """The split that methods of adaptation may look at, without its labels."""
+        return replace(self.pool(self.options.target), labels=None)
+
+    # Training
+
+    def seed(self, what: str) -> None:
+        """Fix torch's generator by the run's seed and a word, before weights are made."""
+        torch.manual_seed(derived_seed(self.options.seed, what))
+
+    def fit(
+        self,
+        stage: str,
+        objective: Objective,
+        options: Options | None = None,
+        evaluate: Callable[[], float] | None = None,
+    ) -> None:
+        """Train `objective` as the stage of that name; at once where the run has finished that stage before."""
+        checkpoint = self.folder / "stages" / f"{stage}.pt"
+        checkpoint.parent.mkdir(exist_ok=True)
+        progress = Stage(stage, objective, options or self.options, self.world, checkpoint).fit(evaluate)
+        if self.world.main:
+            self._curve += progress.rows
+            curve.write_rows(self.folder / "curve.csv", self._curve)
+            curve.plot(self.folder / "curve.png", self._curve)
+
+    # Prediction
+
+    def probabilities(self, predictor: Predictor, pool: Pool) -> Iterator[Tensor]:
+        """Landslide probabilities of all patches in order, options.predict_batch at a time: (n, H, W) float32."""
+        predictor.to(self.world.device).eval()
+        predictor.split = pool.name
+        with torch.inference_mode(), autocast(self.world.device, self.options):
+            for images in pool.chunks(self.options.predict_batch):
+                yield predictor(images).float()
+
+    def predicted(self, predictor: Predictor, pool: Pool) -> Tensor:
+        """The landslide probabilities of the whole pool, (N, H, W) float32 on the run's device."""
+        return torch.cat(list(self.probabilities(predictor, pool)))
+
+    def masks(self, predictor: Predictor, pool: Pool, threshold: float = 0.5) -> Iterator[np.ndarray]:
+        """The predicted masks of all patches in order, each uint8 (H, W)."""
+        for probabilities in self.probabilities(predictor, pool):
+            yield from (probabilities >= threshold).to(torch.uint8).cpu().numpy()
+
+    def score(self, predictor: Predictor, pool: Pool, threshold: float = 0.5) -> Score:
+        """Counts and F1 of the predicted masks against the pool's labels."""
+        if pool.labels is None:
+            raise RunError(
+                f"The split {pool.name!r} has no labels here, so it cannot be scored; submit its archive instead."
+            )
+        return score(np.stack(list(self.masks(predictor, pool, threshold))), pool.labels.cpu().numpy())
+
+    def f1(self, predictor: Predictor) -> float:
+        """F1 on the held-out patches, for keeping the best weights."""
+        return self.score(predictor, self.held_out).f1
+
+    # Files
+
+    def trained(self) -> Predictor:
+        """The finished predictor, with its own weights: the pretrained ones that it may have started from are not asked for."""
+        weights = self.folder / "weights.pt"
+        if not weights.exists():
+            raise RunError(f"{self.folder} has no finished weights. Repeat its train command to finish it.")
+        predictor = self.method.build(replace(self.options, pretrained=False))
+        predictor.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        return predictor.to(self.world.device, **memory_layout(self.options))
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        if self.world.main:
+            partial = self.folder / f"{name}.partial"
+            partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+            partial.replace(self.folder / name)
+
+
+def start(folder: Path, name: str, data: Path, options: Options, world: World) -> Run:
+    """A new run in `folder`, or the one that is there, if it has the same method and options."""
+    asked = {"method": name, "data": str(data.resolve()), "options": options.to_dict()}
+    path = folder / "options.json"
+    if path.exists() and (differing := _differences(json.loads(path.read_text()), asked)):
+        raise RunError(
+            f"{folder} holds another run: {differing}. Repeat its command to go on, or choose another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    world.wait()
+    run = Run(folder, name, data, options, world)
+    run.write_json(path.name, asked)
+    return run
+
+
+def _differences(there: dict[str, Any], asked: dict[str, Any]) -> str:
+    flat = [{"method": d["method"], "data": d["data"], **d["options"]} for d in (there, asked)]
+    free = MACHINE | {"data"}
+    names = [k for k in {**flat[0], **flat[1]} if k not in free and flat[0].get(k) != flat[1].get(k)]
+    return ", ".join(f"{k} is {flat[0].get(k)!r} there and {flat[1].get(k)!r} here" for k in names)
+
+
+def saved(folder: Path) -> tuple[str, Path, Options]:
+    """Method, data folder and options of the run in `folder`."""
+    path = folder / "options.json"
+    if not path.exists():
+        raise RunError(f"{folder} is not a run's folder: it has no options.json. `train` makes one.")
+    content = json.loads(path.read_text())
+    return (
+        content["method"],
+        Path(content["data"]),
+        from_dict(method(content["method"]).Options, content["options"]),
+    )
+
+
+def train(run: Run) -> Predictor:
+    """Train the run's method to the end, or go on with it; writes weights, curve and provenance.
+
+    Raises TimeIsUp where the world's deadline comes first; the next call goes on.
+    """
+    if (run.folder / "weights.pt").exists():
+        return run.trained()
+    for split in data.SPLITS:  # what is missing is told now, not after hours of training
+        data.find_split(run.data, split, mask_root=run.labels)
+    run.seed("weights")
+    predictor = run.method.build(run.options)
+    pieces = _pieces(run.folder)
+    began = time.monotonic()
+
+    def tell(seconds: float | None) -> None:
+        told = [*pieces, seconds]
+        made = provenance(run.world) | {"data_sha256": run.hashes, "pieces": told}
+        run.write_json("provenance.json", made | {"seconds": round(sum(s or 0 for s in told), 1)})
+
+    tell(None)
+    try:
+        run.method.train(run, predictor)
+    except TimeIsUp:
+        tell(time.monotonic() - began)
+        raise
+    if run.world.main:
+        save_atomically(predictor.state_dict(), run.folder / "weights.pt")
+    tell(time.monotonic() - began)
+    run.world.wait()
+    return run.trained()  # what predicts is what was written, to the bit
+
+
+def _pieces(folder: Path) -> list[float | None]:
+    """The seconds of each piece in which the run was trained so far; None for one that was killed."""
+    path = folder / "provenance.json"
+    return json.loads(path.read_text()).get("pieces", [None]) if path.exists() else []

@@ -1,0 +1,246 @@
+"""The pixels of one HDF5 mask file in memory.
+
+h5py is the only parser, and only of metadata: it says where the pixels lie, and they are cut from the file's
+own bytes and inflated here with a bound. libhdf5's own read would follow a file's pointers to any other
+file of the machine, inflate without end, and fill what is short with whatever its heap held before.
+
+The order of the questions matters: link, layout, external files, type, shape, storage. Asking a virtual
+dataset for its shape, or opening an external link, already reaches outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from threading import get_ident
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from h5py import h5d, h5f, h5l, h5o, h5pl, h5s, h5t, h5z
+
+from evaluation.archive.layout import Layout, Pixels, Refusal, inflater, most_bytes
+from evaluation.archive.problems import printable
+from evaluation.task import MaskSpec
+
+# libhdf5 looks for plug-ins on disk when it cannot open a file, and loads what it finds: no place to look at, nothing to load.
+while h5pl.size():
+    h5pl.remove(0)
+
+NAME = b"mask"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MOST_CHUNKS = 1024
+PLAIN = 'Write it with create_dataset("mask", data=mask), mask of type uint8.'
+
+
+def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
+    """The layout of a contiguous mask file, or the pixels (height * width of them, unchecked) of another one.
+
+    Raises Refusal for everything that is not a mask of this shape.
+    """
+    if not content.startswith(SIGNATURE):
+        raise Refusal("not_hdf5", "The file does not begin as an HDF5 file does. Write the mask with h5py.")
+    try:
+        return _explain(content, spec)
+    except Refusal:
+        raise
+    except (
+        Exception
+    ) as error:  # h5py raises eight kinds for damaged files; their texts name paths, so none is shown
+        raise Refusal(
+            "hdf5_damaged",
+            "The HDF5 file is cut off or damaged. Write it anew, and close it before you zip it.",
+        ) from error
+
+
+def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
+    dataset = _open(h5f.open_file_image(content))
+    properties = dataset.get_create_plist()
+    layout = properties.get_layout()
+    if layout == h5d.VIRTUAL:
+        raise Refusal(
+            "virtual_dataset", f"The mask is a virtual dataset, which points at other files. {PLAIN}"
+        )
+    if properties.get_external_count():
+        raise Refusal("external_storage", f"The mask's pixels are kept in another file. {PLAIN}")
+    dtype = _dtype(dataset.get_type())
+    _check_shape(dataset.get_space(), spec)
+    if layout == h5d.CONTIGUOUS:
+        start, size = dataset.get_offset(), spec.pixels * dtype.itemsize
+        if start is None:
+            return _never_written(properties, dtype, spec)
+        if dataset.get_storage_size() != size or start + size > len(content):
+            raise Refusal("hdf5_damaged", f"The file states pixels that it does not hold. {PLAIN}")
+        return Layout(len(content), content[:start], content[start + size :], dtype)
+    if layout == h5d.CHUNKED:
+        return _chunked(content, dataset, properties, dtype, spec)
+    if layout == h5d.COMPACT and dataset.get_storage_size() == spec.pixels * dtype.itemsize:
+        # Lies in the object header, which h5py has already taken apart: the one storage that it reads out.
+        pixels = np.empty((spec.height, spec.width), dtype)
+        dataset.read(h5s.ALL, h5s.ALL, pixels, dataset.get_type())
+        return pixels.reshape(-1)
+    raise Refusal("unsupported_storage", f"The mask's pixels are stored in an unusual way. {PLAIN}")
+
+
+def _open(file: h5f.FileID) -> h5d.DatasetID:
+    """The dataset named mask, reached by a hard link alone."""
+    if not file.links.exists(NAME):
+        names: list[bytes] = []
+        file.links.iterate(_collect(names, 4))
+        raise Refusal("dataset_missing", _other_names(names))
+    link = file.links.get_info(NAME)
+    if link.type != h5l.TYPE_HARD:
+        raise Refusal(
+            "dataset_is_link",
+            f"The name mask is a soft or external link, expected the dataset itself. {PLAIN}",
+        )
+    dataset = h5o.open(file, NAME)
+    if not isinstance(dataset, h5d.DatasetID):
+        raise Refusal("not_a_dataset", f"The name mask is a group or a type, expected a dataset. {PLAIN}")
+    return dataset
+
+
+def _collect(items: list[Any], most: int) -> Callable[[Any], bool | None]:
+    """For h5py's iterators: gathers into `items`, and ends the walk when it has `most`."""
+
+    def visit(item: Any) -> bool | None:
+        items.append(item)
+        return True if len(items) >= most else None
+
+    return visit
+
+
+def _other_names(names: list[bytes]) -> str:
+    if not names:
+        return f"The file is empty, expected a dataset named mask. {PLAIN}"
+    shown = ", ".join(printable(name, 40) for name in names[:3]) + (" and more" if len(names) > 3 else "")
+    return f"There is no dataset named mask, but {shown}. {PLAIN}"
+
+
+def _dtype(type_id: h5t.TypeID) -> np.dtype:
+    """The integer type of the pixels; bool as h5py writes it counts as int8."""
+    if type_id.equal(h5t.STD_U8LE):
+        return np.dtype(np.uint8)
+    kind = type_id.get_class()
+    if kind == h5t.ENUM and _is_bool(type_id):
+        return np.dtype(np.int8)
+    if kind == h5t.INTEGER:
+        sign = "i" if type_id.get_sign() == h5t.SGN_2 else "u"
+        order = ">" if type_id.get_order() == h5t.ORDER_BE else "<"
+        size = type_id.get_size()
+        if size in (1, 2, 4, 8) and type_id.get_offset() == 0 and type_id.get_precision() == 8 * size:
+            return np.dtype(f"{order}{sign}{size}")
+    if kind == h5t.FLOAT:
+        raise Refusal(
+            "wrong_type",
+            "The mask holds floating-point numbers, expected integers 0 and 1. Threshold first: "
+            '(probability > 0.5).astype("uint8").',
+        )
+    raise Refusal("wrong_type", f"The mask holds no integers, expected 0 and 1 as uint8. {PLAIN}")
+
+
+def _is_bool(type_id: Any) -> bool:
+    if type_id.get_size() != 1 or type_id.get_nmembers() != 2:
+        return False
+    members = {type_id.get_member_name(i): type_id.get_member_value(i) for i in range(2)}
+    return members == {b"FALSE": 0, b"TRUE": 1}
+
+
+def _check_shape(space: h5s.SpaceID, spec: MaskSpec) -> None:
+    shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
+    if shape != (spec.height, spec.width):
+        found = "x".join(map(str, shape[:6])) or "a single value"
+        raise Refusal(
+            "wrong_shape",
+            f"The mask's shape is {found}, expected {spec.height}x{spec.width}: one class a pixel, without further "
+            "axes, in the size of the patch.",
+        )
+
+
+def _never_written(properties: Any, dtype: np.dtype, spec: MaskSpec) -> Pixels:
+    """A dataset that was created but never written reads as its fill value."""
+    value = np.zeros((), dtype)
+    if properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+        properties.get_fill_value(value)
+    return np.full(spec.pixels, value, dtype)
+
+
+def _chunked(content: bytes, dataset: Any, properties: Any, dtype: np.dtype, spec: MaskSpec) -> Pixels:
+    chunk = properties.get_chunk()
+    size = int(np.prod(chunk, dtype=object)) * dtype.itemsize
+    if len(chunk) != 2 or size > most_bytes(spec):
+        raise Refusal("unsupported_storage", f"The mask's chunks are larger than a mask. {PLAIN}")
+    undo = _filters(properties, size, dtype.itemsize)
+    stored: list[Any] = []
+    dataset.chunk_iter(_collect(stored, MOST_CHUNKS + 1))
+    if len(stored) > MOST_CHUNKS:
+        raise Refusal("unsupported_storage", f"The mask is cut into more than {MOST_CHUNKS} chunks. {PLAIN}")
+    rows, columns = chunk
+    pixels = _never_written(properties, dtype, spec).reshape(spec.height, spec.width)
+    seen = set()
+    for offset, skipped, start, length in stored:
+        top, left = offset
+        if skipped or top % rows or left % columns or offset in seen or start + length > len(content):
+            raise Refusal("hdf5_damaged", f"The chunks of the mask contradict each other. {PLAIN}")
+        seen.add(offset)
+        raw = content[start : start + length]
+        for step in undo:
+            raw = step(raw)
+        if len(raw) != size:
+            raise Refusal("hdf5_damaged", f"A chunk of the mask is shorter than it states. {PLAIN}")
+        target = pixels[top : top + rows, left : left + columns]
+        target[...] = np.frombuffer(raw, dtype).reshape(chunk)[: target.shape[0], : target.shape[1]]
+    return pixels.reshape(-1)
+
+
+def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
+    """What to do, in order, with the stored bytes of a chunk that has `size` bytes when read."""
+
+    def inflate(raw: bytes) -> bytes:
+        stream = inflater.decompressobj()
+        out = stream.decompress(raw, size + 1)
+        if len(out) != size or not stream.eof:
+            raise Refusal("hdf5_damaged", f"A compressed chunk of the mask is damaged. {PLAIN}")
+        return out
+
+    def unshuffle(raw: bytes) -> bytes:
+        if itemsize == 1 or len(raw) != size:
+            return raw
+        return np.frombuffer(raw, np.uint8).reshape(itemsize, -1).T.tobytes()
+
+    known = {h5z.FILTER_DEFLATE: inflate, h5z.FILTER_SHUFFLE: unshuffle}
+    # Asked by number: asking for "the first filter" would look for a plug-in of its name on disk.
+    present = [code for code in known if properties.get_filter_by_id(code) is not None]
+    if properties.get_nfilters() != len(present):
+        raise Refusal(
+            "unsupported_filter",
+            f"The mask is compressed or checked by an HDF5 filter that is not read; gzip and shuffle are. {PLAIN}",
+        )
+    if len(present) == 2:
+        present = [properties.get_filter(i)[0] for i in (0, 1)]  # in the order of writing
+    return [known[code] for code in reversed(present)]
+
+
+def mask_file(mask: npt.ArrayLike, **options: Any) -> bytes:
+    """The bytes of an official mask file, as h5py's defaults leave it on disk; `options` for create_dataset.
+
+    Raises ValueError for other values than 0 and 1, or another number of axes than 2.
+    """
+    pixels = np.asarray(mask)
+    if pixels.ndim != 2 or not ((pixels == 0) | (pixels == 1)).all():
+        raise ValueError(f"A mask has two axes and values 0 and 1; this one has the shape {pixels.shape}.")
+    name = f"mask {get_ident()}"  # HDF5 refuses a name that another thread has open, in memory too
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
+        file.create_dataset(NAME.decode(), data=pixels.astype(np.uint8), **options)
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    return content
+
+
+@lru_cache(maxsize=8)
+def official_layout(spec: MaskSpec) -> Layout:
+    """The layout of a file that we write ourselves: archives of the official predictor need no other."""
+    layout = explain(mask_file(np.ones((spec.height, spec.width))), spec)
+    assert isinstance(layout, Layout)
+    return layout

@@ -1,0 +1,60 @@
+"""What reader and worker say to each other: fixed structs over a socket, and shared memory for the answer."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import NamedTuple
+
+from evaluation.task import MaskSpec
+
+TRIAL_SPEC = MaskSpec(2)
+
+PARTS = struct.Struct("<I")
+"""In front of each part of the greeting: its bytes. The worker sends head and tail of the official file for
+TRIAL_SPEC and two archives of its own making; the reader process answers with its guards as JSON."""
+REQUEST = struct.Struct("<7Q2d")
+"""A Request; head and tail of the official file follow, the open archive and the shared memory travel beside it."""
+ANSWER = struct.Struct("<idQ")
+"""Wait status of the child, CPU seconds of child and reader process, peak memory of the child in bytes."""
+HEADER = struct.Struct("<3I")
+"""In front of the shared memory: state, index of the mask being read, bytes of the problems as JSON."""
+UNFINISHED, MASKS, PROBLEMS, UNEXPLAINED = 0, 1, 2, 3
+MASKS_AT = 64 << 10
+"""Packed masks begin here in the shared memory, problems lie between HEADER and here."""
+
+
+class Request(NamedTuple):
+    patches: int
+    height: int
+    width: int
+    head_bytes: int
+    tail_bytes: int
+    archive_bytes: int
+    memory_bytes: int
+    cpu_s: float
+    wall_s: float
+
+
+def result_bytes(patches: int, row_bytes: int) -> int:
+    """Size of the shared memory for an answer."""
+    return MASKS_AT + patches * row_bytes
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes. Raises EOFError where the other side ends before."""
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            raise EOFError("the other side ended")
+        data += part
+    return data
+
+
+def send_part(connection: socket.socket, part: bytes) -> None:
+    connection.sendall(PARTS.pack(len(part)) + part)
+
+
+def receive_part(connection: socket.socket) -> bytes:
+    return receive(connection, *PARTS.unpack(receive(connection, PARTS.size)))

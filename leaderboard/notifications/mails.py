@@ -1,0 +1,170 @@
+"""Mail goes through the outbox: a row in the transaction of the act, sent by a worker afterwards.
+
+``Outbox`` is Django's mail backend here, so every mail takes this way, also those of the accounts. A mail server that
+is slow or away holds no request and loses nothing: what fails is tried again for two days, then given up, and the
+organisers are told. A worker that dies right after sending sends that one mail twice.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from smtplib import (
+    SMTPDataError,
+    SMTPException,
+    SMTPNotSupportedError,
+    SMTPRecipientsRefused,
+)
+from typing import Any
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from leaderboard.models import AuditEntry, Competition, Mail
+from leaderboard.models.mails import PAUSES
+from leaderboard.platform.bell import ring, ring_on_commit
+
+log = structlog.get_logger(__name__)
+
+SECONDS_AT_A_TIME = 15  # then a worker looks after submissions again
+NOTICE_EVERY = timedelta(hours=1)
+
+
+class Outbox(BaseEmailBackend):
+    """Stores messages, a row for each recipient; nobody reads the others' addresses. Text only: an HTML version of the
+    same text is left out, an attachment refused."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        rows = []
+        for message in email_messages:
+            if message.attachments:
+                raise ValueError("The outbox takes no attachments: put a link into the text.")
+            rows += [
+                Mail(
+                    competition=getattr(message, "competition", None),
+                    to=address,
+                    sender=message.from_email,
+                    subject=" ".join(message.subject.split())[:300],
+                    text=str(message.body),
+                )
+                for address in message.recipients()
+            ]
+        with transaction.atomic():
+            Mail.objects.bulk_create(rows)
+            ring_on_commit(deliver)
+        return len(rows)
+
+
+def send(competition: Competition, subject: str, text: str, addresses: Iterable[str]) -> None:
+    """The same mail to each of the addresses, on behalf of a competition; its organisers hear of it if that fails."""
+    messages = []
+    for address in addresses:
+        message = EmailMessage(f"[{settings.SITE_NAME}] {subject}", text, to=[address])
+        message.competition = competition  # type: ignore[attr-defined]
+        messages.append(message)
+    if messages:
+        get_connection().send_messages(messages)
+
+
+@shared_task(name="leaderboard.notifications.mails.deliver")
+def deliver() -> int:
+    """Send what is due, for some seconds at most; returns how many were sent."""
+    sent, begun = 0, time.monotonic()
+    connection = get_connection(settings.MAIL_DELIVERY_BACKEND)
+    Mail.objects.outdated(timezone.now()).delete()
+    try:
+        while mail := _claim():
+            try:
+                connection.open()
+                _message(mail, connection).send()
+            except Exception as error:
+                _put_off(mail, error)
+                if _server_is_away(error):
+                    break
+            else:
+                mail.delete()
+                sent += 1
+            if time.monotonic() - begun > SECONDS_AT_A_TIME:
+                ring(deliver)
+                break
+    finally:
+        try:
+            connection.close()
+        except Exception as error:
+            log.info("the mail server went away", error=type(error).__name__)
+    return sent
+
+
+def _claim() -> Mail | None:
+    """The mail that is due longest. Its next try is set before this one, so that two workers never send one mail."""
+    while mail := Mail.objects.due(now := timezone.now()).first():
+        mine = Mail.objects.due(now).filter(pk=mail.pk, tries=mail.tries)
+        pause = PAUSES[min(mail.tries, len(PAUSES) - 1)]
+        if mine.update(tries=F("tries") + 1, next_try_at=now + pause):
+            mail.tries += 1
+            return mail
+    return None
+
+
+def _message(mail: Mail, connection: Any) -> EmailMessage:
+    headers = {"Auto-Submitted": "auto-generated"}
+    return EmailMessage(
+        mail.subject, mail.text, mail.sender, [mail.to], connection=connection, headers=headers
+    )
+
+
+def _put_off(mail: Mail, error: Exception) -> None:
+    """Keep the mail for its next try, or give it up and say so."""
+    reason = type(error).__name__
+    log.warning("a mail could not be sent", mail=mail.pk, tries=mail.tries, error=reason)
+    now = timezone.now()
+    if not (_is_final(error) or mail.is_too_old(now)):
+        Mail.objects.filter(pk=mail.pk).update(error=reason)
+        return
+    with transaction.atomic():
+        if Mail.objects.waiting().filter(pk=mail.pk).update(failed_at=now, error=reason):
+            _tell_organisers(mail, reason)
+
+
+def _tell_organisers(mail: Mail, reason: str) -> None:
+    """An entry of the log for each mail that was given up, and at most one mail an hour about them."""
+    competition = mail.competition
+    entries = AuditEntry.objects.filter(act="mail given up", competition=competition)
+    told_lately = entries.filter(at__gt=timezone.now() - NOTICE_EVERY).exists()
+    AuditEntry.objects.append(
+        "mail given up",
+        competition=competition,
+        subject=f"mail {mail.pk}",
+        details={"tries": mail.tries, "error": reason},
+    )
+    if competition is None or told_lately or mail.subject.endswith(NOTICE):
+        return
+    addresses = competition.organisers.exclude(email="").exclude(email__iexact=mail.to)
+    text = (
+        f"“{mail.subject}” could not be sent to {mail.to} ({reason}, {mail.tries} tries). There may be others.\n\n"
+        f"See who was not told, and send them again: {settings.SITE_URL}/admin/leaderboard/mail/\n"
+    )
+    send(competition, NOTICE, text, addresses.values_list("email", flat=True))
+
+
+NOTICE = "Mail could not be delivered"
+
+
+def _is_final(error: Exception) -> bool:
+    """Will another try end the same way? Then it is about this address or text, not about the server."""
+    if isinstance(error, SMTPRecipientsRefused):
+        return all(code >= 500 for code, _ in error.recipients.values())
+    if isinstance(error, SMTPDataError):
+        return error.smtp_code >= 500
+    return isinstance(error, ValueError | SMTPNotSupportedError)
+
+
+def _server_is_away(error: Exception) -> bool:
+    """Would any other mail fail as well now? Then they are left in peace until the beat rings."""
+    about_one_mail = SMTPRecipientsRefused | SMTPDataError | SMTPNotSupportedError
+    return isinstance(error, OSError | SMTPException) and not isinstance(error, about_one_mail)

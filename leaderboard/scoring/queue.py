@@ -1,0 +1,227 @@
+"""The queue of record: rows of ``Evaluation``. Claim, lease, record, sweep; no Celery in here.
+
+Every write is one short transaction. ``Evaluation.tries`` is a fencing number: a worker that lost its lease and
+wakes up later finds the number moved on, and its result is thrown away.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from evaluation import __version__
+from evaluation.archive.problems import Problem, evaluation_crashed
+from evaluation.scoring.counts import Counts
+from evaluation.scoring.metrics import rank_key
+from leaderboard.models import Attempt, Evaluation, Prediction, Standing, Submission, Team
+from leaderboard.models.locks import hold_lock
+
+log = logging.getLogger(__name__)
+
+# While the storage of the archives does not answer.
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+PATIENCE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write one evaluation's result, while ``tries`` is still the row's."""
+
+    evaluation: Evaluation
+    tries: int
+
+    @property
+    def row(self) -> dict[str, object]:
+        """The fence: matches the row only while this claim holds it."""
+        return {"pk": self.evaluation.pk, "tries": self.tries, "state": Evaluation.State.SCORING}
+
+
+def lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.EVALUATION_LEASE_SECONDS)
+
+
+def claim(worker: str) -> Claim | None:
+    """Take the next evaluation in fair order, or None. One claim at a time, so that fairness sees the last one."""
+    with transaction.atomic():
+        hold_lock("claim")
+        now = timezone.now()
+        evaluation = Evaluation.objects.due(now).in_claim_order().first()
+        if evaluation is None:
+            return None
+        Team.objects.filter(submissions=evaluation.submission_id).update(served_at=now)
+        taken = (
+            Evaluation.objects.queued()
+            .filter(pk=evaluation.pk, tries=evaluation.tries)
+            .update(
+                state=Evaluation.State.SCORING,
+                tries=evaluation.tries + 1,
+                worker=worker,
+                started_at=now,
+                lease_until=lease_end(now),
+            )
+        )
+        if not taken:
+            return None
+    rows = Evaluation.objects.select_related("submission__team", "submission__phase", "label_set")
+    evaluation = rows.defer("label_set__masks").get(pk=evaluation.pk)
+    return Claim(evaluation, evaluation.tries)
+
+
+def prolong(held: Claim) -> bool:
+    """Push the lease's end away; False when the claim is lost."""
+    return Evaluation.objects.filter(**held.row).update(lease_until=lease_end(timezone.now())) == 1
+
+
+def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha256: str) -> bool:
+    """Write counts, standing, attempt and board version in one transaction; False when the claim was lost.
+
+    Under labels that are no longer in force it counts on the board of then.
+    """
+    tp, fp, fn = counts.total
+    now = timezone.now()
+    with transaction.atomic():
+        [submission] = Submission.objects.filter(pk=held.evaluation.submission_id).hold()
+        written = Evaluation.objects.filter(**held.row).update(
+            state=Evaluation.State.SCORED,
+            scorer=__version__,
+            tp=tp,
+            fp=fp,
+            fn=fn,
+            rank_key=rank_key(tp, fp, fn),
+            patch_counts=counts.to_bytes(),
+            problems=[],
+            finished_at=now,
+            lease_until=None,
+        )
+        if not written:
+            return False
+        Prediction.objects.update_or_create(
+            submission=submission, defaults={"masks": prediction, "sha256": prediction_sha256}
+        )
+        Attempt.objects.spend(submission.pk, now)
+        if held.evaluation.label_set_id == submission.phase.labels_id:
+            Submission.objects.filter(pk=submission.pk).update(evaluation=held.evaluation)
+            Standing.objects.refresh(submission.phase, submission.team)
+    return True
+
+
+def record_invalid(held: Claim, problems: list[Problem]) -> bool:
+    """The archive cannot be scored, by the participant's mistake: the attempt is given back."""
+    return _record_end(
+        held.evaluation, held.row, Evaluation.State.INVALID, problems, "the archive was invalid"
+    )
+
+
+def record_failure(held: Claim, problem: Problem, incident: str) -> bool:
+    """It cannot be scored by a fault of ours: the attempt is given back and the organisers look the incident up."""
+    return _record_end(
+        held.evaluation, held.row, Evaluation.State.FAILED, [problem], "a fault of the server", incident
+    )
+
+
+def release(held: Claim) -> bool:
+    """Put an evaluation back into the queue, e.g. when the worker is told to stop; the try stays counted."""
+    return (
+        Evaluation.objects.filter(**held.row).update(
+            state=Evaluation.State.QUEUED, lease_until=None, worker="", rung_at=timezone.now()
+        )
+        == 1
+    )
+
+
+def put_off(held: Claim) -> bool:
+    """Put an evaluation back for a while: the storage does not answer, which is no fault of the archive.
+
+    Each pause is twice as long as the last one. False when the claim was lost, or when this has lasted too long.
+    """
+    now, evaluation = timezone.now(), held.evaluation
+    if now - evaluation.queued_at > PATIENCE:
+        return False
+    later = now + min(FIRST_PAUSE * 2 ** min(evaluation.put_off, 16), LONGEST_PAUSE)
+    return (
+        Evaluation.objects.filter(**held.row).update(
+            state=Evaluation.State.QUEUED,
+            lease_until=None,
+            worker="",
+            put_off=evaluation.put_off + 1,
+            not_before=later,
+            rung_at=later,
+        )
+        == 1
+    )
+
+
+def _record_end(
+    evaluation: Evaluation,
+    row: dict[str, object],
+    state: str,
+    problems: list[Problem],
+    reason: str,
+    incident: str = "",
+) -> bool:
+    now = timezone.now()
+    with transaction.atomic():
+        written = Evaluation.objects.filter(**row).update(
+            state=state,
+            scorer=__version__,
+            problems=[problem.as_dict() for problem in problems],
+            incident=incident,
+            finished_at=now,
+            lease_until=None,
+        )
+        if not written:
+            return False
+        if evaluation.priority == Evaluation.Priority.FRESH:
+            Attempt.objects.give_back(evaluation.submission_id, reason, now)
+    return True
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep found: evaluations taken back, given up, and waiting unheard."""
+
+    taken_back: int
+    given_up: list[Evaluation]
+    waiting: int
+
+
+def sweep() -> Swept:
+    """Take back what dead workers held, give up after too many tries, count what waits. Safe to run at any time."""
+    now = timezone.now()
+    taken_back, given_up = 0, []
+    overdue = Evaluation.objects.scoring().filter(lease_until__lt=now).select_related("submission")
+    for evaluation in overdue:
+        row = {
+            "pk": evaluation.pk,
+            "tries": evaluation.tries,
+            "state": Evaluation.State.SCORING,
+            "lease_until__lt": now,
+        }
+        if evaluation.counted_tries < settings.EVALUATION_TRIES:
+            taken_back += Evaluation.objects.filter(**row).update(
+                state=Evaluation.State.QUEUED, lease_until=None, worker="", rung_at=now
+            )
+            continue
+        incident = new_incident()
+        if _record_end(
+            evaluation,
+            row,
+            Evaluation.State.FAILED,
+            [evaluation_crashed()],
+            "a fault of the server",
+            incident,
+        ):
+            evaluation.refresh_from_db()
+            given_up.append(evaluation)
+    unheard = now - timedelta(seconds=settings.EVALUATION_SWEEP_SECONDS)
+    waiting = Evaluation.objects.queued().filter(rung_at__lt=unheard).update(rung_at=now)
+    return Swept(taken_back, given_up, waiting + taken_back)
+
+
+def new_incident() -> str:
+    """A short id that the participant reads and the organiser finds in the log."""
+    return uuid4().hex[:12]

@@ -1,0 +1,231 @@
+"""The Celery tasks around the queue: hear the bell, claim, read, count, record, sweep.
+
+They know neither the archive's format nor the metric, and a message carries nothing: what to do stands in the row.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, BinaryIO, cast
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutdown
+from django.conf import settings
+from django.core.files import File
+from django.db import connection
+from django.utils import timezone
+from numpy import ndarray
+
+from evaluation.archive.problems import InvalidArchive, internal_error
+from evaluation.sandbox.reader import Reader
+from evaluation.scoring import labels
+from evaluation.scoring.counts import count, sha256
+from evaluation.task import MaskSpec
+from leaderboard.models import AuditEntry, Evaluation, LabelSet, Submission, Worker
+from leaderboard.notifications import mails
+from leaderboard.platform.bell import ring
+from leaderboard.scoring import queue
+
+log = structlog.get_logger(__name__)
+
+reader = Reader()
+
+
+_stopping = threading.Event()
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@worker_ready.connect
+def _sign_on(sender: Any = None, **_: Any) -> None:
+    if sender is not None and "celery" not in sender.app.amqp.queues.consume_from:
+        return  # it sends mail only
+    threading.Thread(target=_sign, name="presence", daemon=True).start()
+
+
+def _sign() -> None:
+    """Say that this worker is alive, from a thread, so that a long evaluation does not look like a dead worker."""
+    while not _stopping.is_set():
+        try:
+            Worker.objects.sign(worker_name(), timezone.now())
+        except Exception as error:
+            log.warning("this worker could not sign", error=type(error).__name__)
+        connection.close()
+        _stopping.wait(settings.EVALUATION_SWEEP_SECONDS)
+
+
+@worker_shutdown.connect
+def _sign_off(**_: Any) -> None:
+    _stopping.set()
+    reader.close()
+    try:
+        Worker.objects.filter(name=worker_name()).delete()
+    except Exception as error:
+        log.warning("this worker could not sign off", error=type(error).__name__)
+
+
+@shared_task(name="leaderboard.scoring.tasks.work")
+def work() -> str:
+    """Score the next evaluation in the queue, if there is one, and ring again while others wait."""
+    held = queue.claim(worker_name())
+    if held is None:
+        return "nothing waits"
+    with structlog.contextvars.bound_contextvars(
+        submission=held.evaluation.submission_id, evaluation=held.evaluation.pk, attempt=held.tries
+    ):
+        outcome = evaluate(held)
+        log.info("evaluated", outcome=outcome)
+    if Evaluation.objects.queued().exists():
+        ring(work)
+    return outcome
+
+
+@shared_task(name="leaderboard.scoring.tasks.sweep")
+def sweep() -> None:
+    """Take back what dead workers held, and ring for everything that waits unheard."""
+    swept = queue.sweep()
+    Worker.objects.forgotten(timezone.now()).delete()
+    for evaluation in swept.given_up:
+        tell_organisers(evaluation)
+    if swept.taken_back or swept.given_up:
+        log.warning("swept", taken_back=swept.taken_back, given_up=[e.pk for e in swept.given_up])
+    for _ in range(min(swept.waiting, settings.WORKER_CONCURRENCY)):
+        ring(work)
+
+
+def evaluate(held: queue.Claim) -> str:
+    """Score a claimed evaluation and record how it ended; returns the state that was written, or "lost"."""
+    with heartbeat(held):
+        try:
+            prediction = read_masks(held.evaluation)
+        except StorageSilent as silence:
+            log.error("the storage of the archives does not answer", error=str(silence.__cause__))
+            return "put off" if queue.put_off(held) else give_up_or_retry(held)
+        except InvalidArchive as refusal:
+            if held.evaluation.counted_tries == 1 and refusal.problems[0].code == "unreadable":
+                # Perhaps the reader was killed from outside; an archive at fault will be so again.
+                return "queued again" if queue.release(held) else "lost"
+            return "invalid" if queue.record_invalid(held, refusal.problems) else "lost"
+        except Exception:
+            return give_up_or_retry(held)
+        try:
+            counts = count(prediction, truth(held.evaluation.label_set_id, held.evaluation.label_set.sha256))
+            packed = labels.compress(prediction)
+            written = queue.record_score(held, counts, packed, sha256(prediction, spec_of(held.evaluation)))
+        except Exception:
+            return give_up_or_retry(held)
+    return "scored" if written else "lost"
+
+
+def read_masks(evaluation: Evaluation) -> ndarray:
+    """The submission's masks, bit-packed: from the stored prediction if there is one, else from the archive."""
+    submission = evaluation.submission
+    if hasattr(submission, "prediction"):
+        return labels.decompress(bytes(submission.prediction.masks), spec_of(evaluation))
+    with open_archive(submission) as archive:
+        return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
+
+
+class StorageSilent(Exception):
+    """The storage cannot say what the archive holds, or whether it has it; its error is the cause."""
+
+
+def open_archive(submission: Submission) -> File:
+    """The submission's archive. Raises FileNotFoundError where it is lost, StorageSilent where that is not known."""
+    try:
+        return submission.archive.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageSilent from error
+
+
+def spec_of(evaluation: Evaluation) -> MaskSpec:
+    return MaskSpec(evaluation.label_set.patches, evaluation.label_set.height, evaluation.label_set.width)
+
+
+@lru_cache(maxsize=8)
+def truth(label_set_id: int, digest: str) -> ndarray:
+    """The hidden masks of a label set, bit-packed and read-only: loaded once per worker process."""
+    label_set = LabelSet.objects.get(pk=label_set_id)
+    spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
+    masks = labels.decompress(bytes(label_set.masks), spec)
+    if sha256(masks, spec) != digest:
+        raise ValueError(f"the masks of label set {label_set_id} do not match their SHA-256")
+    masks.flags.writeable = False
+    return masks
+
+
+def give_up_or_retry(held: queue.Claim) -> str:
+    """After an error of ours: back into the queue, or failed with an incident id once the tries are used up."""
+    incident = queue.new_incident()
+    log.exception("evaluation failed", incident=incident)
+    if held.evaluation.counted_tries < settings.EVALUATION_TRIES:
+        return "queued again" if queue.release(held) else "lost"
+    if not queue.record_failure(held, internal_error(), incident):
+        return "lost"
+    held.evaluation.refresh_from_db()
+    tell_organisers(held.evaluation)
+    return "failed"
+
+
+def tell_organisers(evaluation: Evaluation) -> None:
+    """Log a failure of ours for the organisers and write to them. Nothing of the cause goes to the participant."""
+    submission = evaluation.submission
+    competition = submission.phase.competition
+    AuditEntry.objects.append(
+        "evaluation failed",
+        competition=competition,
+        subject=str(submission),
+        details={"incident": evaluation.incident},
+    )
+    addresses = list(competition.organisers.exclude(email="").values_list("email", flat=True))
+    if addresses:
+        mails.send(
+            competition,
+            f"A submission could not be evaluated (incident {evaluation.incident})",
+            f"Submission {submission.pk} of team {submission.team} in {submission.phase} failed after "
+            f"{evaluation.tries} tries. The team's attempt was given back.\n\n"
+            f"Look for incident {evaluation.incident} in the workers' log, then re-score it in the admin:\n"
+            f"{settings.SITE_URL}/admin/leaderboard/submission/{submission.pk}/change/\n",
+            addresses,
+        )
+
+
+@contextmanager
+def heartbeat(held: queue.Claim) -> Iterator[None]:
+    """Prolong the lease from a thread while the work goes on; end a process that does not come to an end."""
+    done = threading.Event()
+    deadline = time.monotonic() + settings.EVALUATION_TIME_LIMIT_SECONDS
+
+    def beat() -> None:
+        try:
+            while not done.wait(settings.EVALUATION_HEARTBEAT_SECONDS):
+                if time.monotonic() > deadline:
+                    log.critical(
+                        "an evaluation does not end: this worker is given up", evaluation=held.evaluation.pk
+                    )
+                    os._exit(1)
+                try:
+                    if not queue.prolong(held):
+                        return
+                except Exception as error:
+                    log.warning("the lease could not be prolonged", error=type(error).__name__)
+                    connection.close()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,48 @@
+"""A rehearsal runs in a process of its own, whose environment names a database and a data folder made for it alone."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "VIRTUAL_ENV", "PYTHONPATH", "SYSTEMROOT")
+MARK = "REHEARSAL_FOLDER"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Nothing of the server's own settings: no database, broker, storage, mail server or key of it."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {
+        **kept,
+        MARK: str(folder),
+        "DATA_DIR": str(folder / "data"),
+        "DATABASE_URL": f"sqlite://{folder / 'scratch.sqlite3'}",
+        "DJANGO_SETTINGS_MODULE": "leaderboard.settings",
+        "LOG_LEVEL": "INFO",
+    }
+
+
+def run(file: str, *options: str) -> int:
+    """Rehearse a file in a child process and return its exit code; nothing of it is left."""
+    path = Path(file)
+    if path.exists():
+        file = str(path.resolve())
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
+        folder = Path(name).resolve()
+        command = [sys.executable, str(ROOT / "manage.py"), "rehearse", file, *options]
+        return subprocess.run(command, cwd=ROOT, env=environment(folder), check=False).returncode
+
+
+def is_inside() -> bool:
+    """Is this the child process? Raises RuntimeError where its database or data do not lie in the folder made for it."""
+    folder = os.environ.get(MARK)
+    if not folder:
+        return False
+    for path in (settings.DATABASES["default"]["NAME"], settings.DATA_DIR):
+        if not Path(path).resolve().is_relative_to(folder):
+            raise RuntimeError(f"{MARK} is {folder}, but {path} lies elsewhere: unset it and start again.")
+    return True
