@@ -1,4 +1,4 @@
-"""The REST API under /api/v1/: it parses, calls one QuerySet or one action, and renders. It holds no rule.
+"""The REST API under /api/v1/. Views parse, call one QuerySet or one action, and render; they contain no rules.
 
-The docstrings of the views are the reference that /api/v1/docs/ shows.
+The views' docstrings are the reference shown at /api/v1/docs/.
 """

@@ -1,4 +1,4 @@
-"""The account of the person who asks."""
+"""The caller's own account."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from .throttles import Passwords
 
 
 class AccountViewSet(ViewSet):
-    """Your account: what is kept about you, and its end."""
+    """Your account: download your personal data, or delete the account."""
 
     permission_classes = [IsAuthenticated]
     serializer_class = PasswordSerializer
@@ -29,7 +29,7 @@ class AccountViewSet(ViewSet):
 
     @extend_schema(summary="My personal data", responses=problems(401, ok=OpenApiTypes.OBJECT))
     def list(self, request: Request) -> Response:
-        """Everything that the server keeps about you: the account, teams, invitations, submissions, tokens."""
+        """Everything the server stores about you: account, teams, invitations, submissions, tokens."""
         data = personal_data(request.user, self.viewpoint.now)
         return Response(data, headers={"Content-Disposition": 'attachment; filename="personal-data.json"'})
 
@@ -40,6 +40,6 @@ class AccountViewSet(ViewSet):
     )
     @action(detail=False, methods=["post"], url_path="delete")
     def delete_account(self, request: Request) -> Response:
-        """For good. Results stay with the team, without your name; tokens, memberships and addresses go."""
+        """Permanent. Results stay with the team, without your name; tokens, memberships and addresses are deleted."""
         accounts.delete_account(request.user, **self.body(PasswordSerializer))
         return Response(status=204)

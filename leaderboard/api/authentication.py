@@ -1,4 +1,4 @@
-"""Who calls: a bearer token, or the session of somebody who is logged in on the pages."""
+"""Authentication by bearer token, or by the session of somebody logged in on the site."""
 
 import re
 
@@ -10,7 +10,7 @@ TOKEN = re.compile(rb"[A-Za-z0-9_]{16,200}")
 
 
 class BearerToken(TokenAuthentication):
-    """``Authorization: Bearer TOKEN``. What cannot be a token never reaches the database."""
+    """``Authorization: Bearer TOKEN``. A malformed token is rejected without a database query."""
 
     def authenticate_credentials(self, token: bytes):
         if not TOKEN.fullmatch(token):
@@ -19,7 +19,7 @@ class BearerToken(TokenAuthentication):
 
 
 class BearerTokenScheme(OpenApiAuthenticationExtension):
-    """How the schema describes it."""
+    """Describes it in the schema."""
 
     target_class = "leaderboard.api.authentication.BearerToken"
     name = "token"
@@ -28,5 +28,5 @@ class BearerTokenScheme(OpenApiAuthenticationExtension):
         return {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token of your account. Make one on the site under your account; it is shown once.",
+            "description": "An API token. Create one on the site, under your account; it is shown only once.",
         }

@@ -1,4 +1,4 @@
-"""What every view of the API has in common."""
+"""The base of every API view."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from leaderboard.models.visibility import Viewpoint
 
 
 class ViewSet(GenericViewSet):
-    """Hands the serializers the viewer's point of view."""
+    """Passes the viewer's point of view to the serializers."""
 
     pagination_class: Any = None
 

@@ -1,4 +1,4 @@
-"""Competitions, their phases, and the phases' leaderboards: open to everybody."""
+"""Competitions, their phases and leaderboards: public."""
 
 import hashlib
 from typing import Any
@@ -25,7 +25,7 @@ from .serializers.competitions import CompetitionSerializer, PhaseSerializer
     retrieve=extend_schema(summary="One competition", responses=problems(404, ok=CompetitionSerializer)),
 )
 class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
-    """A competition with its phases and its texts."""
+    """A competition with its phases and pages."""
 
     serializer_class = CompetitionSerializer
     queryset = Competition.objects.none()
@@ -38,7 +38,7 @@ class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     @extend_schema(summary="Winners", responses=problems(404, ok=WinnersSerializer))
     @action(detail=True)
     def awards(self, request: Request, slug: str) -> Response:
-        """Who won what, and what can still be won. Each award has a certificate: a page to print."""
+        """Awards given and prizes still open. Each award has a certificate, a page to print."""
         competition = self.get_object()
         given = list(competition.awards.select_related("team", "competition"))
         waiting = competition.prizes.exclude(title__in=[award.title for award in given])
@@ -51,7 +51,7 @@ class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     retrieve=extend_schema(summary="One phase", responses=problems(404, ok=PhaseSerializer)),
 )
 class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
-    """A phase: its window, its quotas, what you may see of its scores, and the masks that an archive must hold."""
+    """A phase: its dates, quotas, the scores that you may see, and the masks that an archive must contain."""
 
     serializer_class = PhaseSerializer
     queryset = Phase.objects.none()
@@ -67,13 +67,13 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True)
     def leaderboard(self, request: Request, pk: int) -> Response:
-        """The ranking as you may see it now: one row for each team, best first; equal F1 shares a rank.
+        """The ranking as you may see it now: one row per team, best first; teams with equal F1 share a rank.
 
         While a phase hides its board, `hidden` is true and `rows` is empty. Reference entries (the organisers' own)
-        and published entries (from papers) stand apart and have no rank.
+        and published entries (from papers) are listed separately, without a rank.
 
-        **Polling.** The answer carries an `ETag` that changes only when the board changes. Send it back in
-        `If-None-Match` and an unchanged board costs a 304 without a body. Once in five seconds is enough.
+        **Polling.** The response has an `ETag` that changes only when the board changes. Send it back in
+        `If-None-Match`; while the board is unchanged, you get a 304 without a body. Every five seconds is enough.
         """
         phase, window = self.get_object(), self.query(WindowSerializer)
         etag = self.etag(phase, window)
@@ -109,7 +109,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
 
 def with_validator(response: Any, etag: str, request: Request) -> Any:
-    """What caches need: a shared one may keep an anonymous board for five seconds."""
+    """Add caching headers: shared caches may keep an anonymous board for five seconds."""
     response["ETag"] = etag
     patch_vary_headers(response, ["Authorization", "Cookie"])
     if request.user.is_authenticated:

@@ -22,16 +22,16 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-# What the framework says in words that do not name the mend.
+# Replaces framework messages that do not say how to fix the problem.
 UNAUTHENTICATED: dict[type[Exception], str] = {
-    exceptions.NotAuthenticated: "Send a token: `Authorization: Bearer TOKEN`. You make one on the site, under your account.",
-    exceptions.AuthenticationFailed: "This token is unknown, expired or revoked. Check it, or make a new one on the "
+    exceptions.NotAuthenticated: "Send a token: `Authorization: Bearer TOKEN`. Create one on the site, under your account.",
+    exceptions.AuthenticationFailed: "This token is unknown, expired or revoked. Check it, or create a new one on the "
     "site, under your account.",
 }
 
 
 def handler(error: Exception, context: dict[str, Any]) -> Response:
-    """The answer to anything raised in a view of the API; an unforeseen error tells its incident id and no cause."""
+    """The response to an exception in an API view; an unexpected one shows an incident id, not its cause."""
     known = _known(error)
     if isinstance(known, Refusal):
         status, members, headers = known.status, _of_refusal(known), {}
@@ -46,7 +46,7 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def _known(error: Exception) -> Exception:
-    """What Django raises, as what the REST framework calls it."""
+    """Translate Django's exceptions to REST framework's."""
     if isinstance(error, Http404):
         return exceptions.NotFound()
     if isinstance(error, PermissionDenied):
@@ -61,7 +61,7 @@ def _known(error: Exception) -> Exception:
 
 
 class TooLarge(exceptions.APIException):
-    """A body larger than the address accepts."""
+    """A body larger than the endpoint accepts."""
 
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
@@ -84,7 +84,7 @@ def _of_api_exception(error: exceptions.APIException) -> dict[str, Any]:
         wait = timedelta(seconds=getattr(error, "wait", None) or 1)
         return {
             "code": "throttled",
-            "detail": "Too many requests. Please wait as long as Retry-After says.",
+            "detail": "Too many requests. Please wait for the time given in Retry-After.",
             "next_at": timezone.now() + wait,
         }
     return {
@@ -113,7 +113,7 @@ def _of_incident(error: Exception, context: dict[str, Any]) -> dict[str, Any]:
     got_request_exception.send(sender=None, request=context["request"]._request)
     return {
         "code": "internal_error",
-        "detail": f"The server made a mistake. Please tell the organisers this number: {incident}.",
+        "detail": f"An internal error occurred. Please report this incident number to the organisers: {incident}.",
         "incident": incident,
     }
 
@@ -125,7 +125,7 @@ def _retry_after(next_at: datetime) -> str:
 
 
 def _response(request: Any, status: int, members: dict[str, Any], headers: dict[str, str]) -> Response:
-    # Rendered as JSON whatever the view speaks (the docs are HTML, the schema is YAML).
+    # Always JSON, even where the view renders HTML (the docs) or YAML (the schema).
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), **members}
     response = Response(body, int(status), headers=headers, content_type=MEDIA_TYPE)

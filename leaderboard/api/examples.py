@@ -1,4 +1,4 @@
-"""An example of each refusal, for the OpenAPI schema: what a program meets under which status and code."""
+"""An example of each refusal for the OpenAPI schema, by status and code."""
 
 from http import HTTPStatus
 from typing import Any
@@ -21,36 +21,36 @@ GENERAL = {
     429: "throttled",
 }
 SENTENCES = {
-    "already_in_team": "You are in the team Alpine already; a person is in one team of a competition.",
-    "conflict": "This request has been decided already.",
+    "already_in_team": "You are already in team Alpine. A person can be in only one team per competition.",
+    "conflict": "This request has already been decided.",
     "empty_file": "The file is empty.",
     "invalid": "name: This field may not be blank.",
     "invitation_unknown": "This invitation is unknown, used or older than 14 days. Ask the owner of the team for a new "
     "link.",
-    "name_taken": "A team named Alpine exists already. Please choose another name.",
-    "no_team": "You are in no team of Landslides 2022 yet. Create one or join one first.",
+    "name_taken": "A team named Alpine already exists. Please choose another name.",
+    "no_team": "You are not in a team of Landslides 2022 yet. Create or join one first.",
     "not_allowed": "Only an owner of Alpine can do that.",
     "not_authenticated": UNAUTHENTICATED[NotAuthenticated],
     "not_found": "Not found.",
     "not_withdrawable": "Submissions of the test phase cannot be withdrawn.",
-    "organisers_do_not_compete": "ada organises Landslides 2022 and sees what its phases hide, so cannot be in a "
-    "competing team.",
+    "organisers_do_not_compete": "ada organises Landslides 2022 and sees hidden results, so cannot be in a competing "
+    "team.",
     "phase_not_open": "The test phase opens on 15 June 2022, 00:00 UTC.",
     "quota_used_up": "Your team has used all 10 submissions of the test phase.",
-    "refused": "That cannot be done.",
-    "roster_locked": "The teams of Landslides 2022 have been fixed since 13 June 2022, 00:00 UTC.",
-    "storage_unavailable": "The server cannot keep files just now. Nothing was counted; please try again later.",
-    "team_full": "Alpine has 5 members already, the most that a team may have.",
-    "throttled": "Too many requests. Please wait as long as Retry-After says.",
-    "too_large": "The file has 120,000,000 bytes; at most 100,000,000 are taken.",
-    "too_many": "30 requests to join in a day are enough. Again from 2 April 2022, 09:30 UTC.",
+    "refused": "This is not possible.",
+    "roster_locked": "The teams of Landslides 2022 have been locked since 13 June 2022, 00:00 UTC.",
+    "storage_unavailable": "The server cannot store files at the moment. Nothing was counted; please try again later.",
+    "team_full": "Alpine already has 5 members, the maximum for a team.",
+    "throttled": "Too many requests. Please wait for the time given in Retry-After.",
+    "too_large": "The file has 120,000,000 bytes; the limit is 100,000,000.",
+    "too_many": "The limit is 30 requests to join a day. Try again from 2 April 2022, 09:30 UTC.",
     "unsupported_media_type": 'Unsupported media type "text/plain" in request.',
 }
 WITH_NEXT_AT = {"throttled", "too_many"}
 
 
 def example_of(answer: int | type[Refusal]) -> tuple[int, OpenApiExample]:
-    """The status of an answer, named by its refusal or by the status alone, and what it looks like."""
+    """The status and the example of a refusal class, or of a bare status."""
     status, code = (answer, GENERAL[answer]) if isinstance(answer, int) else (answer.status, answer.code)
     body: dict[str, Any] = {
         "type": "about:blank",

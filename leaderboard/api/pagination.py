@@ -1,4 +1,4 @@
-"""Pages of long lists: a cursor, so that a page stays what it was while new rows arrive."""
+"""Cursor pagination for long lists: a page stays the same while new rows arrive."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bodies are refused by their stated length before they are read."""
+"""Parsers that reject a body by its Content-Length, before reading it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from leaderboard.actions.refusals import ArchiveTooLarge
 
 from .errors import TooLarge
 
-FIELDS_BYTES = 64 * 1024  # what method, description, link and the multipart lines may take beside the archive
+FIELDS_BYTES = 64 * 1024  # room for method, description, link and multipart headers beside the archive
 
 
 class SmallJSONParser(JSONParser):
@@ -20,7 +20,7 @@ class SmallJSONParser(JSONParser):
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         if stated_length(parser_context) > FIELDS_BYTES:
-            raise TooLarge(f"A JSON body may have {FIELDS_BYTES:,} bytes.")
+            raise TooLarge(f"A JSON body may have at most {FIELDS_BYTES:,} bytes.")
         try:
             return super().parse(stream, media_type, parser_context)
         except RecursionError as error:
@@ -42,11 +42,11 @@ class DescriptionParser(MultiPartParser):
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         if stated_length(parser_context) > LARGEST_DESCRIPTION + FIELDS_BYTES:
-            raise TooLarge(f"A method description may have {LARGEST_DESCRIPTION:,} bytes.")
+            raise TooLarge(f"A method description may have at most {LARGEST_DESCRIPTION:,} bytes.")
         return super().parse(stream, media_type, parser_context)
 
 
 def stated_length(parser_context: Any) -> int:
-    """Content-Length; 0 where none is stated, and then the server hands over no body either."""
+    """Content-Length; 0 if absent: then the server does not pass on a body either."""
     stated = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
     return int(stated) if stated.isascii() and stated.isdigit() else 0

@@ -1,4 +1,4 @@
-"""The entrance, the documentation, and what answers everything else under /api/."""
+"""The API root, the documentation, and the 404 for every other address under /api/."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ ENTRANCES = {
 
 
 class RootView(APIView):
-    """Where everything is."""
+    """Links to everything in the API."""
 
     permission_classes = [AllowAny]
 
@@ -44,14 +44,14 @@ class SchemaView(SpectacularAPIView):
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """The schema to read and to try; its scripts and styles come from this server."""
+    """The schema as an interactive page; scripts and styles come from this server."""
 
     url_name = "api:schema"
     template_name = "api/docs.html"
 
 
 class UnknownView(APIView):
-    """Any other address: a problem, as every error here."""
+    """Any other address: a problem document, like every other error."""
 
     permission_classes = [AllowAny]
 

@@ -1,4 +1,4 @@
-"""Asking to join, inviting, merging: each a list, a way to make one, and the decisions about it."""
+"""Join requests, invitations and mergers: list, create and decide."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ MAY_NOT_JOIN = (RosterLocked, OrganisersDoNotCompete, AlreadyInTeam, TeamFull, C
 
 
 class RosterViewSet(ListModelMixin, ViewSet):
-    """Rows that concern a person; everybody else's are 404."""
+    """Only rows that concern the caller; all others are 404."""
 
     permission_classes = [IsAuthenticated]
     pagination_class = NewestFirst
@@ -58,7 +58,7 @@ class RosterViewSet(ListModelMixin, ViewSet):
     )
 )
 class JoinRequestViewSet(RosterViewSet):
-    """Those that you have made, and those to the teams that you own, newest first."""
+    """Requests that you have made, and requests to teams that you own; newest first."""
 
     serializer_class = JoinRequestSerializer
     queryset = JoinRequest.objects.none()
@@ -87,12 +87,12 @@ class JoinRequestViewSet(RosterViewSet):
         ),
     )
     def create(self, request: Request) -> Response:
-        """Its owners are told by mail and decide."""
+        """The owners are notified by e-mail and decide."""
         asked = rosters.ask_to_join(request.user, **self.body(NewJoinRequestSerializer))
         return Response(self.get_serializer(asked).data, 201)
 
     @extend_schema(
-        summary="Take the person in",
+        summary="Accept the request",
         request=None,
         responses=problems(401, NotAllowed, 404, *MAY_NOT_JOIN, ok=JoinRequestSerializer),
     )
@@ -117,13 +117,13 @@ class JoinRequestViewSet(RosterViewSet):
         return Response(self.get_serializer(asked).data)
 
     @extend_schema(
-        summary="Take my request back",
+        summary="Withdraw my request",
         request=None,
         responses=problems(401, NotAllowed, 404, Conflict, ok=JoinRequestSerializer),
     )
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: int) -> Response:
-        """For whoever made it, until it is decided."""
+        """For the person who made it, until it is decided."""
         asked = self.get_object()
         rosters.withdraw_request(request.user, asked)
         return Response(self.get_serializer(asked).data)
@@ -136,7 +136,7 @@ class JoinRequestViewSet(RosterViewSet):
     )
 )
 class InvitationViewSet(RosterViewSet):
-    """Those to the teams that you own which nobody has used yet. A token is shown once, when it is made."""
+    """Unused invitations to teams that you own. A token is shown only once, when it is created."""
 
     serializer_class = InvitationSerializer
     queryset = Invitation.objects.none()
@@ -153,14 +153,14 @@ class InvitationViewSet(RosterViewSet):
         ),
     )
     def create(self, request: Request) -> Response:
-        """Makes a link that lets one person join; with `email` it is sent there too."""
+        """Creates a link that lets one person join; with `email`, the link is also sent there."""
         made, token = teams.invite(request.user, **self.body(NewInvitationSerializer))
         shown = {**self.get_serializer(made).data, "token": token, "link": teams.invitation_link(token)}
         return Response(shown, 201)
 
     @extend_schema(summary="Revoke an invitation", responses=problems(401, NotAllowed, 404, status=204))
     def destroy(self, request: Request, pk: int) -> Response:
-        """Its link no longer works."""
+        """The link stops working."""
         teams.revoke_invitation(request.user, self.get_object())
         return Response(status=204)
 
@@ -171,7 +171,7 @@ class InvitationViewSet(RosterViewSet):
     )
     @action(detail=False, methods=["post"])
     def accept(self, request: Request) -> Response:
-        """Join the team that the token stands for; it serves one person once."""
+        """Join the team that the token belongs to. A token works for one person, once."""
         joined = teams.accept_invitation(request.user, **self.body(InvitationTokenSerializer))
         mine = Team.objects.of(request.user).with_members().get(pk=joined.pk)
         return Response(TeamSerializer(mine, context=self.get_serializer_context()).data)
@@ -185,9 +185,9 @@ class InvitationViewSet(RosterViewSet):
     )
 )
 class MergerViewSet(RosterViewSet):
-    """Offers that your teams have made or got, newest first; for owners.
+    """Offers that your teams have made or received, newest first; for owners.
 
-    Once accepted, `other` becomes part of `team`: members, submissions and used attempts go there.
+    Once accepted, `other` becomes part of `team`: its members, submissions and used attempts move there.
     """
 
     serializer_class = MergerSerializer
@@ -210,18 +210,18 @@ class MergerViewSet(RosterViewSet):
         ),
     )
     def create(self, request: Request) -> Response:
-        """`other` would become part of your team; its owners are told by mail and decide."""
+        """`other` would become part of your team; its owners are notified by e-mail and decide."""
         offered = rosters.propose_merger(request.user, **self.body(NewMergerSerializer))
         return Response(self.get_serializer(offered).data, 201)
 
     @extend_schema(
-        summary="Agree to a merger",
+        summary="Accept a merger",
         request=None,
         responses=problems(401, NotAllowed, RosterLocked, 404, Conflict, TeamFull, ok=MergerSerializer),
     )
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, pk: int) -> Response:
-        """For owners of `other`, which ends. What both teams have used of the quotas adds up."""
+        """For owners of `other`, which ceases to exist. The quota usage of both teams adds up."""
         return self.decide(True)
 
     @extend_schema(
@@ -240,7 +240,7 @@ class MergerViewSet(RosterViewSet):
         return Response(self.get_serializer(offered).data)
 
     @extend_schema(
-        summary="Take my offer back",
+        summary="Withdraw my offer",
         request=None,
         responses=problems(401, NotAllowed, 404, Conflict, ok=MergerSerializer),
     )

@@ -49,18 +49,18 @@ KEY = re.compile(r"[\x21-\x7e]{1,200}")
 @extend_schema_view(
     list=extend_schema(
         summary="My submissions",
-        description="Those of your teams, newest first; for an organiser also the reference entries.",
+        description="Submissions of your teams, newest first; for organisers, also the reference entries.",
         parameters=[FilterSerializer],
         responses=problems(400, 401, 404, ok=SubmissionSerializer(many=True)),
     ),
     retrieve=extend_schema(summary="One submission", responses=problems(401, 404, ok=SubmissionSerializer)),
 )
 class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
-    """A submission of one of your teams: its state, its scores as far as the phase shows them, its problems.
+    """A submission of one of your teams: its state, the scores that the phase shows, and its problems.
 
-    `state` goes from `queued` to `scoring` to one of three ends: `scored`; `invalid`, when the archive cannot be
-    scored (`problems` says why, and the attempt is given back); `failed`, when the fault is the server's (the
-    attempt is given back, and the organisers know). Ask once a second, or as often as `queue.expected_seconds` says.
+    `state` goes from `queued` to `scoring`, then to one of three final states: `scored`; `invalid`, if the archive
+    cannot be scored (`problems` says why, and the attempt is given back); `failed`, if the server is at fault (the
+    attempt is given back, and the organisers see it). Poll once a second, or after `queue.expected_seconds`.
     """
 
     serializer_class = SubmissionSerializer
@@ -79,7 +79,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return rows.own(self.request.user).filter(**{names[name]: value for name, value in asked.items()})
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
-        self.action = self.action_map.get(request.method.lower(), "")  # before get_parsers asks for it
+        self.action = self.action_map.get(request.method.lower(), "")  # get_parsers needs it
         return super().initialize_request(request, *args, **kwargs)
 
     def get_parsers(self) -> Any:
@@ -112,11 +112,11 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        """Upload an archive; it is accepted (202) and scored soon after: follow `Location`.
+        """Upload an archive. It is accepted (202) and scored soon after; poll the `Location`.
 
-        Refused with a `code`: `no_team` or `phase_not_open` (403), `empty_file` (400), `too_large` (413),
-        `quota_used_up` (429, with `next_at`). What is wrong inside the archive is found by the scorer and told in
-        `problems`. `teams/mine/` says beforehand whether your team may submit.
+        A refusal has a `code`: `no_team` or `phase_not_open` (403), `empty_file` (400), `too_large` (413),
+        `quota_used_up` (429, with `next_at`). The scorer lists what is wrong inside the archive in
+        `problems`. `teams/mine/` says in advance whether your team may submit.
         """
         key = idempotency_key(request)
         asked = self.body(SubmitSerializer)
@@ -130,9 +130,9 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True, methods=["get"])
     def receipt(self, request: Request, pk: int) -> Response:
-        """What was received, when, and how it was scored, signed by the server (409 while there is no score).
+        """What was received, when, and how it was scored, signed by the server (409 until there is a score).
 
-        Check it with `python -m evaluation verify RECEIPT KEY`; the key is at `/receipts/key`.
+        Verify it with `python -m evaluation verify RECEIPT KEY`; the key is at `/receipts/key`.
         """
         return Response(receipt_of(self.get_object(), request.user, timezone.now()))
 
@@ -143,9 +143,9 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: int) -> Response:
-        """Take it off the board and free its place there, where the phase allows it. Its scores are kept.
+        """Remove it from the board and free its place there, if the phase allows this. Its scores are kept.
 
-        What it took of the total and of the day stays taken. There is no DELETE: nothing is deleted.
+        It still counts towards the total and the daily quota. There is no DELETE: nothing is deleted.
         """
         submission = self.get_object()
         submissions.withdraw(request.user, submission)
@@ -158,7 +158,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True, methods=["post"])
     def select(self, request: Request, pk: int) -> Response:
-        """Say whether it is one of those that count, where the phase lets teams choose."""
+        """Choose whether it counts, in phases that let teams choose."""
         submission = self.get_object()
         submissions.select(request.user, submission, **self.body(SelectSerializer))
         return Response(self.get_serializer(submission).data)
@@ -167,7 +167,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not KEY.fullmatch(key):
-        raise ValidationError({"Idempotency-Key": ["It has from 1 to 200 visible ASCII characters."]})
+        raise ValidationError({"Idempotency-Key": ["A key has 1 to 200 visible ASCII characters."]})
     return key
 
 
@@ -179,7 +179,7 @@ def idempotency_key(request: Request) -> str | None:
     )
 )
 class AttemptViewSet(ListModelMixin, ViewSet):
-    """What each submission of your teams took from the quotas: reserved, spent, or given back and why."""
+    """What each submission of your teams used of the quotas: reserved, spent, or given back and why."""
 
     serializer_class = AttemptSerializer
     permission_classes = [IsAuthenticated]

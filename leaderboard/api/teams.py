@@ -1,4 +1,4 @@
-"""Teams: those of everybody by name, one's own with members, quotas, method description and eligibility."""
+"""Teams: everybody's by name; your own with members, quotas, method description and eligibility."""
 
 from typing import Any
 
@@ -42,17 +42,17 @@ from .throttles import Uploads
 @extend_schema_view(
     list=extend_schema(
         summary="All teams",
-        description="Those that compete, by name: whom you may ask to take you in, or to merge.",
+        description="The competing teams: those that you may ask to join, or to merge with.",
         parameters=[TeamFilterSerializer],
         responses=problems(400, 401, 404, ok=TeamLine(many=True)),
     ),
     retrieve=extend_schema(summary="One of my teams", responses=problems(401, 404, ok=TeamSerializer)),
 )
 class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
-    """Your team of a competition: its members, and for each phase what it has used of the quotas.
+    """Your team in a competition: its members, and its quota usage in each phase.
 
-    `quotas[].may_submit` says whether an upload would be accepted now, so ask before you send a large file;
-    `why_not_eligible` says what is missing before the team can be awarded.
+    `quotas[].may_submit` says whether an upload would be accepted now: check it before you send a large file;
+    `why_not_eligible` says what is missing before the team can receive an award.
     """
 
     serializer_class = TeamSerializer
@@ -74,7 +74,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return TeamLine if self.action == "list" else TeamSerializer
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
-        self.action = self.action_map.get(request.method.lower(), "")  # before get_parsers asks for it
+        self.action = self.action_map.get(request.method.lower(), "")  # get_parsers needs it
         return super().initialize_request(request, *args, **kwargs)
 
     def get_parsers(self) -> Any:
@@ -102,7 +102,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         ),
     )
     def create(self, request: Request) -> Response:
-        """You become its owner. A person is in one team of a competition."""
+        """You become its owner. A person can be in only one team per competition."""
         return self.shown(teams.create_team(request.user, **self.body(NewTeamSerializer)), 201)
 
     @extend_schema(
@@ -111,16 +111,16 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         responses=problems(InvalidInput, 401, NotAllowed, RosterLocked, 404, NameTaken, ok=TeamSerializer),
     )
     def partial_update(self, request: Request, pk: int) -> Response:
-        """For owners, as long as the roster is open. Every board shows it at once."""
+        """For owners, while the roster is open. Every board shows the change at once."""
         team = self.get_object()
         return self.shown(teams.edit_team(request.user, team, **self.body(TeamChangesSerializer)))
 
     @extend_schema(summary="My teams", responses=problems(401, ok=TeamSerializer(many=True)))
     @action(detail=False, pagination_class=None)
     def mine(self, request: Request) -> Response:
-        """Your team of each competition: its members, and for each phase what it has used of the quotas.
+        """Your team in each competition: its members, and its quota usage in each phase.
 
-        `quotas[].may_submit` says whether an upload would be accepted now, so ask before you send a large file.
+        `quotas[].may_submit` says whether an upload would be accepted now: check it before you send a large file.
         """
         return Response(self.get_serializer(self.get_queryset(), many=True).data)
 
@@ -131,7 +131,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True, methods=["post"])
     def leave(self, request: Request, pk: int) -> Response:
-        """You no longer see its submissions. The last owner names another one first."""
+        """You can no longer see its submissions. The last owner must make another member an owner first."""
         teams.leave(request.user, self.get_object())
         return Response(status=204)
 
@@ -142,7 +142,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True, methods=["post"], url_path="remove-member")
     def remove_member(self, request: Request, pk: int) -> Response:
-        """For owners. To leave yourself, use `leave/`."""
+        """For owners. To leave the team yourself, use `leave/`."""
         team = self.get_object()
         teams.remove_member(request.user, team, self.member(team))
         return self.shown(team)
@@ -154,7 +154,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True, methods=["post"], url_path="make-owner")
     def make_owner(self, request: Request, pk: int) -> Response:
-        """For owners. Owners invite, decide requests and mergers, and remove members."""
+        """For owners. Owners invite people, decide on requests and mergers, and remove members."""
         team = self.get_object()
         teams.make_owner(request.user, team, self.member(team))
         return self.shown(team)
@@ -169,7 +169,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @action(detail=True, url_path="description", url_name="description")
     def download(self, request: Request, pk: int) -> HttpResponse:
-        """The PDF as it was handed in; 404 where there is none yet."""
+        """The PDF as it was handed in; 404 if there is none yet."""
         found = MethodDescription.objects.filter(team=self.get_object()).first()
         if found is None:
             raise Http404
@@ -185,7 +185,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     )
     @download.mapping.post
     def hand_in(self, request: Request, pk: int) -> Response:
-        """A PDF of one or two pages that names every member; a later one replaces it until the due date."""
+        """A PDF of one or two pages that names every member. Until the due date, a new upload replaces it."""
         team = self.get_object()
         handed_in = descriptions.hand_in_description(
             request.user, team, **self.body(NewDescriptionSerializer)

@@ -1,6 +1,6 @@
-"""Rate limits: so many requests in each minute of the clock, for each person, or for each address without log-in.
+"""Rate limits per clock minute, for each person or, without log-in, for each address. Setting: API_RATES.
 
-They keep a script gone wild from slowing everybody; they are no quota. Settings: API_RATES.
+They stop a runaway script from slowing everybody down; they are separate from the quotas.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ class PerPerson(BaseThrottle):
         cache.add(key, 0, 2 * WINDOW)
         try:
             return cache.incr(key) <= settings.API_RATES[self.scope]
-        except ValueError:  # dropped by a full cache between the two calls
+        except ValueError:  # evicted from a full cache between the two calls
             return True
 
     def caller(self, request: Any) -> str | None:
-        """Who is counted; None: nobody."""
+        """Who is counted; None: not counted."""
         return str(request.user.pk) if request.user.is_authenticated else None
 
     def wait(self) -> float:
@@ -41,7 +41,7 @@ class PerPerson(BaseThrottle):
 
 
 class PerAddress(PerPerson):
-    """Counts the requests of one address that come without log-in."""
+    """Counts the requests of one address without log-in."""
 
     scope = "address"
 
@@ -54,6 +54,6 @@ class Uploads(PerPerson):
 
 
 class Passwords(PerPerson):
-    """For addresses that ask for the password again."""
+    """For endpoints that ask for the password again."""
 
     scope = "password"

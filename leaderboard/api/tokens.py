@@ -22,7 +22,7 @@ from .serializers.accounts import CreatedTokenSerializer, NewTokenSerializer, To
     list=extend_schema(summary="My tokens", responses=problems(401, ok=TokenSerializer(many=True)))
 )
 class TokenViewSet(ListModelMixin, ViewSet):
-    """The tokens of your account. Only digests are stored: a token is shown once, when it is made."""
+    """The tokens of your account. Only digests are stored: a token is shown only once, when it is created."""
 
     serializer_class = TokenSerializer
     permission_classes = [IsAuthenticated]
@@ -35,19 +35,19 @@ class TokenViewSet(ListModelMixin, ViewSet):
         return ApiToken.objects.filter(user=self.request.user).order_by("-created")
 
     @extend_schema(
-        summary="Make a token",
+        summary="Create a token",
         request=NewTokenSerializer,
         responses=problems(400, 401, 403, 409, status=201, ok=CreatedTokenSerializer),
     )
     def create(self, request: Request) -> Response:
-        """Only from a browser session: a token cannot make tokens, so that a stolen one dies when it is revoked."""
+        """Only from a browser session: a token cannot create tokens, so revoking a stolen one ends its access."""
         if not isinstance(request.successful_authenticator, SessionAuthentication):
-            raise NotAllowed("A token cannot make tokens. Log in on the site and make it under your account.")
+            raise NotAllowed("A token cannot create tokens. Log in on the site, then create it there.")
         token, text = accounts.create_token(request.user, **self.body(NewTokenSerializer))
         return Response({**self.get_serializer(token).data, "token": text}, 201)
 
     @extend_schema(summary="Revoke a token", responses=problems(401, 404, status=204))
     def destroy(self, request: Request, prefix: str) -> Response:
-        """It opens nothing from now on. A token may revoke itself and the others of its account."""
+        """The token stops working. A token may revoke itself and the other tokens of its account."""
         accounts.revoke_token(request.user, self.get_object().digest)
         return Response(status=204)

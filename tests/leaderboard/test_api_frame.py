@@ -99,25 +99,27 @@ def test_a_wrong_token_is_401(header: str) -> None:
     assert response["WWW-Authenticate"] == "Bearer"
 
 
-def test_what_is_refused_names_the_mend(cast: Cast) -> None:
-    def told(user: Any, path: str, fields: dict[str, Any], kind: str = "json") -> str:
+def test_errors_name_the_problem_and_the_fix(cast: Cast) -> None:
+    def detail(user: Any, path: str, fields: dict[str, Any], kind: str = "json") -> str:
         return client_of(user).post(f"{API}/{path}/", fields, format=kind).json()["detail"]
 
     phase = {"method": "U-Net", "phase": cast.phase.pk}
-    assert "Authorization: Bearer TOKEN" in told(None, "teams", {})
-    assert "phase: There is none with the id 999" in told(
+    assert "Authorization: Bearer TOKEN" in detail(None, "teams", {})
+    assert "phase: The id 999 does not exist" in detail(
         cast.owner, "submissions", {"phase": 999}, "multipart"
     )
-    assert "phase: An id is a number." in told(cast.owner, "submissions", {"phase": "test"}, "multipart")
-    assert told(cast.owner, "submissions", {**phase, "archive": "masks.zip"}, "multipart") == (
-        "archive: This is a text and no file. With curl a file is sent as `-F archive=@FILE`."
+    assert "phase: An id must be a number." in detail(
+        cast.owner, "submissions", {"phase": "test"}, "multipart"
     )
-    assert told(cast.owner, "submissions", phase, "multipart") == "archive: The file is missing."
-    assert "competition: There is none named nowhere" in told(
+    assert detail(cast.owner, "submissions", {**phase, "archive": "masks.zip"}, "multipart") == (
+        "archive: This is text, not a file. With curl, send a file as `-F archive=@FILE`."
+    )
+    assert detail(cast.owner, "submissions", phase, "multipart") == "archive: The file is missing."
+    assert "competition: “nowhere” does not exist" in detail(
         cast.owner, "teams", {"competition": "nowhere", "name": "A"}
     )
     description = f"teams/{cast.team.pk}/description"
-    assert "-F file=@FILE" in told(cast.owner, description, {"file": "method.pdf"}, "multipart")
+    assert "-F file=@FILE" in detail(cast.owner, description, {"file": "method.pdf"}, "multipart")
 
 
 def test_a_token_ends(cast: Cast) -> None:

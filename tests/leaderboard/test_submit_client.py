@@ -152,7 +152,7 @@ def test_a_wrong_token_is_said_before_anything_is_uploaded(cast: Cast, live_serv
         client.find_phase(connection, "validation")
     assert str(refused.value).splitlines() == [
         "Unauthorized (401)",
-        "This token is unknown, expired or revoked. Check it, or make a new one on the site, under your account.",
+        "This token is unknown, expired or revoked. Check it, or create a new one on the site, under your account.",
     ]
 
 

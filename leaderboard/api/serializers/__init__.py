@@ -1,1 +1,1 @@
-"""What the API takes and shows. Times are UTC; scores are fractions of 1, null where the viewer may not see them."""
+"""Input and output of the API. Times are UTC; scores are fractions of 1, null where hidden from the viewer."""

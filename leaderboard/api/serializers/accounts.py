@@ -6,7 +6,7 @@ from leaderboard.models import ApiToken
 
 
 class TokenSerializer(serializers.ModelSerializer):
-    prefix = serializers.CharField(source="token_key", help_text="Its first characters, which name it.")
+    prefix = serializers.CharField(source="token_key", help_text="The first characters: they identify it.")
     expires_at = serializers.DateTimeField(source="expiry", allow_null=True)
 
     class Meta:
@@ -25,7 +25,7 @@ class CreatedTokenSerializer(TokenSerializer):
 
 class NewTokenSerializer(serializers.ModelSerializer):
     days = serializers.IntegerField(
-        required=False, min_value=1, max_value=3650, help_text="How long it holds."
+        required=False, min_value=1, max_value=3650, help_text="Days until it expires."
     )
 
     class Meta:

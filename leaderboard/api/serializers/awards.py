@@ -1,4 +1,4 @@
-"""What was won and what can be won."""
+"""Awards and prizes."""
 
 from typing import Any
 
@@ -37,5 +37,5 @@ class PrizeSerializer(serializers.ModelSerializer):
 
 
 class WinnersSerializer(serializers.Serializer):
-    awards = AwardSerializer(many=True, help_text="Given, the first first.")
+    awards = AwardSerializer(many=True, help_text="The awards given, first prize first.")
     waiting = PrizeSerializer(many=True, help_text="Not given yet.")

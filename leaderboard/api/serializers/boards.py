@@ -11,12 +11,12 @@ from .fields import Fraction, Percent
 
 
 class RowSerializer(serializers.Serializer):
-    rank = serializers.IntegerField(help_text="Equal F1 shares a rank.")
+    rank = serializers.IntegerField(help_text="Teams with equal F1 share a rank.")
     team = serializers.CharField()
     f1 = Fraction(source="scores.f1")
     precision = Fraction(source="scores.precision")
     recall = Fraction(source="scores.recall")
-    entries = serializers.IntegerField(help_text="The team's scored submissions.")
+    entries = serializers.IntegerField(help_text="Number of scored submissions.")
     date = serializers.DateTimeField(
         source="achieved_at", help_text="When the submission that counts was received."
     )
@@ -47,23 +47,23 @@ class WindowSerializer(serializers.Serializer):
 class BoardSerializer(serializers.Serializer):
     phase = serializers.IntegerField(source="phase.pk")
     version = serializers.IntegerField(
-        source="phase.board_version", help_text="Counts the changes of the board."
+        source="phase.board_version", help_text="Increases with each change of the board."
     )
     data_note = serializers.CharField(
-        source="phase.competition.data_note", help_text="What data the scores are on."
+        source="phase.competition.data_note", help_text="Which data the scores are based on."
     )
     labels_public_since = serializers.DateField(source="phase.labels_public_since", allow_null=True)
-    hidden = serializers.SerializerMethodField(help_text="The phase hides its board from you for now.")
-    frozen = serializers.BooleanField(source="is_frozen", help_text="The board stands still until the end.")
-    count = serializers.IntegerField(source="total", help_text="Ranked teams, of which `rows` may be a part.")
+    hidden = serializers.SerializerMethodField(help_text="Whether the phase hides its board from you now.")
+    frozen = serializers.BooleanField(source="is_frozen", help_text="Whether the board is frozen now.")
+    count = serializers.IntegerField(source="total", help_text="All ranked teams, also beyond `rows`.")
     rows = serializers.SerializerMethodField(help_text="Best first.")
     reference = ReferenceSerializer(
-        many=True, source="references", help_text="The organisers' entries: unranked."
+        many=True, source="references", help_text="The organisers' own entries, unranked."
     )
     published = PublishedSerializer(
         many=True, help_text="From publications, on the original data: not scored here, unranked."
     )
-    next = serializers.SerializerMethodField(help_text="The address of the rows that follow; null: none.")
+    next = serializers.SerializerMethodField(help_text="URL of the next rows; null: no more rows.")
 
     def get_hidden(self, board: Any) -> bool:
         return board.view.board is None

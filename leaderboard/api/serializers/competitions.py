@@ -11,7 +11,7 @@ from leaderboard.models import Competition, LabelSet, Page, Phase
 class LabelsSerializer(serializers.ModelSerializer):
     commitment = serializers.CharField(
         read_only=True,
-        help_text="SHA-256 of salt and masks' SHA-256: fixes the labels, tells nothing of them.",
+        help_text="SHA-256 of a salt and the masks' SHA-256: commits to the labels without revealing them.",
     )
 
     class Meta:
@@ -20,12 +20,12 @@ class LabelsSerializer(serializers.ModelSerializer):
 
 
 class QuotasSerializer(serializers.ModelSerializer):
-    total = serializers.IntegerField(source="quota_total", allow_null=True, help_text="Submissions in all.")
+    total = serializers.IntegerField(source="quota_total", allow_null=True, help_text="Submissions in total.")
     per_day = serializers.IntegerField(
         source="quota_per_day", allow_null=True, help_text="Submissions per UTC day."
     )
     on_board = serializers.IntegerField(
-        source="quota_on_board", allow_null=True, help_text="Results that may stand at a time."
+        source="quota_on_board", allow_null=True, help_text="Results on the board at a time."
     )
 
     class Meta:
@@ -40,15 +40,15 @@ class PhaseLinks(serializers.Serializer):
 
 class PhaseSerializer(serializers.ModelSerializer):
     competition: Any = serializers.SlugRelatedField("slug", read_only=True)
-    is_open = serializers.SerializerMethodField(help_text="Are submissions accepted now?")
-    quotas = QuotasSerializer(source="*", help_text="Of one team; null: no limit.")
+    is_open = serializers.SerializerMethodField(help_text="Whether submissions are accepted now.")
+    quotas = QuotasSerializer(source="*", help_text="Per team; null: no limit.")
     visible_metrics = serializers.SerializerMethodField(help_text="The metrics that you may see now.")
     patches = serializers.IntegerField(
         source="labels.patches", allow_null=True, help_text="Masks in an archive: mask_1.h5 to mask_N.h5."
     )
     patch_height = serializers.IntegerField(source="labels.height", allow_null=True)
     patch_width = serializers.IntegerField(source="labels.width", allow_null=True)
-    labels = LabelsSerializer(allow_null=True, help_text="The hidden labels in force.")
+    labels = LabelsSerializer(allow_null=True, help_text="The hidden labels in use now.")
     max_upload_bytes = serializers.SerializerMethodField()
     links = PhaseLinks(source="*")
 
@@ -97,7 +97,7 @@ class PageSerializer(serializers.ModelSerializer):
 
 class CompetitionSerializer(serializers.ModelSerializer):
     phases = PhaseSerializer(many=True, read_only=True)
-    pages = PageSerializer(many=True, read_only=True, help_text="Its texts in Markdown.")
+    pages = PageSerializer(many=True, read_only=True, help_text="Its pages, in Markdown.")
     url = serializers.HyperlinkedIdentityField(view_name="api:competition-detail", lookup_field="slug")
     awards = serializers.HyperlinkedIdentityField(view_name="api:competition-awards", lookup_field="slug")
 

@@ -1,4 +1,4 @@
-"""Numbers as the API writes them."""
+"""Fields shared by the serializers."""
 
 from typing import Any
 
@@ -27,26 +27,26 @@ class Percent(serializers.FloatField):
 
 
 class ChosenById(serializers.PrimaryKeyRelatedField):
-    """A row that the caller names by its id."""
+    """A row that the caller chooses by its id."""
 
     default_error_messages = {
-        "does_not_exist": "There is none with the id {pk_value} that you can choose.",
-        "incorrect_type": "An id is a number.",
+        "does_not_exist": "The id {pk_value} does not exist or is not available to you.",
+        "incorrect_type": "An id must be a number.",
     }
 
 
 class ChosenBySlug(serializers.SlugRelatedField):
-    """A row that the caller names by its short name, as addresses do."""
+    """A row that the caller chooses by its slug."""
 
-    default_error_messages = {"does_not_exist": "There is none named {value} that you can choose."}
+    default_error_messages = {"does_not_exist": "“{value}” does not exist or is not available to you."}
 
 
 class Upload(serializers.FileField):
-    """A file of a multipart form; the action says what is wrong with an empty one."""
+    """A file in a multipart form; the action reports an empty one."""
 
     default_error_messages = {
         "required": "The file is missing.",
-        "invalid": "This is a text and no file. With curl a file is sent as `-F {field_name}=@FILE`.",
+        "invalid": "This is text, not a file. With curl, send a file as `-F {field_name}=@FILE`.",
     }
 
     def __init__(self, **options: Any) -> None:

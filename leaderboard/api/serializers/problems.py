@@ -1,4 +1,4 @@
-"""The one shape of an error."""
+"""The shape of every error."""
 
 from rest_framework import serializers
 
@@ -9,14 +9,14 @@ class Problem(serializers.Serializer):
     type = serializers.CharField()
     title = serializers.CharField(help_text="The status in words.")
     status = serializers.IntegerField()
-    code = serializers.CharField(help_text="What a program can act on, e.g. quota_used_up.")
-    detail = serializers.CharField(help_text="A sentence for a person.")
+    code = serializers.CharField(help_text="For programs, e.g. quota_used_up.")
+    detail = serializers.CharField(help_text="A sentence for people.")
     errors = serializers.DictField(  # type: ignore[assignment]
-        required=False, help_text="Sentences for each field of the request."
+        required=False, help_text="Messages for each field of the request."
     )
     next_at = serializers.DateTimeField(
         required=False,
         allow_null=True,
-        help_text="With status 429: when it can be tried again; null when not by waiting alone.",
+        help_text="With status 429: when to try again; null if waiting alone does not help.",
     )
-    incident = serializers.CharField(required=False, help_text="With status 500: tell it to the organisers.")
+    incident = serializers.CharField(required=False, help_text="With status 500: please report it.")

@@ -1,4 +1,4 @@
-"""Who asks to join which team, invitations, offers to merge."""
+"""Join requests, invitations and offers to merge."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .fields import LARGEST_ID, ChosenById, ChosenBySlug
 
 
 class TeamLine(serializers.ModelSerializer):
-    """A team as everybody who is logged in sees it."""
+    """A team as any logged-in person sees it."""
 
     competition: Any = serializers.SlugRelatedField("slug", read_only=True)
 
@@ -23,11 +23,11 @@ class TeamLine(serializers.ModelSerializer):
 class TeamFilterSerializer(serializers.Serializer):
     """Which teams."""
 
-    competition = serializers.SlugField(required=False, help_text="Of this competition.")
+    competition = serializers.SlugField(required=False, help_text="Only teams of this competition.")
 
 
 class FromRequest(serializers.Serializer):
-    """Fields that choose a row: which rows there are to choose from depends on who asks."""
+    """Fields that choose a row; the choices depend on the caller."""
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = super().get_fields()
@@ -42,7 +42,7 @@ class FromRequest(serializers.Serializer):
 
 
 def competing(user: Any) -> Any:
-    """The teams that a person may ask: those of the competitions that he or she sees."""
+    """The teams that a person may ask: the competing ones of all visible competitions."""
     seen = Competition.objects.visible_to(user)
     return Team.objects.competing().filter(competition__in=seen).select_related("competition")
 
@@ -57,7 +57,7 @@ class NewTeamSerializer(FromRequest, serializers.ModelSerializer):
     class Meta:
         model = Team
         fields = ["competition", "name", "affiliation"]
-        validators: list[Any] = []  # the action says it in its own words
+        validators: list[Any] = []  # the action reports it
 
     def choices(self, user: Any) -> dict[str, Any]:
         return {"competition": Competition.objects.visible_to(user)}
@@ -71,12 +71,12 @@ class TeamChangesSerializer(serializers.ModelSerializer):
 
 
 class MemberNameSerializer(serializers.Serializer):
-    username = serializers.CharField(max_length=150, help_text="Of a member of the team.")
+    username = serializers.CharField(max_length=150, help_text="A member of the team.")
 
 
 class JoinRequestSerializer(serializers.ModelSerializer):
     team = TeamLine(read_only=True)
-    username = serializers.CharField(source="user.username", read_only=True, help_text="Who asks.")
+    username = serializers.CharField(source="user.username", read_only=True, help_text="The person who asks.")
 
     class Meta:
         model = JoinRequest
@@ -98,7 +98,7 @@ class NewJoinRequestSerializer(FromRequest, serializers.ModelSerializer):
 
 class InvitationSerializer(serializers.ModelSerializer):
     team = TeamLine(read_only=True)
-    email = serializers.CharField(read_only=True, help_text="Where it was sent; empty: nowhere.")
+    email = serializers.CharField(read_only=True, help_text="Where it was sent; empty: not sent.")
 
     class Meta:
         model = Invitation
@@ -108,7 +108,7 @@ class InvitationSerializer(serializers.ModelSerializer):
 
 class MadeInvitationSerializer(InvitationSerializer):
     token = serializers.CharField(read_only=True, help_text="It is not shown again.")
-    link = serializers.URLField(read_only=True, help_text="What the invited person opens.")
+    link = serializers.URLField(read_only=True, help_text="The link for the invited person.")
 
     class Meta(InvitationSerializer.Meta):
         fields = [*InvitationSerializer.Meta.fields, "token", "link"]
@@ -127,12 +127,12 @@ class NewInvitationSerializer(FromRequest, serializers.ModelSerializer):
 
 
 class InvitationTokenSerializer(serializers.Serializer):
-    token = serializers.CharField(max_length=200, help_text="What follows `invitation=` in the link.")
+    token = serializers.CharField(max_length=200, help_text="The part after `invitation=` in the link.")
 
 
 class MergerSerializer(serializers.ModelSerializer):
-    team = TeamLine(read_only=True, help_text="It would take the other one in.")
-    other = TeamLine(read_only=True, help_text="It would become part of the first one.")
+    team = TeamLine(read_only=True, help_text="The team that takes the other one in.")
+    other = TeamLine(read_only=True, help_text="The team that becomes part of `team`.")
 
     class Meta:
         model = Merger
@@ -142,7 +142,7 @@ class MergerSerializer(serializers.ModelSerializer):
 
 class NewMergerSerializer(FromRequest, serializers.ModelSerializer):
     team = ChosenById(queryset=Team.objects.none(), help_text="The id of your team.")
-    other = ChosenById(queryset=Team.objects.none(), help_text="The id of the team that you would take in.")
+    other = ChosenById(queryset=Team.objects.none(), help_text="The id of the team to take in.")
 
     class Meta:
         model = Merger
@@ -154,11 +154,11 @@ class NewMergerSerializer(FromRequest, serializers.ModelSerializer):
 
 
 class OpenSerializer(serializers.Serializer):
-    """Which of them."""
+    """Filters of a list."""
 
     open = serializers.BooleanField(
-        required=False, allow_null=True, default=None, help_text="true: those that wait for a decision."
+        required=False, allow_null=True, default=None, help_text="true: only those awaiting a decision."
     )
     team = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST_ID, help_text="About this team."
+        required=False, min_value=1, max_value=LARGEST_ID, help_text="Only those about this team."
     )

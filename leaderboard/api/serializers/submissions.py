@@ -16,7 +16,7 @@ class SubmitSerializer(serializers.ModelSerializer):
     """A new submission, as a multipart form."""
 
     phase = ChosenById(queryset=Phase.objects.none(), help_text="The phase's id.")
-    archive = Upload(help_text="The ZIP archive: mask_1.h5 to mask_N.h5, directly in it.")
+    archive = Upload(help_text="The ZIP archive: mask_1.h5 to mask_N.h5 at its top level.")
 
     class Meta:
         model = Submission
@@ -42,7 +42,7 @@ class SubmissionAttemptSerializer(serializers.ModelSerializer):
 
 
 class PlaceSerializer(serializers.Serializer):
-    place = serializers.IntegerField(help_text="1: it is next.")
+    place = serializers.IntegerField(help_text="1: next in line.")
     expected_seconds = serializers.FloatField()
 
 
@@ -66,7 +66,7 @@ class SubmissionLinks(serializers.Serializer):
 
 
 class SubmissionList(serializers.ListSerializer):
-    """Reads the queue once for all."""
+    """Reads the queue once for the whole list."""
 
     def to_representation(self, submissions: Any) -> Any:
         self.context["waits"] = expected_waits(each.evaluation for each in submissions)  # type: ignore[index]
@@ -83,16 +83,16 @@ class SubmissionSerializer(serializers.ModelSerializer):
     recall = Fraction(source="scores.recall")
     f1 = Fraction(source="scores.f1")
     counts = serializers.SerializerMethodField(
-        help_text="True and false positives, false negatives: organisers only."
+        help_text="True positives, false positives, false negatives; organisers only."
     )
     problems = ProblemOfArchive(many=True, source="evaluation.problems", default=list, read_only=True)
     incident = serializers.CharField(
-        source="evaluation.incident", read_only=True, default="", help_text="After a fault of the server."
+        source="evaluation.incident", read_only=True, default="", help_text="Set after a server error."
     )
     attempt = SubmissionAttemptSerializer(
-        allow_null=True, read_only=True, help_text="What it takes from the quota; null: nothing."
+        allow_null=True, read_only=True, help_text="What it uses of the quota; null: nothing."
     )
-    queue = serializers.SerializerMethodField(help_text="While it waits; else null.")
+    queue = serializers.SerializerMethodField(help_text="While it waits; otherwise null.")
     labels_version = serializers.IntegerField(source="evaluation.label_set.version", read_only=True)
     scorer = serializers.CharField(source="evaluation.scorer", read_only=True)
     finished_at = serializers.DateTimeField(source="evaluation.finished_at", read_only=True, allow_null=True)
@@ -154,10 +154,10 @@ class FilterSerializer(serializers.Serializer):
     """Which submissions."""
 
     phase = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST_ID, help_text="Of this phase."
+        required=False, min_value=1, max_value=LARGEST_ID, help_text="Only this phase."
     )
     state = serializers.ChoiceField(
-        required=False, choices=Evaluation.State.choices, help_text="In this state."
+        required=False, choices=Evaluation.State.choices, help_text="Only this state."
     )
 
 
@@ -165,7 +165,7 @@ class AttemptFilterSerializer(serializers.Serializer):
     """Which attempts."""
 
     phase = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST_ID, help_text="Of this phase."
+        required=False, min_value=1, max_value=LARGEST_ID, help_text="Only this phase."
     )
 
 
@@ -176,9 +176,9 @@ class SelectSerializer(serializers.Serializer):
 class AttemptSerializer(serializers.ModelSerializer):
     submission = serializers.IntegerField(source="submission_id", read_only=True)
     team: Any = serializers.SlugRelatedField("name", read_only=True)
-    holds_total = serializers.SerializerMethodField(help_text="Does it take a place of the phase's total?")
-    holds_day = serializers.SerializerMethodField(help_text="… of the day's quota?")
-    holds_board = serializers.SerializerMethodField(help_text="… of the results that may stand?")
+    holds_total = serializers.SerializerMethodField(help_text="Whether it counts towards the phase's total.")
+    holds_day = serializers.SerializerMethodField(help_text="Whether it counts towards the daily quota.")
+    holds_board = serializers.SerializerMethodField(help_text="Whether it holds a place on the board.")
 
     class Meta:
         model = Attempt

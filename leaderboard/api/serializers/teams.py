@@ -22,7 +22,7 @@ class MemberSerializer(serializers.ModelSerializer):
 
 
 class UsageSerializer(serializers.Serializer):
-    """What a team has used of a phase's quotas, and whether it may submit now."""
+    """A team's quota usage in a phase, and whether it may submit now."""
 
     phase = serializers.IntegerField(source="phase.pk")
     name = serializers.CharField(source="phase.name")
@@ -33,22 +33,22 @@ class UsageSerializer(serializers.Serializer):
     on_board = serializers.IntegerField(source="usage.on_board")
     board_limit = serializers.IntegerField(source="usage.board_limit", allow_null=True)
     remaining = serializers.IntegerField(
-        source="usage.remaining", allow_null=True, help_text="Places left now; null: no limit."
+        source="usage.remaining", allow_null=True, help_text="Submissions left now; null: no limit."
     )
     may_submit = serializers.BooleanField()
-    refusal = serializers.CharField(allow_null=True, help_text="Why not, in a sentence.")
+    refusal = serializers.CharField(allow_null=True, help_text="Why it may not submit; null: it may.")
     next_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the next submission is accepted, if only waiting is needed."
+        allow_null=True, help_text="When the next submission is accepted, if waiting is enough."
     )
 
 
 class DescriptionSerializer(serializers.ModelSerializer):
-    """What the team has handed in about its method."""
+    """The team's method description."""
 
     unnamed_members = serializers.ListField(
         child=serializers.CharField(),
         read_only=True,
-        help_text="Who joined later: hand in one that names them.",
+        help_text="Members who joined later: hand in a new one that names them.",
     )
 
     class Meta:
@@ -56,8 +56,8 @@ class DescriptionSerializer(serializers.ModelSerializer):
         fields = ["sha256", "members", "unnamed_members", "uploaded_at", "verdict", "verdict_reason"]
         read_only_fields = fields
         extra_kwargs = {
-            "members": {"help_text": "Whom it names."},
-            "verdict": {"help_text": "ineligible: ruled out by the organisers, `verdict_reason` says why."},
+            "members": {"help_text": "The members that it names."},
+            "verdict": {"help_text": "ineligible: ruled out by the organisers; `verdict_reason` says why."},
         }
 
 
@@ -70,11 +70,11 @@ class NewDescriptionSerializer(serializers.Serializer):
 class TeamSerializer(serializers.ModelSerializer):
     competition: Any = serializers.SlugRelatedField("slug", read_only=True)
     members = MemberSerializer(many=True, read_only=True, source="memberships")
-    quotas = serializers.SerializerMethodField(help_text="One entry for each phase.")
+    quotas = serializers.SerializerMethodField(help_text="One entry per phase.")
     description = serializers.SerializerMethodField(help_text="The method description; null: none handed in.")
-    eligible = serializers.SerializerMethodField(help_text="Can the team be awarded as it is?")
+    eligible = serializers.SerializerMethodField(help_text="Whether the team can receive awards as it is.")
     why_not_eligible = serializers.CharField(
-        source="why_not", read_only=True, help_text="In a sentence; empty when it is eligible."
+        source="why_not", read_only=True, help_text="The reason; empty if it is eligible."
     )
 
     class Meta:
