@@ -1,13 +1,13 @@
-# `make` lists the targets. The virtual environment is .venv; it is made, and renewed when a lock file changes, by itself.
+# `make` lists the targets. Targets create the virtual environment .venv and update it when a lock file changes.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 JOBS ?= auto
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
-PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-# Stamps whose names hold the content of the lock files.
+# Stamp files, named after a checksum of the lock files.
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d' ' -f1)
 SERVER := .venv/server-$(call sum,requirements.txt)
 TOOLS := .venv/tools-$(call sum,requirements.txt requirements-dev.txt)
@@ -18,31 +18,33 @@ SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help demo reference bench-scoring chaos test lint audit browser test-sqlite test-postgres lock
+.PHONY: help setup demo reference bench-scoring chaos test lint audit browser test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 48
 
-demo: $(SERVER)  ## run the leaderboard with a demo competition; PORT and DATA_DIR are taken from the environment
+setup: $(TOOLS) $(TRAINERS)  ## install everything for development into .venv: server, test tools, PyTorch
+
+demo: $(SERVER)  ## run the leaderboard with a demo competition; set PORT and DATA_DIR to run it elsewhere
 	@$(RUN) manage.py demo && exec $(RUN) manage.py serve --with-parent $$PPID
 
-reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0) at PRESET (small), with FLAGS of training, and put them on the demo's board
+reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0), PRESET (small) and FLAGS, and put them on the demo's board
 	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET) -- $(FLAGS)
 
-test: lint audit browser test-sqlite test-postgres  ## check everything: what .ci/run does
+test: lint audit browser test-sqlite test-postgres  ## run all checks, as .ci/run does
 
-lint: $(TOOLS)  ## linter, formatter, type checker, missing migrations
+lint: $(TOOLS)  ## run linter, formatter and type checker; look for missing migrations
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
 	DATA_DIR=.venv/lint $(RUN) manage.py makemigrations --check --dry-run
 
-audit: $(TOOLS)  ## look the pinned versions up in the public lists of known vulnerabilities (reports, never fails)
+audit: $(TOOLS)  ## check pinned versions against public vulnerability lists (reports, never fails)
 	@$(RUN) -m tests.audit
 
-browser:  # a Chromium for the browser tests: Debian's where root may install it
+browser:  # Chromium for the browser tests: on Debian, root installs it
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
 		command -v $$name >/dev/null && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -51,48 +53,52 @@ browser:  # a Chromium for the browser tests: Debian's where root may install it
 		|| echo "NO BROWSER: apt-get failed, so the browser tests will be skipped."; \
 	else echo "NO BROWSER: no Chromium on the PATH, so the browser tests will be skipped."; fi
 
-test-sqlite: $(TOOLS) $(TRAINERS)  ## all tests, on SQLite
-	$(PYTEST) --backend=sqlite
+test-sqlite: $(TOOLS) $(TRAINERS)  ## run all tests on SQLite, except slow ones
+	$(PYTEST) -m "not slow" --backend=sqlite
 
-test-postgres: $(TOOLS) $(TRAINERS)  ## the tests that use a database again, on a real PostgreSQL with a real Redis
-	$(PYTEST) --backend=postgres
+test-postgres: $(TOOLS) $(TRAINERS)  ## run the tests that use a database on a real PostgreSQL with a real Redis
+	$(PYTEST) -m "not slow" --backend=postgres
 
-chaos: $(TOOLS)  ## kill, freeze, fill and cut everything, on SQLite and on PostgreSQL with Redis; count what was lost
+test-slow: $(TOOLS) $(TRAINERS)  ## run the long statistical and race tests that make test leaves out
+	$(PYTEST) -m slow --backend=sqlite
+	$(PYTEST) -m slow --backend=postgres
+
+chaos: $(TOOLS)  ## kill, freeze, fill and disconnect everything, on both databases, and count what is lost
 	$(RUN) -m benchmarks.chaos --backend sqlite
 	$(RUN) -m benchmarks.chaos --backend postgres
 
-bench-statistics bench-synth: $(TOOLS)  ## speed and memory of the statistics and of the generator
+bench-statistics bench-synth: $(TOOLS)  ## measure speed and memory of the statistics and of the data generator
 	$(RUN) -m benchmarks.$(@:bench-%=%)
 
-bench-report: $(TOOLS)  ## the report at full size, from the database to the page, on SQLite and on PostgreSQL
+bench-report: $(TOOLS)  ## measure the full-size report, from the database to the page, on both databases
 	$(RUN) -m benchmarks.report --backend sqlite
 	$(RUN) -m benchmarks.report --backend postgres
 
-bench-training: $(TRAINERS)  ## patches a second of the training loop beside a plain one
+bench-training: $(TRAINERS)  ## compare the training loop's patches per second with a plain loop's
 	$(RUN) -m benchmarks.training
 
-bench-scoring: $(TOOLS)  ## CPU time and memory from ZIP to counts: the floor in C, the ways of our peers, ours
+bench-scoring: $(TOOLS)  ## compare CPU time and memory from ZIP to counts with a C program and with other tools
 	$(RUN) -m benchmarks.scoring --growth
 
-lock: $(TOOLS)  ## renew the lock files from requirements.in and requirements-dev.in
+lock: $(TOOLS)  ## update the lock files from requirements.in and requirements-dev.in
 	$(COMPILE) --upgrade requirements.in -o requirements.txt
 	$(COMPILE) --upgrade requirements-dev.in -o requirements-dev.txt
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found. Name yours: make PYTHON=/path/to/python3"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer not found. Name yours: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment. On Debian: apt install python3-venv"; exit 1; }
 
 $(SERVER): | .venv/bin/python
-	@echo "Installing what the server needs into .venv (about a minute) ..."
+	@echo "Installing the server's dependencies into .venv (about a minute) ..."
 	@$(PIP) --require-hashes -r requirements.txt
 	@rm -f .venv/server-* && touch $@
 
 $(TOOLS): $(SERVER)
-	@echo "Installing what the tests need into .venv ..."
+	@echo "Installing the test tools into .venv ..."
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@rm -f .venv/tools-* && touch $@
 
 $(TRAINERS): $(SERVER)
-	@echo "Installing PyTorch and what else baseline/ needs into .venv ..."
+	@echo "Installing PyTorch and the other dependencies of baseline/ into .venv ..."
 	@$(PIP) -r baseline/requirements.txt
 	@rm -f .venv/trainers-* && touch $@
