@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from os import PathLike
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from evaluation.scoring.counts import Packed
 from evaluation.scoring.counts import sha256 as sha256
 from evaluation.task import MaskSpec
 
+COMPRESSION = 2  # zlib-ng's: a tenth of the time of zlib's 6, for 12 % more bytes
 _MASK = re.compile(r"mask_([1-9]\d*)\.h5", re.ASCII)
 
 
@@ -80,7 +80,7 @@ def positive_pixels(packed: Packed) -> int:
 
 def compress(packed: Packed) -> bytes:
     """Packed masks for storing, labels and predictions alike: 800 masks of 128 x 128 take about 0.1 MB."""
-    return zlib.compress(np.ascontiguousarray(packed).data, 6)
+    return inflater.compress(np.ascontiguousarray(packed).data, COMPRESSION)
 
 
 def decompress(data: bytes, spec: MaskSpec) -> Packed:

@@ -46,7 +46,7 @@ class StandingQuerySet(models.QuerySet["Standing"]):
 
     def rank_of(self, standing: "Standing") -> int:
         """1 + the number of teams with a strictly better F1: equal F1 shares a rank."""
-        same_board = self.filter(phase=standing.phase_id, label_set=standing.label_set_id, kind=standing.kind)
+        same_board = self.filter(label_set=standing.label_set_id, kind=standing.kind)
         return 1 + same_board.filter(rank_key__gt=standing.rank_key).count()
 
     def refresh(self, phase: Phase, team: Team) -> None:
@@ -163,8 +163,8 @@ class Standing(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["phase", "label_set", "kind", "-rank_key", "achieved_at"],
-                name="standings_in_board_order",
+                fields=["label_set", "kind", "-rank_key", "achieved_at", "team"],
+                name="standings_of_a_board",
             )
         ]
 

@@ -163,7 +163,13 @@ class Submission(models.Model):
                 fields=["team", "idempotency_key"], name="one_submission_per_idempotency_key"
             )
         ]
-        indexes = [models.Index(fields=["team", "phase", "-received_at"], name="submissions_of_a_team")]
+        indexes = [
+            models.Index(fields=["team", "phase", "-received_at"], name="submissions_of_a_team"),
+            models.Index(
+                fields=["phase"], condition=models.Q(reference=True), name="submissions_for_reference"
+            ),
+            models.Index(fields=["sha256"], name="submissions_by_sha256"),
+        ]
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.method} ({self.team})"
@@ -185,7 +191,8 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
         return self.filter(state=Evaluation.State.SCORING)
 
     def unfinished(self) -> "EvaluationQuerySet":
-        return self.filter(state__in=Evaluation.UNFINISHED)
+        """Waiting or being scored. By the missing end: SQLite finds no index for one of several states."""
+        return self.filter(finished_at=None)
 
     def awaited(self, phase: Phase) -> "EvaluationQuerySet":
         """Those that may still change the phase's board: under way on the labels in force."""
@@ -280,6 +287,11 @@ class Evaluation(models.Model):
                 condition=models.Q(state="scoring", lease_until__isnull=False)
                 | (~models.Q(state="scoring") & models.Q(lease_until=None)),
             ),
+            models.CheckConstraint(
+                name="finished_means_ended",
+                condition=models.Q(state__in=["queued", "scoring"], finished_at=None)
+                | (~models.Q(state__in=["queued", "scoring"]) & models.Q(finished_at__isnull=False)),
+            ),
             models.UniqueConstraint(
                 fields=["submission", "label_set"],
                 condition=models.Q(state__in=["queued", "scoring"]),
@@ -299,6 +311,19 @@ class Evaluation(models.Model):
                 fields=["submission", "-rank_key"],
                 condition=models.Q(state="scored"),
                 name="evaluations_scored",
+            ),
+            models.Index(
+                fields=["label_set"],
+                condition=models.Q(finished_at=None),
+                name="evaluations_unfinished",
+            ),
+            models.Index(
+                fields=["-finished_at"],
+                condition=models.Q(finished_at__isnull=False),
+                name="evaluations_finished",
+            ),
+            models.Index(
+                fields=["-finished_at"], condition=models.Q(state="failed"), name="evaluations_failed"
             ),
         ]
 

@@ -193,7 +193,8 @@ def sweep() -> Swept:
     """Take back what dead workers held, give up after too many tries, count what waits. Safe to run at any time."""
     now = timezone.now()
     taken_back, given_up = 0, []
-    overdue = Evaluation.objects.scoring().filter(lease_until__lt=now).select_related("submission")
+    overdue = Evaluation.objects.scoring().filter(lease_until__lt=now).order_by("lease_until")
+    overdue = overdue.select_related("submission")
     for evaluation in overdue:
         row = {
             "pk": evaluation.pk,

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from leaderboard.models import Evaluation
 
-RECENT = 20  # finished evaluations from which the usual time is taken
+RECENT = 20  # the newest ends from which the usual time is taken
 
 
 def expected_wait(evaluation: Evaluation) -> tuple[int, float] | None:
@@ -29,8 +29,11 @@ def expected_waits(evaluations: Iterable[Evaluation | None]) -> dict[int, tuple[
 
 
 def usual_seconds() -> float:
-    """What one evaluation took lately, on average; 1 while nothing is known."""
-    finished = Evaluation.objects.filter(state=Evaluation.State.SCORED).exclude(started_at=None)
-    recent = finished.order_by("-finished_at").values_list("started_at", "finished_at")[:RECENT]
+    """What one evaluation took lately, on average; 1 while nothing is known.
+
+    Of the newest ends alone: an import may have left any number of old ones without a beginning.
+    """
+    finished = Evaluation.objects.filter(finished_at__isnull=False).order_by("-finished_at")
+    recent = finished.values_list("started_at", "finished_at")[:RECENT]
     spans = [(end - start).total_seconds() for start, end in recent if start and end]
     return sum(spans) / len(spans) if spans else 1.0
