@@ -60,7 +60,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     `state` goes from `queued` to `scoring`, then to one of three final states: `scored`; `invalid`, if the archive
     cannot be scored (`problems` says why, and the attempt is given back); `failed`, if the server is at fault (the
-    attempt is given back, and the organisers see it). Poll once a second, or after `queue.expected_seconds`.
+    attempt is given back, and the organisers are notified). Poll once a second, or after `queue.expected_seconds`.
     """
 
     serializer_class = SubmissionSerializer

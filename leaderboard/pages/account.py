@@ -1,4 +1,4 @@
-"""My account: profile, API tokens, my data, its end. Password, e-mail and two-factor log-in are allauth's pages."""
+"""My account: profile, API tokens, personal data, deletion. allauth serves password, e-mail and two-factor pages."""
 
 from allauth.core import ratelimit
 from django.contrib import messages
@@ -23,7 +23,7 @@ def account(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():
         form.save()
-        messages.success(request, "Your profile is saved.")
+        messages.success(request, "Your profile has been saved.")
         return redirect("pages:account")
     return _show(request, profile=form, status=400 if form.errors else 200)
 
@@ -32,7 +32,7 @@ def account(request: HttpRequest) -> HttpResponse:
 @require_POST
 @never_cache
 def create_token(request: HttpRequest) -> HttpResponse:
-    """Make a token; it is shown on this answer and never again."""
+    """Create a token; it is shown in this response only."""
     form = TokenForm(request.POST)
     if form.is_valid():
         try:
@@ -48,14 +48,14 @@ def create_token(request: HttpRequest) -> HttpResponse:
 @require_POST
 def revoke_token(request: HttpRequest) -> HttpResponse:
     actions.revoke_token(request.user, request.POST.get("digest", ""))
-    messages.success(request, "The token is revoked: it opens nothing any more.")
+    messages.success(request, "The token has been revoked and no longer works.")
     return redirect("pages:account")
 
 
 @signed_in
 @never_cache
 def data(request: HttpRequest) -> JsonResponse:
-    """Everything that the server keeps about the person, as a file."""
+    """Everything the server stores about the person, as a file."""
     return JsonResponse(
         personal_data(request.user, timezone.now()),
         json_dumps_params={"indent": 2, "ensure_ascii": False},
@@ -66,7 +66,7 @@ def data(request: HttpRequest) -> JsonResponse:
 @signed_in
 @never_cache
 def delete(request: HttpRequest) -> HttpResponse:
-    """Ask for the password, then delete the account for good."""
+    """Ask for the password, then delete the account permanently."""
     form = PasswordForm(request.POST or None)
     status = 400 if request.method == "POST" else 200
     if request.method == "POST":
@@ -81,7 +81,7 @@ def delete(request: HttpRequest) -> HttpResponse:
             status = refusal.status
         else:
             logout(request)
-            messages.success(request, "Your account is deleted.")
+            messages.success(request, "Your account has been deleted.")
             return redirect("pages:home")
     return render(request, "account_pages/delete.html", {"form": form}, status=status)
 

@@ -1,4 +1,4 @@
-"""Winners, their certificates, and the organisers' forms that give awards and take them back."""
+"""Winners, certificates, and the organisers' forms that give and revoke awards."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from .rosters import chosen
 
 @require_http_methods(["GET", "POST"])
 def winners(request: HttpRequest, slug: str) -> HttpResponse:
-    """Who won what, and what there is to win. Organisers give awards here."""
+    """Awards given and prizes still open. Organisers give awards here."""
     competition = find_competition(request, slug)
     if request.method == "POST":
         return _act(request, slug, lambda competition: _give(request, competition))
@@ -64,13 +64,13 @@ def take_award_back(request: HttpRequest, slug: str) -> HttpResponse:
     def act(competition: Competition) -> str:
         award = chosen(request, "award", competition.awards.all())
         actions.take_award_back(request.user, award, request.POST.get("reason", ""))
-        return f"Taken back: {award.title}."
+        return f"Award revoked: {award.title}."
 
     return _act(request, slug, act)
 
 
 def _act(request: HttpRequest, slug: str, act: Callable[[Competition], str]) -> HttpResponse:
-    """Do it and go back to the winners' page; a refusal is shown there. To all but organisers it does not exist."""
+    """Act and return to the winners' page, which shows any refusal; 404 for anybody but organisers."""
     competition = find_competition(request, slug)
     if not competition.is_organised_by(request.user):
         raise Http404
@@ -83,7 +83,7 @@ def _act(request: HttpRequest, slug: str, act: Callable[[Competition], str]) -> 
 
 @require_GET
 def certificate(request: HttpRequest, slug: str, title: str) -> HttpResponse:
-    """One award as a page to print."""
+    """A certificate, as a page to print."""
     competition = find_competition(request, slug)
     award = get_object_or_404(Award.objects.select_related("team"), competition=competition, title=title)
     members = list(award.team.members.order_by("last_name", "username"))

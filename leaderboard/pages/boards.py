@@ -1,4 +1,4 @@
-"""The board of a phase: the whole page, or the fragment that it asks for again and again."""
+"""The board of a phase: the whole page, or the fragment that it polls."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ ROWS = 100
 
 
 def current_board(request: HttpRequest, slug: str) -> HttpResponse:
-    """To the board of the phase that is open now, or else of the last one."""
+    """Redirect to the board of the phase that is open now, or else of the last phase."""
     competition = find_competition(request, slug)
     phase = competition.phases.open_at(timezone.now()).first() or competition.phases.last()
     if phase is None:
@@ -37,7 +37,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     is_open = phase.is_open(now)
     follows = (
         is_open or Evaluation.objects.awaited(phase).exists()
-    )  # what came in time is scored after the end
+    )  # submissions received in time are scored after the end
     etag = _etag(phase, view_of(phase, request.user, now), team, page, is_open, follows)
     polled = request.headers.get("HX-Request") == "true"
     response: HttpResponse
@@ -74,7 +74,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
 
 
 def _own_row(shown: Board, team: Team | None) -> dict[str, Any]:
-    """The viewer's team's line, and whether it stands elsewhere than on this page of the board."""
+    """The row of the viewer's team, and whether it is outside this page of the board."""
     mine = row_of(shown, team) if team else None
     return {
         "mine": mine,
@@ -90,7 +90,7 @@ def _page(request: HttpRequest) -> int:
 
 
 def _etag(phase: Phase, view: View, team: Team | None, page: int, *state: bool) -> str:
-    """Changes with every change of the board, and with what this viewer may see of it."""
+    """Changes with the board and with what this viewer may see of it."""
     parts = (
         phase.pk,
         phase.board_version,

@@ -1,4 +1,4 @@
-"""The list of competitions, a competition's home, its texts."""
+"""The list of competitions, a competition's home page and its other pages."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ TOP = 5
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """The page of the one published competition, or the list where there are several."""
+    """The page of the only published competition, or a list if there are several."""
     published = list(Competition.objects.published().with_phases())
     if len(published) == 1:
         return competition_home(request, published[0])
@@ -27,7 +27,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def card_of(competition: Competition, now: datetime) -> dict[str, Any]:
-    """A competition in the list: its phases, whether one takes submissions now, and its next date."""
+    """A competition in the list: its phases, whether one is open now, and the next date."""
     phases = list(competition.phases.all())
     return {
         "competition": competition,
@@ -57,7 +57,7 @@ def competition_home(request: HttpRequest, competition: Competition) -> HttpResp
 
 
 def _top(request: HttpRequest, phases: list[Phase], now: datetime) -> Board | None:
-    """The first lines of the board that is filling now, or of the last one that did."""
+    """The top rows of the board of the current or latest phase."""
     opened = [phase for phase in phases if phase.has_opened(now)]
     running = [phase for phase in opened if phase.is_open(now)]
     chosen = running[:1] or opened[-1:]
@@ -73,9 +73,9 @@ def text(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
 def next_deadline(
     competition: Competition, phases: list[Phase], now: datetime
 ) -> tuple[str, datetime] | None:
-    """The next moment at which something opens, closes or locks, and what it is."""
+    """The next date on which something opens, closes or locks, and what it is."""
     dates = [(f"{phase.name} opens", phase.opens_at) for phase in phases]
     dates += [(f"{phase.name} closes", phase.closes_at) for phase in phases if phase.closes_at]
     if competition.roster_locks_at:
-        dates.append(("Teams are fixed", competition.roster_locks_at))
+        dates.append(("Teams are locked", competition.roster_locks_at))
     return min((date for date in dates if date[1] > now), key=lambda date: date[1], default=None)

@@ -1,4 +1,4 @@
-"""Error pages. An internal error tells nothing but an incident id, under which the log holds the cause."""
+"""Error pages. An internal error shows only an incident id; the log holds its cause."""
 
 import structlog
 from django.conf import settings
@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 def internal_error(request: HttpRequest) -> HttpResponse:
-    """Rendered without the request, so that neither session nor database is asked once more."""
+    """Rendered without the request, so that neither session nor database is queried again."""
     incident = new_incident()
     log.error("internal_error", incident=incident)  # Django logs the cause under the same request_id
     return HttpResponseServerError(

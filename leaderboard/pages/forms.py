@@ -1,4 +1,4 @@
-"""What a person types. Fields and their words only: rules are the actions', and come back as refusals."""
+"""Form fields and their texts. Rules live in the actions and come back as refusals."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from leaderboard.models import LabelReport, Submission, Team, User
 
 
 class RefusedForm:
-    """Mixed into a form: shows a refusal of an action beside the field that it is about."""
+    """Form mixin: shows an action's refusal next to the field that it concerns."""
 
     FIELDS: dict[str, str] = {}
 
@@ -23,7 +23,7 @@ class RefusedForm:
 
 
 class SubmitForm(RefusedForm, forms.Form):
-    """An archive and what it was made with."""
+    """An archive and a description of the method."""
 
     FIELDS = {
         "phase_not_open": "phase",
@@ -35,7 +35,7 @@ class SubmitForm(RefusedForm, forms.Form):
     phase = forms.ChoiceField(widget=forms.RadioSelect)
     archive = forms.FileField(
         label="Archive",
-        allow_empty_file=True,  # the action says what is wrong with it, in the same words as the API
+        allow_empty_file=True,  # the action reports it, in the same words as in the API
         max_length=1000,
         widget=forms.FileInput(attrs={"accept": ".zip,application/zip"}),
         error_messages={"required": "Please choose the ZIP archive of your masks."},
@@ -43,21 +43,21 @@ class SubmitForm(RefusedForm, forms.Form):
     method = forms.CharField(
         label="Method",
         max_length=Submission._meta.get_field("method").max_length,
-        help_text="A short name, shown on the board: U-Net, SegFormer ensemble.",
-        error_messages={"required": "Please name your method; the board shows it beside your score."},
+        help_text="A short name, shown on the board, such as U-Net or SegFormer ensemble.",
+        error_messages={"required": "Please name your method; the board shows it next to your score."},
     )
     description = forms.CharField(
         label="Description",
         required=False,
         max_length=Submission._meta.get_field("description").max_length,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text="What you did, for your team and the organisers. Not shown to others.",
+        help_text="What you did. Only your team and the organisers can see it.",
     )
     link = forms.URLField(
         label="Link",
         required=False,
         assume_scheme="https",
-        help_text="To a paper or to code, if there is one.",
+        help_text="A link to a paper or code, if available.",
     )
     form_key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
@@ -70,10 +70,10 @@ class SubmitForm(RefusedForm, forms.Form):
 
 
 class LabelReportForm(RefusedForm, forms.Form):
-    """A wrong label: which patch, and why."""
+    """A report of a wrong label: the patch and the reason."""
 
     patch = forms.IntegerField(
-        label="Patch", min_value=1, help_text="Its number, as in mask_17.h5.", max_value=2**31 - 1
+        label="Patch", min_value=1, help_text="Its number, such as 17 for mask_17.h5.", max_value=2**31 - 1
     )
     text = forms.CharField(
         label="What is wrong",
@@ -95,15 +95,15 @@ class TeamForm(RefusedForm, forms.Form):
         label="Affiliation",
         required=False,
         max_length=Team._meta.get_field("affiliation").max_length,
-        help_text="University, institute or company, if you like.",
+        help_text="University, institute or company (optional).",
     )
 
 
 class InvitationForm(forms.Form):
     email = forms.EmailField(
-        label="For whom (e-mail address)",
+        label="E-mail address (optional)",
         required=False,
-        help_text="Named, the link is sent there too. Empty: you pass it on yourself.",
+        help_text="If given, the link is sent there too. Otherwise, send the link yourself.",
     )
 
 
@@ -121,10 +121,10 @@ class ProfileForm(forms.ModelForm):
 
 class TokenForm(RefusedForm, forms.Form):
     name = forms.CharField(
-        label="Name of the token",
+        label="Token name",
         max_length=60,
-        help_text="Where you will use it: laptop, cluster, CI.",
-        error_messages={"required": "Please name the token, so that you know later which one to revoke."},
+        help_text="Where you will use it, such as laptop, cluster or CI.",
+        error_messages={"required": "Please name the token, so that you can recognise it later."},
     )
 
 
@@ -132,5 +132,5 @@ class PasswordForm(RefusedForm, forms.Form):
     password = forms.CharField(
         label="Your password",
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        error_messages={"required": "Please type your password."},
+        error_messages={"required": "Please enter your password."},
     )

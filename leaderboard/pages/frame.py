@@ -1,4 +1,4 @@
-"""What every page of a competition shows around its content: the competition's name, its tabs, the viewer's team."""
+"""What surrounds the content of a competition's pages: its name, its tabs, the viewer's team."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -21,7 +21,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
 
 
 def signed_in(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """``login_required`` that does not put the log-in form into a page whose fragment is asked for."""
+    """``login_required`` that reloads the page instead of sending the log-in form as a fragment."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -37,7 +37,7 @@ def find_competition(request: HttpRequest, slug: str) -> Competition:
 
 
 def phases_of(competition: Competition) -> list[Phase]:
-    """The phases in order, with the labels in force but without their masks."""
+    """The phases in order, with their current labels but without the masks."""
     phases = list(competition.phases.select_related("labels").defer("labels__masks"))
     for phase in phases:
         phase.competition = competition
@@ -45,14 +45,14 @@ def phases_of(competition: Competition) -> list[Phase]:
 
 
 def my_team(request: HttpRequest, competition: Competition) -> Team | None:
-    """The viewer's team of the competition, if there is one."""
+    """The viewer's team in the competition, if any."""
     if not request.user.is_authenticated:
         return None
     return Team.objects.of(request.user).filter(competition=competition).first()
 
 
 def has_winners(request: HttpRequest, competition: Competition) -> bool:
-    """Is there something to win, or somebody who gives it?"""
+    """Whether there are prizes or awards, or the viewer may give some."""
     things = models.Exists(competition.prizes.all()) | models.Exists(competition.awards.all())
     there_are = Competition.objects.filter(things, pk=competition.pk).exists()
     return there_are or competition.is_organised_by(request.user)
@@ -66,7 +66,7 @@ def render_in(
     *,
     refusal: Refusal | None = None,
 ) -> HttpResponse:
-    """A page of a competition; a refusal stands above the content and sets the status."""
+    """A page of a competition; a refusal is shown above the content and sets the status."""
     context = context or {}
     frame = {
         "competition": competition,

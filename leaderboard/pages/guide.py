@@ -1,4 +1,4 @@
-"""How to submit, with the server's own address and the phases' own numbers in the examples."""
+"""How to submit, with this server's address and the phases' numbers in the examples."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse

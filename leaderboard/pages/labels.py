@@ -1,4 +1,4 @@
-"""The labels of a phase for participants: their versions, the boards under earlier ones, reports of wrong labels."""
+"""A phase's labels for participants: versions, boards under earlier versions, reports of wrong labels."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from .frame import find_competition, my_team, phases_of, render_in
 
 @never_cache
 def labels(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
-    """Versions and reports; a member of a team may report a wrong label."""
+    """Versions and reports; team members may report a wrong label."""
     competition, phase = _find(request, slug, phase_slug)
     if request.method == "POST" and not request.user.is_authenticated:
         return redirect_to_login(request.path)
@@ -41,7 +41,7 @@ def labels(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             form.refuse(refused)
             refusal = refused
         else:
-            messages.success(request, "Thank you. The organisers look at it; their answer will stand here.")
+            messages.success(request, "Thank you. The organisers will review this and answer here.")
             return redirect("pages:labels", slug, phase_slug)
     context = {
         "phase": phase,
@@ -57,7 +57,7 @@ def labels(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
 
 
 def old_board(request: HttpRequest, slug: str, phase_slug: str, version: int) -> HttpResponse:
-    """The board as it stood under another version of the labels: rank, team and F1."""
+    """The board under another version of the labels: rank, team and F1."""
     competition, phase = _find(request, slug, phase_slug)
     label_set = get_object_or_404(_versions(phase), version=version)
     view = view_of(phase, request.user, timezone.now())
@@ -80,6 +80,6 @@ def _find(request: HttpRequest, slug: str, phase_slug: str) -> tuple[Competition
 
 
 def _versions(phase: Phase) -> Any:
-    """The versions that are or were in force: those with a board."""
+    """The current version and earlier ones that have a board."""
     with_board = Standing.objects.filter(phase=phase).values("label_set")
     return LabelSet.objects.filter(pk__in=with_board).defer("masks", "salt").order_by("-version")

@@ -20,7 +20,7 @@ ATTRIBUTES = {
 
 
 def render(text: str) -> SafeString:
-    """HTML of a Markdown text: headings from h2 down, links with rel=nofollow, whatever could act removed."""
+    """HTML from Markdown: headings start at h2, links get rel=nofollow, active content is removed."""
     converter = markdown.Markdown(
         extensions=["abbr", "def_list", "fenced_code", "sane_lists", "tables", "toc"],
         extension_configs={"tables": {"use_align_attribute": True}, "toc": {"baselevel": 2}},
@@ -32,4 +32,4 @@ def render(text: str) -> SafeString:
         url_schemes={"http", "https", "mailto"},
         link_rel="nofollow noopener noreferrer",
     )
-    return mark_safe(clean)  # noqa: S308  nh3 has just sanitised it
+    return mark_safe(clean)  # noqa: S308  sanitised by nh3

@@ -1,4 +1,4 @@
-"""GET /metrics: what this web server counted, and the state of the queue as the database knows it."""
+"""GET /metrics: this web server's counters, and the state of the queue from the database."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ QUANTILES = (0.5, 0.9, 1.0)
 
 
 class QueueCollector(Collector):
-    """The queue and the newest evaluations, read from the database: the same from whichever process is asked."""
+    """The queue and the newest evaluations from the database; every process gives the same answer."""
 
     def collect(self) -> Iterator[Metric]:
         yield from self._queue()
@@ -31,10 +31,10 @@ class QueueCollector(Collector):
 
     def _queue(self) -> Iterator[Metric]:
         now = timezone.now()
-        waiting = GaugeMetricFamily("leaderboard_queue_length", "Evaluations that wait", labels=["priority"])
+        waiting = GaugeMetricFamily("leaderboard_queue_length", "Evaluations waiting", labels=["priority"])
         oldest = GaugeMetricFamily(
             "leaderboard_queue_oldest_seconds",
-            "How long the oldest of them has waited: the figure to be alarmed by",
+            "Waiting time of the oldest evaluation: alert on this",
             labels=["priority"],
         )
         found = {
@@ -52,17 +52,17 @@ class QueueCollector(Collector):
         yield waiting
         yield oldest
         yield GaugeMetricFamily(
-            "leaderboard_workers", "Workers that have signed lately", Worker.objects.alive(now).count()
+            "leaderboard_workers", "Workers with a recent heartbeat", Worker.objects.alive(now).count()
         )
         yield GaugeMetricFamily("leaderboard_scoring", "Evaluations being scored", running.count())
         yield GaugeMetricFamily(
             "leaderboard_leases_expired",
-            "Of these, how many no worker holds any more",
+            "Evaluations being scored whose lease has expired",
             running.filter(lease_until__lt=now).count(),
         )
 
     def _mails(self) -> Iterator[Metric]:
-        mails = GaugeMetricFamily("leaderboard_mails", "Mails that were not sent", labels=["state"])
+        mails = GaugeMetricFamily("leaderboard_mails", "Mails not sent yet, or given up", labels=["state"])
         mails.add_metric(["waiting"], Mail.objects.waiting().count())
         mails.add_metric(["given_up"], Mail.objects.failed().count())
         yield mails
@@ -72,10 +72,10 @@ class QueueCollector(Collector):
             "leaderboard_recent_evaluations", f"The newest {RECENT} evaluations by state", labels=["state"]
         )
         problems = GaugeMetricFamily(
-            "leaderboard_recent_problems", "How many of these have a problem of this code", labels=["code"]
+            "leaderboard_recent_problems", "Recent evaluations with this problem", labels=["code"]
         )
         spans = GaugeMetricFamily(
-            "leaderboard_recent_scoring_seconds", "Seconds from start to end of these", labels=["quantile"]
+            "leaderboard_recent_scoring_seconds", "Their seconds from start to end", labels=["quantile"]
         )
         newest = Evaluation.objects.order_by("-pk").values_list(
             "state", "problems", "started_at", "finished_at"
@@ -100,13 +100,13 @@ class QueueCollector(Collector):
 
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus's text format, for whom `may_read` lets in."""
+    """Metrics in Prometheus's text format, if `may_read` permits."""
     if not may_read(request):
         return HttpResponseForbidden(
-            "Ask from this machine, or with METRICS_TOKEN as the bearer token.\n", "text/plain"
+            "Use this machine, or send METRICS_TOKEN as the bearer token.\n", "text/plain"
         )
     counted = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes count in files there
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes keep their counters there
         counted = CollectorRegistry()
         multiprocess.MultiProcessCollector(counted)
     queue = CollectorRegistry()
@@ -115,7 +115,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read(request: HttpRequest) -> bool:
-    """With METRICS_TOKEN: who sends it. Without: this machine, as long as no proxy asks for somebody else."""
+    """With METRICS_TOKEN: whoever sends it. Without: this machine, but not through a proxy."""
     if settings.METRICS_TOKEN:
         sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return secrets.compare_digest(sent.encode(), settings.METRICS_TOKEN.encode())

@@ -54,7 +54,7 @@ def report_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpRespons
 
 
 def board_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
-    """The board with intervals and rank ranges, a line for each team."""
+    """The board with intervals and rank ranges, one row per team."""
     _, phase, row, view = _find(request, slug, phase_slug)
     board = _content(phase, row, view)["board"]
     return _csv(list(board[0]), [list(line.values()) for line in board], f"{slug}-{phase.slug}-board.csv")
@@ -79,7 +79,7 @@ def pairs_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
 
 
 def picture(request: HttpRequest, slug: str, phase_slug: str, patch: int, kind: str) -> HttpResponse:
-    """A picture of one of the hardest patches, for those who may see its label."""
+    """A picture of one of the hardest patches, for viewers who may see its label."""
     _, phase, row, view = _find(request, slug, phase_slug)
     found = row.pictures.filter(patch=patch, kind=kind).first()
     if found is None or not _audience(phase, row, view).sees_gallery:
@@ -88,7 +88,7 @@ def picture(request: HttpRequest, slug: str, phase_slug: str, patch: int, kind: 
 
 
 def _find(request: HttpRequest, slug: str, phase_slug: str) -> tuple[Competition, Phase, PhaseReport, View]:
-    """The report that this viewer may read; for all others there is none."""
+    """The report if the viewer may read it; otherwise 404."""
     competition, now = find_competition(request, slug), timezone.now()
     phase = next((phase for phase in phases_of(competition) if phase.slug == phase_slug), None)
     if phase is None:

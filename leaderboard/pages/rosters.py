@@ -1,4 +1,4 @@
-"""Ask to join, merge teams, hand in the method description."""
+"""Join requests, mergers, and the method description."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from .teams import act_for_team
 
 
 def chosen(request: HttpRequest, field: str, rows: Any) -> Any:
-    """The row whose number stands in a field of the form; 404 for anything else."""
+    """The row with the id in a field of the form; 404 for anything else."""
     number = request.POST.get(field, "")
     if not (number.isascii() and number.isdigit() and len(number) < 18):
         raise Http404
@@ -33,7 +33,7 @@ def ask_to_join(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         actions.ask_to_join(request.user, team, request.POST.get("message", ""))
         messages.success(
-            request, f"The owners of {team} have been asked. You will find the team here once they agree."
+            request, f"The owners of {team} have been asked. You will see the team here once they accept."
         )
     except Refusal as refused:
         messages.error(request, refused.message)
@@ -47,7 +47,7 @@ def decide_request(request: HttpRequest, slug: str) -> HttpResponse:
         asked = chosen(request, "request", JoinRequest.objects.open().filter(team=mine))
         accept = "accept" in request.POST
         actions.decide_request(request.user, asked, accept)
-        return f"{asked.user} is in {mine} now." if accept else f"You have declined {asked.user}."
+        return f"{asked.user} is now in {mine}." if accept else f"You have declined {asked.user}."
 
     return act_for_team(request, slug, act)
 
@@ -60,7 +60,7 @@ def withdraw_request(request: HttpRequest, slug: str) -> HttpResponse:
     asked = chosen(request, "request", mine.select_related("team"))
     try:
         actions.withdraw_request(request.user, asked)
-        messages.success(request, f"You no longer ask to join {asked.team}.")
+        messages.success(request, f"You have withdrawn your request to join {asked.team}.")
     except Refusal as refused:
         messages.error(request, refused.message)
     return redirect("pages:team", slug)
@@ -73,7 +73,7 @@ def propose_merger(request: HttpRequest, slug: str) -> HttpResponse:
         others = Team.objects.competing().filter(competition=mine.competition)
         other = chosen(request, "team", others)
         actions.propose_merger(request.user, mine, other)
-        return f"The owners of {other} have been asked. Nothing changes until they agree."
+        return f"The owners of {other} have been asked. Nothing changes until they accept."
 
     return act_for_team(request, slug, act)
 
@@ -87,7 +87,7 @@ def decide_merger(request: HttpRequest, slug: str) -> HttpResponse:
         )
         accept = "accept" in request.POST
         actions.decide_merger(request.user, offered, accept)
-        return f"You are one team now: {offered.team}." if accept else f"You have declined {offered.team}."
+        return f"You are now one team: {offered.team}." if accept else f"You have declined {offered.team}."
 
     return act_for_team(request, slug, act)
 
@@ -100,7 +100,7 @@ def withdraw_merger(request: HttpRequest, slug: str) -> HttpResponse:
             request, "merger", Merger.objects.open().filter(team=mine).select_related("team", "other")
         )
         actions.withdraw_merger(request.user, offered)
-        return f"Your offer to {offered.other} is taken back."
+        return f"You have withdrawn your offer to {offered.other}."
 
     return act_for_team(request, slug, act)
 
@@ -109,7 +109,7 @@ def withdraw_merger(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @never_cache
 def description(request: HttpRequest, slug: str) -> HttpResponse:
-    """Hand in my team's method description, or save what was handed in."""
+    """Hand in my team's method description, or download it."""
     if request.method == "POST":
         return act_for_team(request, slug, lambda mine: _hand_in(request, mine))
     competition = find_competition(request, slug)
@@ -126,4 +126,4 @@ def description(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _hand_in(request: HttpRequest, mine: Team) -> str:
     handed_in = descriptions.hand_in_description(request.user, mine, request.FILES.get("file"))
-    return f"The description is handed in, naming {', '.join(handed_in.members)}."
+    return f"The description has been handed in. It names {', '.join(handed_in.members)}."

@@ -1,4 +1,4 @@
-"""The statistics of a competition: people and places, submissions, the best score over time; a table behind each chart."""
+"""Statistics of a competition: people by country, submissions, best score over time; each chart has a table."""
 
 from datetime import UTC, datetime, time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The public status page: how long the queue is, how old, and whether somebody works on it."""
+"""The public status page: the length and age of the queue, and whether workers are alive."""
 
 from datetime import timedelta
 

@@ -28,7 +28,7 @@ ROWS = 50
 
 
 def _no_team(request: HttpRequest, competition: Competition) -> HttpResponse:
-    """What is needed first; an archive that was sent all the same is refused."""
+    """The page that says what is needed first; an archive sent anyway is refused."""
     context = {"team": None, "organises": competition.is_organised_by(request.user)}
     response = render_in(request, competition, "submissions/no_team.html", context)
     response.status_code = 403 if request.method == "POST" else 200
@@ -41,7 +41,7 @@ def _no_team(request: HttpRequest, competition: Competition) -> HttpResponse:
 @signed_in
 @never_cache
 def submit(request: HttpRequest, slug: str) -> HttpResponse:
-    """The form; a refusal comes back on it with its status, everything typed still there."""
+    """The form; a refusal is shown on it with its status, and everything typed is kept."""
     competition = find_competition(request, slug)
     team = my_team(request, competition)
     if team is None:
@@ -89,14 +89,14 @@ def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
 
 
 def _key_of(form_key: str, archive: File | None) -> str | None:
-    """One form and one file make one submission, however often the button is pressed."""
+    """The same form with the same file makes one submission, however often it is sent."""
     if not form_key or not archive or archive.size > settings.MAX_UPLOAD_BYTES:
         return None
     return f"form {form_key} {actions.sha256_of(archive)[:32]}"
 
 
 def _choice(team: Team, phase: Phase, now: datetime) -> dict[str, Any]:
-    """A phase as the form offers it: what is left, and why not if not."""
+    """A phase as the form offers it: the quota left, or why it cannot be chosen."""
     refusal = None
     try:
         actions.check_may_submit(team, phase, now)
@@ -106,7 +106,7 @@ def _choice(team: Team, phase: Phase, now: datetime) -> dict[str, Any]:
 
 
 def _preferred(choices: list[dict[str, Any]], request: HttpRequest) -> int | None:
-    """The phase asked for by name, if it can be chosen; else the first that can."""
+    """The requested phase if it can be chosen, otherwise the first that can."""
     able = [choice["phase"] for choice in choices if choice["refusal"] is None]
     named = [phase for phase in able if phase.slug == request.GET.get("phase")]
     return next((phase.pk for phase in named + able), None)
@@ -118,7 +118,7 @@ def _preferred(choices: list[dict[str, Any]], request: HttpRequest) -> int | Non
 @signed_in
 @never_cache
 def mine(request: HttpRequest, slug: str) -> HttpResponse:
-    """My team's submissions, newest first; the fragment alone when the page asks for news."""
+    """My team's submissions, newest first; only the fragment when the page polls."""
     competition = find_competition(request, slug)
     team = my_team(request, competition)
     if team is None:
@@ -148,7 +148,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _rows(request: HttpRequest, submissions: list[Submission], now: datetime) -> list[dict[str, Any]]:
-    """Submissions with the scores that the viewer may see and, for those that wait, their place in the queue."""
+    """Submissions with the scores that the viewer may see and, while waiting, their place in the queue."""
     views: dict[int, View] = {}
     waits = expected_waits(submission.evaluation for submission in submissions)
     rows = []
@@ -175,7 +175,7 @@ def _rows(request: HttpRequest, submissions: list[Submission], now: datetime) ->
 @signed_in
 @never_cache
 def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> HttpResponse:
-    """One submission, for its team and the organisers; for everyone else there is none."""
+    """One submission, for its team and the organisers; 404 for everybody else."""
     submission = _find(request, pk)
     now = timezone.now()
     phase, evaluation = submission.phase, submission.evaluation
@@ -203,13 +203,13 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
 @signed_in
 @never_cache
 def archive(request: HttpRequest, pk: int) -> FileResponse:
-    """The archive as it was uploaded, to save, never to show."""
+    """The archive as uploaded, always as a download."""
     submission = _find(request, pk)
     if not submission.archive:
         raise Http404
     try:
         content = submission.archive.open("rb")
-    except FileNotFoundError as error:  # a server that was restored without its uploads
+    except FileNotFoundError as error:  # the server was restored without its uploads
         raise Http404 from error
     return FileResponse(
         content,
@@ -222,7 +222,7 @@ def archive(request: HttpRequest, pk: int) -> FileResponse:
 @signed_in
 @never_cache
 def receipt(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """The signed receipt, to save."""
+    """The signed receipt, as a download."""
     submission = _find(request, pk)
     try:
         content = receipt_of(submission, request.user, timezone.now())
@@ -247,7 +247,7 @@ def select(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _act(request: HttpRequest, pk: int, act: Callable[[Submission], None]) -> HttpResponseBase:
-    """Do it and go back to the submission; a refusal is shown there."""
+    """Act and return to the submission, which shows any refusal."""
     try:
         act(_find(request, pk))
     except Refusal as refused:

@@ -34,7 +34,7 @@ def team(request: HttpRequest, slug: str) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
             return _create(request, competition, form, refused.status)
-        messages.success(request, f"The team {made} is yours. Invite others with a link, or submit at once.")
+        messages.success(request, f"You have created {made}. Invite others with a link, or submit now.")
         return redirect("pages:team", slug)
     return _create(request, competition, form, 400 if form.errors else 200)
 
@@ -108,7 +108,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
     if form.is_valid():
         try:
             actions.edit_team(request.user, mine, **form.cleaned_data)
-            messages.success(request, "Changed. The boards show it at once.")
+            messages.success(request, "Saved. The boards show the change at once.")
             return redirect("pages:team", slug)
         except Refusal as refused:
             form.refuse(refused)
@@ -123,7 +123,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 @never_cache
 def invite(request: HttpRequest, slug: str) -> HttpResponse:
-    """Make a link; it is shown on this answer and never again."""
+    """Create a link; it is shown in this response only."""
     competition = find_competition(request, slug)
     mine = get_object_or_404(Team.objects.of(request.user), competition=competition)
     form = InvitationForm(request.POST)
@@ -144,7 +144,7 @@ def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     def act(mine: Team) -> str:
         invitation = get_object_or_404(mine.invitations.open(), pk=pk)
         actions.revoke_invitation(request.user, invitation)
-        return "The invitation is revoked: its link no longer works."
+        return "The invitation has been revoked; its link no longer works."
 
     return act_for_team(request, slug, act)
 
@@ -152,7 +152,7 @@ def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @signed_in
 @require_POST
 def remove_member(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Remove a member, or leave: a person may always name itself."""
+    """Remove a member, or leave: people may always remove themselves."""
 
     def act(mine: Team) -> str:
         member = get_object_or_404(mine.memberships.select_related("user"), pk=pk).user
@@ -168,13 +168,13 @@ def make_owner(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     def act(mine: Team) -> str:
         member = get_object_or_404(mine.memberships.select_related("user"), pk=pk).user
         actions.make_owner(request.user, mine, member)
-        return f"{member} is an owner of {mine} now."
+        return f"{member} is now an owner of {mine}."
 
     return act_for_team(request, slug, act)
 
 
 def act_for_team(request: HttpRequest, slug: str, act: Callable[[Team], str]) -> HttpResponse:
-    """Do it and go back to the team's page; a refusal is shown there."""
+    """Act and return to the team's page, which shows any refusal."""
     competition = find_competition(request, slug)
     mine = get_object_or_404(Team.objects.of(request.user), competition=competition)
     try:
@@ -187,7 +187,7 @@ def act_for_team(request: HttpRequest, slug: str, act: Callable[[Team], str]) ->
 @signed_in
 @never_cache
 def join(request: HttpRequest) -> HttpResponse:
-    """The invitation behind a link, with the button that accepts it. The token follows the ?: no log keeps it."""
+    """The invitation behind a link, with a button to accept it. The token is in the query string: no log keeps it."""
     token = request.GET.get("invitation", "")
     context: dict[str, Any] = {}
     try:

@@ -1,4 +1,4 @@
-"""What anyone can check: commitments to hidden labels, the public part of the log, the key of the receipts."""
+"""What anyone can verify: commitments to hidden labels, the public log, the key of the receipts."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def trust(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def log_json(request: HttpRequest, slug: str) -> JsonResponse:
-    """All public entries with what their digests are made of, oldest first."""
+    """All public entries with the input of their digests, oldest first."""
     competition = find_competition(request, slug)
     head = AuditEntry.objects.order_by("-pk").first()
     entries = [_entry(entry) for entry in _public_log(competition).order_by("pk")]

@@ -1,4 +1,4 @@
-"""The addresses of the pages. A text of a competition comes last: the words before it are reserved."""
+"""The URLs of the pages. Competition pages come last, so the words before them are reserved."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""How the pages write moments, spans of time and texts."""
+"""Template filters for times, durations, numbers and Markdown."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,13 +21,13 @@ def markdown(text: str) -> SafeString:
 
 @register.filter
 def moment(value: datetime | None) -> SafeString:
-    """A moment in UTC; the visitor's own time is added by the page's script."""
+    """A time in UTC; the page's script adds the visitor's local time."""
     return _time(value, moment_in_words, "moment")
 
 
 @register.filter
 def short_moment(value: datetime | None) -> SafeString:
-    """The same for table cells; the visitor's own time is in the tooltip."""
+    """The same for table cells; the visitor's local time is in the tooltip."""
     return _time(value, "{:%Y-%m-%d %H:%M}".format, "moment moment-short")
 
 
@@ -41,7 +41,7 @@ def _time(value: datetime | None, write: Callable[[datetime], str], css: str) ->
 
 @register.filter
 def span(seconds: float) -> str:
-    """Seconds as people say them: "about 5 s", "about 3 min"."""
+    """Seconds in words: "about 5 s", "about 3 min"."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     if seconds < 90 * 60:
@@ -51,31 +51,31 @@ def span(seconds: float) -> str:
 
 @register.filter
 def percent(share: float) -> str:
-    """A share of 0 to 1 as "12.3 %"."""
+    """A fraction from 0 to 1 as "12.3 %"."""
     return f"{100 * share:.1f} %"
 
 
 @register.filter
 def points(value: float, decimals: int = 2) -> str:
-    """A score or difference in points with its true minus sign; a dash for none."""
+    """A score or difference in points, with a true minus sign; a dash for None."""
     return "–" if value is None else f"{value:.{decimals}f}".replace("-", "−")
 
 
 @register.filter
 def p_value(value: float) -> str:
-    """Four decimals, and no p that reads as nought."""
+    """Four decimals; small values never show as zero."""
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 @register.filter
 def number(value: int) -> str:
-    """With commas at the thousands."""
+    """With thousands separators."""
     return f"{value:,}"
 
 
 @register.filter
 def phase_state(phase: Phase, now: datetime) -> str:
-    """One word for a phase at a moment: open, upcoming or ended."""
+    """The state of a phase at a time: open, upcoming or ended."""
     if phase.has_closed(now):
         return "ended"
     return "open" if phase.has_opened(now) else "upcoming"
@@ -83,7 +83,7 @@ def phase_state(phase: Phase, now: datetime) -> str:
 
 @register.simple_tag
 def quota_left(usage: QuotaUsage) -> str:
-    """What is left of a phase's quotas, in words: "7 of 10 submissions, 2 of 5 today (UTC)"; "" without quotas."""
+    """The quota left in a phase: "7 of 10 submissions, 2 of 5 today (UTC)"; "" without quotas."""
     kinds = (
         (usage.total, usage.total_limit, "submissions"),
         (usage.today, usage.day_limit, "today (UTC)"),
@@ -97,6 +97,6 @@ def quota_left(usage: QuotaUsage) -> str:
 
 @register.simple_tag
 def check_options(labels: LabelSet) -> str:
-    """The options with which ``python -m evaluation check`` asks for what a label set expects."""
+    """The options of ``python -m evaluation check`` for archives that match a label set."""
     size = "" if (labels.height, labels.width) == (128, 128) else f" --size {labels.height}x{labels.width}"
     return f"--patches {labels.patches}{size}"

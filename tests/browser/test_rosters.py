@@ -59,14 +59,14 @@ def test_from_the_request_to_the_certificate(season: Cast, team_pages: Any, tmp_
     owner = team_pages("owner", f"{home}team/")
     owner.get_by_text("stranger: I know slopes").wait_for()
     owner.get_by_role("button", name="Take in").click()
-    owner.get_by_text("stranger is in Alpine now.").wait_for()
+    owner.get_by_text("stranger is now in Alpine.").wait_for()
     owner.get_by_label("Which team shall become part of Alpine?").select_option("Rivals")
     owner.get_by_role("button", name="Propose").click()
     owner.get_by_text("You have proposed that Rivals becomes part of Alpine.").wait_for()
 
     rival = team_pages("rival", f"{home}team/")
     rival.get_by_role("button", name="Become part of Alpine").click()
-    rival.get_by_text("You are one team now: Alpine.").wait_for()
+    rival.get_by_text("You are now one team: Alpine.").wait_for()
     assert rival.get_by_role("table").first.get_by_role("row").count() == 5, "four members under one head"
     assert Attempt.objects.usage(season.team, season.phase, timezone.now()).total == 2
 

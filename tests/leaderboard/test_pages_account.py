@@ -66,7 +66,7 @@ def test_the_account_pages_wear_our_look(cast: Cast, client: Client, name: str) 
 def test_the_profile_is_changed(cast: Cast, client: Client) -> None:
     client.force_login(cast.owner)
     answer = client.post(reverse("pages:account"), {"affiliation": "Institute", "country": "at"}, follow=True)
-    assert "Your profile is saved." in said(answer)
+    assert "Your profile has been saved." in said(answer)
     cast.owner.refresh_from_db()
     assert (cast.owner.affiliation, cast.owner.country) == ("Institute", "AT")
     refused = client.post(reverse("pages:account"), {"affiliation": "Elsewhere", "country": "1!"})
@@ -134,11 +134,11 @@ def test_my_data_comes_as_a_file(cast: Cast, client: Client) -> None:
 def test_an_account_is_deleted_with_its_password_alone(cast: Cast, client: Client) -> None:
     client.force_login(cast.teammate)
     url = reverse("pages:account-delete")
-    for password, sentence in (("", "Please type your password."), ("wrong", "This is not your password.")):
+    for password, sentence in (("", "Please enter your password."), ("wrong", "This is not your password.")):
         answer = client.post(url, {"password": password})
         assert answer.status_code == 400
         assert sentence in said(answer)
-    assert "Your account is deleted." in said(client.post(url, {"password": PASSWORD}, follow=True))
+    assert "Your account has been deleted." in said(client.post(url, {"password": PASSWORD}, follow=True))
     assert not User.objects.filter(username="teammate").exists()
     assert client.get(reverse("pages:account")).status_code == 302
 

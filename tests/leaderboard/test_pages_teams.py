@@ -39,7 +39,7 @@ def make_link(cast: Cast, client: Client, **fields: str) -> str:
 def test_a_person_without_a_team_creates_one(cast: Cast, client: Client) -> None:
     client.force_login(cast.stranger)
     answer = client.post(team_url(cast), {"name": "New team", "affiliation": "Institute"}, follow=True)
-    assert "The team New team is yours." in said(answer)
+    assert "You have created New team." in said(answer)
     assert "Institute" in said(answer)
     assert Team.objects.get(name="New team").is_owned_by(cast.stranger)
 
@@ -124,7 +124,7 @@ def test_an_owner_removes_a_member_and_shares_the_ownership(cast: Cast, client: 
     membership = cast.team.memberships.get(user=cast.teammate)
     client.force_login(cast.owner)
     answer = client.post(team_url(cast, "make-owner", membership.pk), follow=True)
-    assert "teammate is an owner of Alpine now." in said(answer)
+    assert "teammate is now an owner of Alpine." in said(answer)
     answer = client.post(team_url(cast, "remove-member", membership.pk), follow=True)
     assert "teammate is no longer in Alpine." in said(answer)
     assert not cast.team.has_member(cast.teammate)
