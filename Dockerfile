@@ -1,4 +1,4 @@
-# One image for web, worker, beat and the one-shot migration; docker-compose.yml says which of them a container is.
+# One image for web, worker, beat and the one-shot migration; docker-compose.yml chooses which one a container runs.
 FROM python:3.12-slim-bookworm AS build
 COPY requirements.txt .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt

@@ -318,7 +318,7 @@ def bench(arguments: argparse.Namespace, kind: str) -> None:
         if len(set.union(*(c.counts for c in field))) != 1:
             raise SystemExit(f"The variants disagree: { {c.name: c.counts for c in field} }")
         first = statistics.median(field[0].cpu)
-        print(f"| variant | CPU ms | least | x {field[0].name} | peak MB (base) | child MB |")
+        print(f"| variant | CPU ms | minimum | x {field[0].name} | peak MB (base) | child MB |")
         print("| --- | --- | --- | --- | --- | --- |")
         for c in field:
             median = statistics.median(c.cpu)
