@@ -30,6 +30,9 @@ setup: $(TOOLS) $(TRAINERS)  ## install everything for development into .venv: s
 demo: $(SERVER)  ## run the leaderboard with a demo competition; set PORT and DATA_DIR to run it elsewhere
 	@$(RUN) manage.py demo && exec $(RUN) manage.py serve --with-parent $$PPID
 
+screenshots: $(TOOLS) browser  ## every page of a demo in four variants under var/screenshots, checked for accessibility; ONLY names some
+	$(RUN) -m tests.browser.screenshots $(if $(ONLY),--only $(ONLY))
+
 reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0), PRESET (small) and FLAGS, and put them on the demo's board
 	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET) -- $(FLAGS)
 
