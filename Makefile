@@ -18,7 +18,7 @@ SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help setup demo reference bench-scoring chaos test lint audit browser test-sqlite test-postgres test-slow lock
+.PHONY: help setup demo screenshots reference bench-scoring chaos test lint audit browser test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
