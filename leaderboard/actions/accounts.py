@@ -3,15 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from knox.settings import knox_settings
 
-from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Mail, Membership, Team, User
+from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Mail, Team, User
 from leaderboard.models.locks import hold_lock, hold_rows
 
-from .refusals import Conflict, InvalidInput
+from .refusals import Conflict, InvalidInput, check_fields
+from .teams import end_membership
 
 
 def create_token(user: Any, name: str, days: int | None = None) -> tuple[ApiToken, str]:
@@ -23,10 +23,7 @@ def create_token(user: Any, name: str, days: int | None = None) -> tuple[ApiToke
     longest = knox_settings.TOKEN_TTL.days
     if days is not None and not 1 <= days <= longest:
         raise InvalidInput(f"A token holds from 1 to {longest} days.")
-    try:
-        ApiToken(user=user, name=name).clean_fields(exclude=["digest", "token_key", "user"])
-    except ValidationError as error:
-        raise InvalidInput(f"name: {' '.join(error.messages)}", fields=error.message_dict) from error
+    check_fields(ApiToken(name=name), "name")
     limit = knox_settings.TOKEN_LIMIT_PER_USER
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
@@ -60,8 +57,9 @@ def delete_account(user: Any, password: str) -> None:
         hold_lock("administrators")
         hold_rows(Competition.objects.filter(organisers=user))
         check_not_the_last(User.objects.select_for_update().get(pk=user.pk))
+        hold_rows(Team.objects.filter(memberships__user=user))
         for membership in user.memberships.order_by("team_id"):
-            leave_for_good(membership)
+            end_membership(membership)
         if user.email:
             Invitation.objects.filter(email__iexact=user.email).update(email="")
             Mail.objects.filter(to__iexact=user.email).delete()
@@ -79,14 +77,3 @@ def check_not_the_last(user: User) -> None:
     if alone:
         names = ", ".join(competition.name for competition in alone)
         raise Conflict(f"You are the only organiser of {names}. Make somebody else an organiser first.")
-
-
-def leave_for_good(membership: Membership) -> None:
-    """Leave a team whatever its roster says, and leave it in order. Inside the caller's transaction."""
-    [team] = hold_rows(Team.objects.filter(pk=membership.team_id))
-    membership.delete()
-    left = team.memberships.order_by("joined_at", "pk")
-    if not left.exists() and not team.submissions.exists():
-        team.delete()
-    elif not left.filter(role=Membership.Role.OWNER).exists():
-        left.filter(pk__in=left.values("pk")[:1]).update(role=Membership.Role.OWNER)

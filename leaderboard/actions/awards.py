@@ -12,8 +12,7 @@ from leaderboard.models.boards import with_ranks
 from .descriptions import why_not_eligible
 from .judging import need_reason
 from .organisers import in_turn
-from .refusals import Conflict, InvalidInput, NotAllowed
-from .teams import check_texts
+from .refusals import Conflict, InvalidInput, NotAllowed, check_fields
 
 
 def prepare_award(user: Any, competition: Competition, team: Team, title: str, citation: str = "") -> Award:
@@ -25,7 +24,7 @@ def prepare_award(user: Any, competition: Competition, team: Team, title: str, c
     if why_not := why_not_eligible(team):
         raise NotAllowed(f"{team} is not eligible. {why_not}")
     award = Award(competition=competition, team=team, title=title.strip(), citation=citation.strip())
-    check_texts(award)
+    check_fields(award, "title", "citation")
     if competition.awards.filter(title=award.title).exists():
         raise Conflict(f"The award {award.title!r} has been given already. Take it back first.")
     prizes = list(competition.prizes.values_list("title", flat=True))

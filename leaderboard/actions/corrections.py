@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -25,7 +24,7 @@ from leaderboard.models.visibility import Ratio
 from leaderboard.notifications import mails
 
 from .judging import check_organiser, log_act, need_reason, put_labels_in_force
-from .refusals import Conflict, InvalidInput, NoTeam
+from .refusals import Conflict, InvalidInput, NoTeam, check_fields
 
 OPEN_REPORTS = 50  # of a team and phase: who finds more writes to the organisers
 
@@ -69,10 +68,7 @@ def report_label(user: Any, phase: Phase, patch: int, text: str) -> LabelReport:
         last = phase.labels.patches if phase.labels else 0
         raise InvalidInput(f"{phase.name} has patches 1 to {last}.", fields={"patch": [f"From 1 to {last}."]})
     row = LabelReport(phase=phase, team=team, reported_by=user, patch=patch, text=text.strip())
-    try:
-        row.clean_fields()
-    except ValidationError as error:
-        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
+    check_fields(row, "text")
     with transaction.atomic():
         hold_rows(Team.objects.filter(pk=team.pk))
         if LabelReport.objects.open().filter(team=team, phase=phase).count() >= OPEN_REPORTS:

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
+
 from leaderboard.platform.counters import REFUSALS
 
 
@@ -14,12 +16,15 @@ class Refusal(Exception):
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
-        REFUSALS.labels(self.code).inc()
         self.message = message
         self.facts = facts
 
     def __str__(self) -> str:
         return self.message
+
+    def count(self) -> None:
+        """Count it for Prometheus: a request was refused. A refusal that only explains a disabled choice is not."""
+        REFUSALS.labels(self.code).inc()
 
 
 class NotAllowed(Refusal):
@@ -98,6 +103,15 @@ class TooMany(Refusal):
 
 
 class StorageUnavailable(Refusal):
-    """The server cannot keep the file: a full disk, a storage service that is down."""
+    """The server cannot store or read a file: a full disk, a storage service that is down."""
 
     code, status = "storage_unavailable", 503
+
+
+def check_fields(row: Any, *names: str) -> None:
+    """Refuse with InvalidInput, field by field, what a row's named columns cannot hold."""
+    try:
+        row.clean_fields(exclude={field.name for field in row._meta.fields} - set(names))
+    except ValidationError as error:
+        sentences = (f"{name}: {' '.join(found)}" for name, found in error.message_dict.items())
+        raise InvalidInput(" ".join(sentences), fields=error.message_dict) from error

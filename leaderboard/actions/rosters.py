@@ -21,14 +21,13 @@ from leaderboard.models.locks import hold_rows
 from leaderboard.notifications import mails
 
 from .organisers import check_may_compete, in_turn
-from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, TeamFull
+from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, TeamFull, check_fields
 from .teams import (
     add_member,
     check_has_no_team,
     check_not_too_many,
     check_owner,
     check_roster_open,
-    check_texts,
     moment,
 )
 
@@ -42,7 +41,7 @@ def ask_to_join(user: Any, team: Team, message: str = "") -> JoinRequest:
     check_has_no_team(user, team.competition)
     check_not_too_many(user.join_requests.all(), "requests to join")
     asked = JoinRequest(team=team, user=user, message=message.strip())
-    check_texts(asked)
+    check_fields(asked, "message")
     try:
         with transaction.atomic():
             asked.save()
@@ -57,7 +56,7 @@ def decide_request(user: Any, asked: JoinRequest, accept: bool) -> None:
     check_owner(user, asked.team)
     with transaction.atomic():
         in_turn(asked.team.competition)
-        _decide(asked, accept, "This request has been decided already.")
+        _decide(asked, accept)
         if accept:
             add_member(asked.team, asked.user)
 
@@ -66,7 +65,7 @@ def withdraw_request(user: Any, asked: JoinRequest) -> None:
     """Whoever asked takes it back."""
     if asked.user_id != user.pk:
         raise NotAllowed("Only the person who asked can take a request back.")
-    _decide(asked, False, "This request has been decided already.")
+    _decide(asked, withdrawn=True)
 
 
 def propose_merger(user: Any, team: Team, other: Team) -> Merger:
@@ -92,7 +91,7 @@ def decide_merger(user: Any, offered: Merger, accept: bool) -> None:
     check_owner(user, offered.other)
     with transaction.atomic():
         in_turn(offered.team.competition)
-        _decide(offered, accept, "This offer has been decided already.")
+        _decide(offered, accept)
         if accept:
             check_mergers_open(offered.team, offered.other)
             _merge(offered.team, offered.other)
@@ -108,7 +107,7 @@ def decide_merger(user: Any, offered: Merger, accept: bool) -> None:
 def withdraw_merger(user: Any, offered: Merger) -> None:
     """An owner of the team that proposed takes the offer back."""
     check_owner(user, offered.team)
-    _decide(offered, False, "This offer has been decided already.")
+    _decide(offered, withdrawn=True)
 
 
 def check_mergers_open(*teams: Team) -> None:
@@ -120,12 +119,12 @@ def check_mergers_open(*teams: Team) -> None:
         raise RosterLocked(f"Teams of {competition} could merge until {moment(until)}.")
 
 
-def _decide(row: JoinRequest | Merger, accept: bool, decided_already: str) -> None:
-    """One decision, whoever comes first."""
+def _decide(row: JoinRequest | Merger, accepted: bool = False, withdrawn: bool = False) -> None:
+    """Close it as accepted, withdrawn or (neither) declined; whoever comes first decides."""
     waiting = type(row).objects.open().filter(pk=row.pk)
-    if not waiting.update(decided_at=timezone.now(), accepted=accept):
-        raise Conflict(decided_already)
-    row.refresh_from_db(fields=["decided_at", "accepted"])
+    if not waiting.update(decided_at=timezone.now(), accepted=accepted, withdrawn=withdrawn):
+        raise Conflict(f"This {row._meta.verbose_name} has already been decided.")
+    row.refresh_from_db(fields=["decided_at", "accepted", "withdrawn"])
 
 
 def _merge(team: Team, other: Team) -> None:

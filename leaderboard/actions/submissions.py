@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.core.files import File
 from django.db import IntegrityError, transaction
 from django.template.defaultfilters import pluralize
@@ -25,18 +24,19 @@ from .refusals import (
     ArchiveTooLarge,
     Conflict,
     EmptyArchive,
-    InvalidInput,
     NotAllowed,
     NoTeam,
     NotWithdrawable,
     PhaseNotOpen,
     QuotaUsedUp,
+    Refusal,
     StorageUnavailable,
+    check_fields,
 )
 
 log = structlog.get_logger(__name__)
 
-INVALID_PER_DAY = 100  # archives that cannot be scored are free; so many of them a day are a script gone wild
+INVALID_PER_DAY = 100  # invalid archives are free; this many in a day suggests a runaway script
 
 
 def submit(
@@ -48,12 +48,14 @@ def submit(
     description: str = "",
     link: str = "",
     idempotency_key: str | None = None,
+    form_key: str = "",
     reference: bool = False,
 ) -> tuple[Submission, bool]:
     """Accept an archive and queue it for scoring; returns the submission and whether it is new.
 
-    The file is stored and hashed before the transaction opens. The quota is checked twice: at once, so that nobody
-    waits for an upload that must be refused, and again under the team's lock, where it holds.
+    The file is hashed once and stored before the transaction opens. ``check_may_submit`` runs twice: before the file
+    is stored, so that a refused archive never is, and under the team's lock, where its answer is final. ``form_key``
+    names a rendered form: one form and one file make one submission, however often the button is pressed.
 
     Raises the refusals of ``check_may_submit`` and, for the file, EmptyArchive, ArchiveTooLarge, InvalidInput; for an
     idempotency key that was used for another file, Conflict.
@@ -65,6 +67,8 @@ def submit(
     if archive.size > settings.MAX_UPLOAD_BYTES:
         raise ArchiveTooLarge(too_large(archive.size, settings.MAX_UPLOAD_BYTES).message)
     digest = sha256_of(archive)
+    if form_key:
+        idempotency_key = f"form {form_key} {digest[:32]}"
     if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
         return earlier, False
     submission = Submission(
@@ -84,7 +88,7 @@ def submit(
     try:
         accept(submission, archive)
     except (QuotaUsedUp, IntegrityError):
-        # The same upload, sent twice at once, may have taken the last place in this moment.
+        # The same upload, sent twice at once, may just have taken the last place.
         if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
             return earlier, False
         check_may_submit(team, phase, received_at, reference=reference)
@@ -97,7 +101,7 @@ def accept(submission: Submission, archive: File) -> None:
     team, phase = submission.team, submission.phase
     received_at, reference = submission.received_at, submission.reference
     check_may_submit(team, phase, received_at, reference=reference)
-    check_texts(submission)
+    check_fields(submission, "method", "description", "link", "original_name")
     keep_file(submission, archive)
     try:
         with transaction.atomic():
@@ -123,13 +127,28 @@ def keep_file(submission: Submission, archive: File) -> None:
     except OSError as error:
         log.exception("an archive could not be stored")
         raise StorageUnavailable(
-            "The server cannot store files at the moment. Nothing was taken from your quota; please try again in some "
-            "minutes. The organisers see this in the log."
+            "The server cannot store files at the moment. Your quota is unchanged; please try again in a few minutes. "
+            "The organisers can see the error in the log."
+        ) from error
+
+
+def open_archive(submission: Submission) -> File | None:
+    """The stored archive, open for reading; None when it is not kept. Raises StorageUnavailable."""
+    if not submission.archive:
+        return None
+    try:
+        return submission.archive.open("rb")
+    except FileNotFoundError:  # a server that was restored without its uploads
+        return None
+    except OSError as error:
+        log.exception("an archive could not be read", submission=submission.pk)
+        raise StorageUnavailable(
+            "The server cannot read files at the moment. Please try again in a few minutes."
         ) from error
 
 
 def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:
-    """The team for which the person submits in this phase: its own, or the organisers' for a reference entry."""
+    """The team for which the person submits in this phase: their own, or the organisers' for a reference entry."""
     competition = phase.competition
     if reference:
         if not competition.is_organised_by(user):
@@ -142,33 +161,39 @@ def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:
         return team
     mine = Team.objects.of(user).filter(competition=competition).first()
     if mine is None:
-        raise NoTeam(f"You are in no team of {competition} yet. Create a team or join one, then submit.")
+        raise NoTeam(f"You are not in a team of {competition} yet. Create a team or join one, then submit.")
     return mine
 
 
 def check_may_submit(team: Team, phase: Phase, now: datetime, *, reference: bool = False) -> None:
-    """The one function that decides whether a team may submit now: PhaseNotOpen or QuotaUsedUp if not."""
+    """Raise PhaseNotOpen or QuotaUsedUp unless the team may submit now; reference entries need only labels."""
+    if reference and phase.labels is not None:
+        return
+    if refusal := why_not_submit(phase, Attempt.objects.usage(team, phase, now), now):
+        raise refusal
+
+
+def why_not_submit(phase: Phase, usage: QuotaUsage, now: datetime) -> Refusal | None:
+    """The one rule for whether a team that has used so much of the quotas may submit now; None if it may."""
     if phase.labels is None:
-        raise PhaseNotOpen(
+        return PhaseNotOpen(
             f"{phase.name} has no labels yet, so nothing can be scored. Please write to the organisers."
         )
-    if reference:
-        return
     if not phase.has_opened(now):
-        raise PhaseNotOpen(
+        return PhaseNotOpen(
             f"{phase.name} opens on {moment(phase.opens_at)} (in {timeuntil(phase.opens_at, now)})."
         )
     if phase.closes_at is not None and phase.has_closed(now):
-        raise PhaseNotOpen(f"{phase.name} ended on {moment(phase.closes_at)}.")
-    usage = Attempt.objects.usage(team, phase, now)
+        return PhaseNotOpen(f"{phase.name} ended on {moment(phase.closes_at)}.")
     if usage.exhausted:
-        raise quota_refusal(phase, usage)
-    if Attempt.objects.of(team, phase).given_back_on(now).count() >= INVALID_PER_DAY:
-        raise QuotaUsedUp(
-            f"{INVALID_PER_DAY} archives of your team could not be scored today. Check the next one with "
-            "`python -m evaluation check` before you send it tomorrow (UTC).",
+        return quota_refusal(phase, usage)
+    if usage.invalid_today >= INVALID_PER_DAY:
+        return QuotaUsedUp(
+            f"{INVALID_PER_DAY} of your team's archives could not be scored today. Check the next one with "
+            "`python -m evaluation check` before you upload it tomorrow (UTC).",
             usage.day_ends_at,
         )
+    return None
 
 
 def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
@@ -176,14 +201,14 @@ def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
         return QuotaUsedUp(f"Your team has used {_every(usage.total_limit)} of {phase.name}.", next_at=None)
     if usage.exhausted == "day":
         return QuotaUsedUp(
-            f"Your team has used {_every(usage.day_limit)} of today (UTC) in {phase.name}. "
+            f"Your team has used {_every(usage.day_limit)} for today (UTC) in {phase.name}. "
             f"The next one is accepted from {moment(usage.day_ends_at)}.",
             next_at=usage.day_ends_at,
         )
-    mend = "Withdraw one to make room." if phase.allows_withdrawal else "None can be withdrawn in this phase."
+    fix = "Withdraw one to make room." if phase.allows_withdrawal else "None can be withdrawn in this phase."
     return QuotaUsedUp(
         f"Your team has {usage.on_board} result{pluralize(usage.on_board)} standing in {phase.name}; at most "
-        f"{usage.board_limit} may stand at a time. {mend}",
+        f"{usage.board_limit} may stand at a time. {fix}",
         next_at=None,
     )
 
@@ -193,21 +218,34 @@ def _every(limit: int | None) -> str:
 
 
 def withdraw(user: Any, submission: Submission) -> None:
-    """Take a submission off the board, where the phase allows it; its counts are kept, its place is freed."""
+    """Take a submission off the board, where the phase allows it; its counts are kept, its place is freed.
+
+    Withdrawing it a second time changes nothing.
+    """
     now = timezone.now()
     if not submission.team.has_member(user):
         raise NotAllowed("Only members of the team can withdraw its submissions.")
-    if not submission.phase.allows_withdrawal:
-        raise NotWithdrawable(f"Submissions of {submission.phase.name} cannot be withdrawn.")
-    if submission.phase.has_closed(now):
-        raise NotWithdrawable(f"{submission.phase.name} has ended; its submissions stay as they are.")
     with transaction.atomic():
         [held] = Submission.objects.filter(pk=submission.pk).hold()
+        if refusal := why_not_withdraw(held, now):
+            raise refusal
         if not Submission.objects.filter(pk=submission.pk, withdrawn_at=None).update(withdrawn_at=now):
             return
         Attempt.objects.free_board_place(submission.pk)
         Standing.objects.refresh(held.phase, held.team)
     submission.refresh_from_db()
+
+
+def why_not_withdraw(submission: Submission, now: datetime) -> Refusal | None:
+    """The one rule for whether the team may withdraw this submission; None if it may."""
+    phase = submission.phase
+    if not phase.allows_withdrawal:
+        return NotWithdrawable(f"Submissions in {phase.name} cannot be withdrawn.")
+    if phase.has_closed(now):
+        return NotWithdrawable(f"{phase.name} has ended; its submissions are final.")
+    if submission.state in (Evaluation.State.INVALID, Evaluation.State.FAILED):
+        return NotWithdrawable("This submission has no score, so there is nothing to withdraw.")
+    return None
 
 
 def select(user: Any, submission: Submission, selected: bool) -> None:
@@ -216,10 +254,8 @@ def select(user: Any, submission: Submission, selected: bool) -> None:
     phase = submission.phase
     if not submission.team.has_member(user):
         raise NotAllowed("Only members of the team can select its submissions.")
-    if phase.counts != Phase.Counts.SELECTED:
-        raise NotAllowed(f"In {phase.name} {phase.get_counts_display()} counts; nothing is selected.")
-    if phase.has_closed(now):
-        raise PhaseNotOpen(f"{phase.name} has ended; the selection stays as it is.")
+    if refusal := why_not_select(phase, now):
+        raise refusal
     with transaction.atomic():
         [held] = Submission.objects.filter(pk=submission.pk).hold()
         others = Submission.objects.standing().filter(phase=phase, team=held.team, selected=True)
@@ -232,26 +268,24 @@ def select(user: Any, submission: Submission, selected: bool) -> None:
     submission.refresh_from_db()
 
 
+def why_not_select(phase: Phase, now: datetime) -> Refusal | None:
+    """The one rule for whether teams may select submissions of the phase now; None if they may."""
+    if phase.counts != Phase.Counts.SELECTED:
+        return NotAllowed(f"In {phase.name}, {phase.get_counts_display()} counts; nothing is selected.")
+    if phase.has_closed(now):
+        return PhaseNotOpen(f"{phase.name} has ended; the selection is final.")
+    return None
+
+
 def earlier_submission(team: Team, idempotency_key: str, digest: str) -> Submission | None:
-    """The submission that this key stands for already; Conflict when it was another file."""
+    """The submission already made with this key; Conflict if that was for another file."""
     earlier = Submission.objects.with_evaluation().filter(team=team, idempotency_key=idempotency_key).first()
     if earlier and earlier.sha256 != digest:
         raise Conflict(
-            f"This Idempotency-Key was used for another archive (submission {earlier.pk}). Use a new key for a new file.",
+            f"This Idempotency-Key was used for another archive (submission {earlier.pk}). Use a new key for each file.",
             submission=earlier.pk,
         )
     return earlier
-
-
-def check_texts(submission: Submission) -> None:
-    """Validate the texts as the model does, in one sentence per field."""
-    try:
-        submission.clean_fields(exclude=["archive", "evaluation"])
-    except ValidationError as error:
-        raise InvalidInput(
-            " ".join(f"{field}: {' '.join(errors)}" for field, errors in error.message_dict.items()),
-            fields=error.message_dict,
-        ) from error
 
 
 def sha256_of(archive: File) -> str:
@@ -264,6 +298,6 @@ def sha256_of(archive: File) -> str:
 
 
 def harmless_name(name: str) -> str:
-    """A stranger's file name as text to show: no control or direction-changing characters, at most 120."""
+    """An uploaded file's name, safe to show: no control or bidirectional characters, at most 120."""
     shown = "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in name)
     return shown[-120:]

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
@@ -19,13 +18,13 @@ from .organising import boards_changed
 from .refusals import (
     AlreadyInTeam,
     Conflict,
-    InvalidInput,
     InvitationUnknown,
     NameTaken,
     NotAllowed,
     RosterLocked,
     TeamFull,
     TooMany,
+    check_fields,
 )
 
 INVITATION_DAYS = 14
@@ -37,7 +36,7 @@ def create_team(user: Any, competition: Competition, name: str, affiliation: str
     check_roster_open(competition)
     check_has_no_team(user, competition)
     team = Team(competition=competition, name=name, affiliation=affiliation.strip())
-    check_texts(team)
+    check_fields(team, "name", "affiliation")
     try:
         with transaction.atomic():
             in_turn(competition)
@@ -56,7 +55,7 @@ def edit_team(user: Any, team: Team, *, name: str | None = None, affiliation: st
     check_roster_open(team.competition, team)
     team.name = team.name if name is None else name
     team.affiliation = team.affiliation if affiliation is None else affiliation.strip()
-    check_texts(team)
+    check_fields(team, "name", "affiliation")
     try:
         with transaction.atomic():
             hold_rows(Team.objects.filter(pk=team.pk))
@@ -65,14 +64,6 @@ def edit_team(user: Any, team: Team, *, name: str | None = None, affiliation: st
     except IntegrityError as error:
         raise NameTaken(f"A team named {team.name} exists already. Please choose another name.") from error
     return team
-
-
-def check_texts(row: Any) -> None:
-    """Refuse what the columns of a row cannot hold, field by field."""
-    try:
-        row.clean_fields(exclude=["folded_name"])
-    except ValidationError as error:
-        raise InvalidInput(" ".join(error.messages), fields=error.message_dict) from error
 
 
 def invite(user: Any, team: Team, email: str = "") -> tuple[Invitation, str]:
@@ -181,14 +172,24 @@ def remove_member(user: Any, team: Team, member: Any) -> None:
                 raise NotAllowed(
                     f"You are the last member of {team}, which has submissions. It cannot be left empty."
                 )
-            Team.objects.filter(models.Q(pk=team.pk) | models.Q(merged_into=team)).delete()
-            return
-        if (
-            membership.role == Membership.Role.OWNER
-            and not others.filter(role=Membership.Role.OWNER).exists()
-        ):
+        elif not others.filter(role=Membership.Role.OWNER).exists():
             raise NotAllowed(f"{team} needs an owner. Make another member its owner first.")
-        membership.delete()
+        end_membership(membership)
+
+
+def end_membership(membership: Membership) -> None:
+    """Take a person out of a locked team, inside the caller's transaction.
+
+    A team without members and submissions is deleted, with the teams merged into it; one without an owner gets its
+    longest-standing member as owner.
+    """
+    team = membership.team
+    membership.delete()
+    remaining = team.memberships.order_by("joined_at", "pk")
+    if not remaining.exists() and not team.submissions.exists():
+        Team.objects.filter(models.Q(pk=team.pk) | models.Q(merged_into=team)).delete()
+    elif not remaining.filter(role=Membership.Role.OWNER).exists():
+        remaining.filter(pk__in=remaining.values("pk")[:1]).update(role=Membership.Role.OWNER)
 
 
 def make_owner(user: Any, team: Team, member: Any) -> None:

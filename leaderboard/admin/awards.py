@@ -13,6 +13,7 @@ from unfold.decorators import action, display
 from leaderboard.actions import awards
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Award, Prize
+from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
 from .exports import AwardResource
@@ -48,7 +49,7 @@ class PrizeAdmin(OrganiserAdmin):
         return ("competition",) if obj else ()
 
 
-class AwardForm(forms.ModelForm):
+class AwardForm(RefusedForm, forms.ModelForm):
     """Asks the action what it would refuse; ``user`` is set by the page."""
 
     user: Any = None
@@ -63,7 +64,7 @@ class AwardForm(forms.ModelForm):
             try:
                 awards.prepare_award(self.user, data["team"].competition, **data)
             except Refusal as refusal:
-                self.add_error(None, refusal.message)
+                self.refuse(refusal)
         return data
 
 

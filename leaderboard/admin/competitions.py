@@ -20,6 +20,7 @@ from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.actions import awards, corrections, judging, organising, reviews
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
+from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
 from .exports import PublishedEntryResource
@@ -229,7 +230,7 @@ class PhaseAdmin(OrganiserAdmin):
                     switch=not form.cleaned_data["wait"],
                 )
             except Refusal as refusal:
-                form.add_error(None, refusal.message)
+                form.refuse(refusal)
             else:
                 messages.success(
                     request,
@@ -248,7 +249,7 @@ class PhaseAdmin(OrganiserAdmin):
         return TemplateResponse(request, "admin/leaderboard/load_labels.html", context)
 
 
-class LabelsForm(forms.Form):
+class LabelsForm(RefusedForm, forms.Form):
     """A ZIP of masks, checked as any submission is; ``cleaned_data["masks"]`` are packed, ``spec`` says what they are."""
 
     masks = forms.FileField(
@@ -295,7 +296,7 @@ class LabelsForm(forms.Form):
         return sites_of(file, self.spec.patches)
 
 
-class SitesForm(forms.Form):
+class SitesForm(RefusedForm, forms.Form):
     """A CSV file of sites for a label set that is there already."""
 
     def __init__(self, patches: int, *args: Any) -> None:
@@ -380,7 +381,7 @@ class LabelSetAdmin(OrganiserAdmin):
                     request.user, label_set, form.cleaned_data["sites"], form.cleaned_data["reason"]
                 )
             except Refusal as refusal:
-                form.add_error(None, refusal.message)
+                form.refuse(refusal)
             else:
                 messages.success(request, f"{label_set}: {len(set(label_set.sites))} sites.")
                 return HttpResponseRedirect(reverse("admin:leaderboard_labelset_change", args=[label_set.pk]))

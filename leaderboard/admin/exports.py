@@ -146,6 +146,7 @@ class JoinRequestResource(resources.ModelResource):
             "created_at",
             "decided_at",
             "accepted",
+            "withdrawn",
         )
         export_order = fields
 
@@ -167,6 +168,7 @@ class MergerResource(resources.ModelResource):
             "created_at",
             "decided_at",
             "accepted",
+            "withdrawn",
         )
         export_order = fields
 

@@ -13,11 +13,12 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from leaderboard.actions.refusals import Refusal
+from leaderboard.pages.forms import RefusedForm
 
 SHOWN = 20
 
 
-class ReasonForm(forms.Form):
+class ReasonForm(RefusedForm, forms.Form):
     reason = forms.CharField(
         max_length=300,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
@@ -49,7 +50,7 @@ def ask_for_reason(
         try:
             outcome = act(**form.cleaned_data)
         except Refusal as refusal:
-            form.add_error(None, refusal.message)
+            form.refuse(refusal)
         else:
             messages.success(request, done(outcome))
             return HttpResponseRedirect(back)

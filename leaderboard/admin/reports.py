@@ -14,6 +14,7 @@ from unfold.decorators import action, display
 from leaderboard.actions import reports
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import PhaseReport
+from leaderboard.pages.forms import RefusedForm
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import ask_about
@@ -21,7 +22,7 @@ from .reasons import ask_about
 STATES = {"published": "success", "built": "info", "failed": "danger", "waiting": "default"}
 
 
-class ReportForm(forms.ModelForm):
+class ReportForm(RefusedForm, forms.ModelForm):
     class Meta:
         model = PhaseReport
         fields = ("phase", "as_of")
@@ -32,7 +33,7 @@ class ReportForm(forms.ModelForm):
             try:
                 reports.check_as_of(data["phase"], data.get("as_of"))
             except Refusal as refusal:
-                self.add_error("as_of", refusal.message)
+                self.refuse(refusal)
         return data
 
 

@@ -18,7 +18,7 @@ from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
 from .exports import JoinRequestResource, MergerResource, MethodDescriptionResource
 from .reasons import ask_about
 
-STATES = {"open": "warning", "accepted": "success", "declined or taken back": "default"}
+STATES = {"open": "warning", "accepted": "success", "declined": "default", "withdrawn": "default"}
 VERDICTS = {"open": "warning", "accepted": "success", "ineligible": "danger"}
 
 
@@ -29,16 +29,19 @@ class DecidedAdmin(Exported, OrganiserAdmin):
 
     @display(description="state", label=STATES)
     def state_label(self, row: Any) -> str:
-        if row.decided_at is None:
-            return "open"
-        return "accepted" if row.accepted else "declined or taken back"
+        return row.state
 
 
 @admin.register(JoinRequest)
 class JoinRequestAdmin(DecidedAdmin):
     resource_classes = [JoinRequestResource]
     list_display = ("user", "team", "state_label", "message", "created_at", "decided_at")
-    list_filter = (("team", ScopedRelatedFilter), "accepted", ("decided_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        ("team", ScopedRelatedFilter),
+        "accepted",
+        "withdrawn",
+        ("decided_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("user", "team__competition")
     search_fields = ("user__username", "team__name", "message")
     fields = readonly_fields = ("user", "team", "message", "state_label", "created_at", "decided_at")
@@ -48,7 +51,12 @@ class JoinRequestAdmin(DecidedAdmin):
 class MergerAdmin(DecidedAdmin):
     resource_classes = [MergerResource]
     list_display = ("other", "into", "state_label", "proposed_by", "created_at", "decided_at")
-    list_filter = (("team", ScopedRelatedFilter), "accepted", ("decided_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        ("team", ScopedRelatedFilter),
+        "accepted",
+        "withdrawn",
+        ("decided_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("team__competition", "other", "proposed_by")
     search_fields = ("team__name", "other__name", "proposed_by__username")
     fields = readonly_fields = ("other", "team", "state_label", "proposed_by", "created_at", "decided_at")

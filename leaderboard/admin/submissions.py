@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
@@ -155,9 +155,6 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         rows = super().get_queryset(request).select_related(*self.list_select_related)
         return without_masks(rows, "evaluation__label_set__").defer("evaluation__patch_counts")
 
-    def get_custom_urls(self) -> Any:
-        return (("<int:pk>/archive/", "leaderboard_submission_archive", download),)
-
     @display(description="state", label=STATES, ordering="evaluation__state")
     def state_label(self, submission: Submission) -> tuple[str, str]:
         return submission.state, Evaluation.State(submission.state).label
@@ -209,7 +206,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
     def archive_link(self, submission: Submission) -> str | None:
         if not submission.archive:
             return None
-        address = reverse("admin:leaderboard_submission_archive", args=[submission.pk])
+        address = reverse("pages:archive", args=[submission.pk])
         return format_html('<a class="underline" href="{}">Download</a>', address)
 
     @display(description="attempt", empty_value="takes none")
@@ -292,23 +289,6 @@ JUDGEMENTS: dict[str, tuple[str, str, str, str, Any]] = {
         judging.restore_all,
     ),
 }
-
-
-def download(request: HttpRequest, model_admin: Any, pk: int) -> FileResponse:
-    """The archive as it was uploaded, under a name of ours."""
-    submission = get_object_or_404(model_admin.get_queryset(request), pk=pk)
-    if not submission.archive:
-        raise Http404
-    try:
-        archive = submission.archive.open("rb")
-    except FileNotFoundError as error:
-        raise Http404 from error
-    return FileResponse(
-        archive,
-        as_attachment=True,
-        filename=f"submission-{submission.pk}.zip",
-        content_type="application/zip",
-    )
 
 
 @admin.register(Evaluation)

@@ -12,6 +12,7 @@ from leaderboard.actions import organisers, organising
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Membership, Submission, Team
 from leaderboard.models.text import folded
+from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
 from .exports import MembershipResource, TeamResource
@@ -91,7 +92,9 @@ class TeamAdmin(Exported, OrganiserAdmin):
         return team.submission_count
 
 
-class MembershipForm(forms.ModelForm):
+class MembershipForm(RefusedForm, forms.ModelForm):
+    FIELDS = {"organisers_do_not_compete": "user"}
+
     class Meta:
         model = Membership
         fields = ("team", "user", "role")
@@ -107,7 +110,7 @@ class MembershipForm(forms.ModelForm):
                 try:
                     organisers.check_may_compete(user, team.competition)
                 except Refusal as refusal:
-                    self.add_error("user", refusal.message)
+                    self.refuse(refusal)
         return data
 
 

@@ -34,6 +34,7 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
     """The response to an exception in an API view; an unexpected one shows an incident id, not its cause."""
     known = _known(error)
     if isinstance(known, Refusal):
+        known.count()
         status, members, headers = known.status, _of_refusal(known), {}
     elif isinstance(known, exceptions.APIException):
         status, members, headers = known.status_code, _of_api_exception(known), _headers_of(known)

@@ -50,11 +50,13 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
             Invitation.objects.filter(accepted_by=user).values("team__name", "email", "accepted_at")
         ),
         "requests_to_join": list(
-            JoinRequest.objects.filter(user=user).values("team__name", "message", "created_at", "accepted")
+            JoinRequest.objects.filter(user=user).values(
+                "team__name", "message", "created_at", "accepted", "withdrawn"
+            )
         ),
         "mergers_proposed": list(
             Merger.objects.filter(proposed_by=user).values(
-                "team__name", "other__name", "created_at", "accepted"
+                "team__name", "other__name", "created_at", "accepted", "withdrawn"
             )
         ),
         "method_descriptions": list(

@@ -1,5 +1,6 @@
 """What a submission takes from its team's quotas: the ledger, and what is left."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from django.db import models
 
 from .competitions import Phase
-from .submissions import Submission
+from .submissions import Evaluation, Submission
 from .teams import Team
 
 
@@ -22,6 +23,7 @@ class QuotaUsage:
     on_board: int
     board_limit: int | None
     day_ends_at: datetime
+    invalid_today: int = 0
 
     @property
     def exhausted(self) -> str:
@@ -62,9 +64,6 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """The ledger of the person's teams."""
         return self.filter(team__in=Team.objects.of(user))
 
-    def given_back_on(self, now: datetime) -> "AttemptQuerySet":
-        return self.filter(state=Attempt.State.GIVEN_BACK, day=utc_day(now).date())
-
     def usage(self, team: Team, phase: Phase, now: datetime) -> QuotaUsage:
         """One query: what the team's attempts hold of the phase's quotas at this moment."""
         today = utc_day(now)
@@ -72,6 +71,12 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             total=models.Count("total_slot"),
             today=models.Count("day_slot", filter=models.Q(day=today.date())),
             on_board=models.Count("board_slot"),
+            invalid_today=models.Count(
+                "pk",
+                filter=models.Q(
+                    day=today.date(), submission__evaluation__state=Evaluation.State.INVALID
+                ),  # not one that failed by a fault of the server
+            ),
         )
         return QuotaUsage(
             total=held["total"],
@@ -81,34 +86,32 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             on_board=held["on_board"],
             board_limit=phase.quota_on_board,
             day_ends_at=today + timedelta(days=1),
+            invalid_today=held["invalid_today"],
         )
 
     def reserve(self, submission: Submission, now: datetime) -> "Attempt":
         """Take the lowest free slot of every quota. The unique constraints refuse what the lock let through."""
-        mine = self.of(submission.team, submission.phase)
         day = utc_day(now).date()
+        held = list(self.of(submission.team, submission.phase).exclude(state=Attempt.State.GIVEN_BACK))
         return self.create(
             submission=submission,
             team=submission.team,
             phase=submission.phase,
             reserved_at=now,
             day=day,
-            total_slot=_lowest_free(mine, "total_slot"),
-            day_slot=_lowest_free(mine.filter(day=day), "day_slot"),
-            board_slot=_lowest_free(mine, "board_slot"),
+            total_slot=_lowest_free(attempt.total_slot for attempt in held),
+            day_slot=_lowest_free(attempt.day_slot for attempt in held if attempt.day == day),
+            board_slot=_lowest_free(attempt.board_slot for attempt in held),
         )
 
     def move_to(self, team: Team) -> None:
         """Hand attempts over to a team: what they hold of the quotas adds up with what the team used itself."""
         for attempt in self.order_by("reserved_at"):
-            theirs = self.model.objects.of(team, attempt.phase)
-            for field, taken in (
-                ("total_slot", theirs),
-                ("day_slot", theirs.filter(day=attempt.day)),
-                ("board_slot", theirs),
-            ):
+            theirs = list(self.model.objects.of(team, attempt.phase))
+            same_day = [other for other in theirs if other.day == attempt.day]
+            for field, among in (("total_slot", theirs), ("day_slot", same_day), ("board_slot", theirs)):
                 if getattr(attempt, field) is not None:
-                    setattr(attempt, field, _lowest_free(taken, field))
+                    setattr(attempt, field, _lowest_free(getattr(other, field) for other in among))
             attempt.team = team
             attempt.save(update_fields=["team", "total_slot", "day_slot", "board_slot"])
 
@@ -132,8 +135,8 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         self.filter(submission=submission_id).update(board_slot=None)
 
 
-def _lowest_free(attempts: AttemptQuerySet, field: str) -> int:
-    taken = set(attempts.exclude(**{field: None}).values_list(field, flat=True))
+def _lowest_free(slots: Iterable[int | None]) -> int:
+    taken = set(slots)
     return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
 

@@ -42,15 +42,30 @@ class MergerQuerySet(OpenQuerySet):
         return self.filter(models.Q(team=team) | models.Q(other=team))
 
 
-class JoinRequest(models.Model):
+class Proposal(models.Model):
+    """Something asked of a team, which waits until an owner decides or whoever asked withdraws it."""
+
+    decided_at = models.DateTimeField(null=True, blank=True)
+    accepted = models.BooleanField(default=False)
+    withdrawn = models.BooleanField(default=False, db_default=False, help_text="By whoever asked.")
+
+    class Meta:
+        abstract = True
+
+    @property
+    def state(self) -> str:
+        if self.decided_at is None:
+            return "open"
+        return "accepted" if self.accepted else "withdrawn" if self.withdrawn else "declined"
+
+
+class JoinRequest(Proposal):
     """A person asks to join a team; an owner of it decides."""
 
     team = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="join_requests")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="join_requests")
     message = models.CharField(max_length=300, blank=True, validators=[plain_text])
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    decided_at = models.DateTimeField(null=True, blank=True)
-    accepted = models.BooleanField(default=False)
 
     objects = JoinRequestQuerySet.as_manager()
 
@@ -66,15 +81,13 @@ class JoinRequest(models.Model):
         return f"{self.user} asks to join {self.team}"
 
 
-class Merger(models.Model):
+class Merger(Proposal):
     """A team proposes to take another one in; an owner of the other decides."""
 
     team = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="proposed_mergers")
     other = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="offered_mergers")
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    decided_at = models.DateTimeField(null=True, blank=True)
-    accepted = models.BooleanField(default=False)
 
     objects = MergerQuerySet.as_manager()
 

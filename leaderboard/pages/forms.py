@@ -14,6 +14,7 @@ class RefusedForm:
     FIELDS: dict[str, str] = {}
 
     def refuse(self: Any, refusal: Refusal) -> None:
+        refusal.count()
         by_field = refusal.facts.get("fields")
         if by_field:
             for field, sentences in by_field.items():

@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -51,6 +52,12 @@ def my_team(request: HttpRequest, competition: Competition) -> Team | None:
     return Team.objects.of(request.user).filter(competition=competition).first()
 
 
+def say_refusal(request: HttpRequest, refusal: Refusal) -> None:
+    """Show a refusal on the page to which the viewer is redirected."""
+    refusal.count()
+    messages.error(request, refusal.message)
+
+
 def has_winners(request: HttpRequest, competition: Competition) -> bool:
     """Whether there are prizes or awards, or the viewer may give some."""
     things = models.Exists(competition.prizes.all()) | models.Exists(competition.awards.all())
@@ -68,7 +75,9 @@ def render_in(
 ) -> HttpResponse:
     """A page of a competition; a refusal is shown above the content and sets the status."""
     context = context or {}
-    frame = {
+    if refusal:
+        refusal.count()
+    around = {
         "competition": competition,
         "phases": context["phases"] if "phases" in context else phases_of(competition),
         "texts": list(competition.pages.defer("body")),
@@ -77,4 +86,4 @@ def render_in(
         "refusal": refusal,
         "now": timezone.now(),
     }
-    return render(request, template, {**frame, **context}, status=refusal.status if refusal else 200)
+    return render(request, template, {**around, **context}, status=refusal.status if refusal else 200)

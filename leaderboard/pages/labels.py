@@ -34,6 +34,7 @@ def labels(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             corrections.report_label(request.user, phase, 0, "")
         except Refusal as refused:
             refusal = refused
+            refused.count()
     elif request.method == "POST" and form is not None and form.is_valid():
         try:
             corrections.report_label(request.user, phase, **form.cleaned_data)

@@ -13,7 +13,7 @@ from leaderboard.actions import rosters as actions
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import JoinRequest, Merger, Team
 
-from .frame import find_competition, signed_in
+from .frame import find_competition, say_refusal, signed_in
 from .teams import act_for_team
 
 
@@ -36,7 +36,7 @@ def ask_to_join(request: HttpRequest, slug: str) -> HttpResponse:
             request, f"The owners of {team} have been asked. You will see the team here once they accept."
         )
     except Refusal as refused:
-        messages.error(request, refused.message)
+        say_refusal(request, refused)
     return redirect("pages:team", slug)
 
 
@@ -62,7 +62,7 @@ def withdraw_request(request: HttpRequest, slug: str) -> HttpResponse:
         actions.withdraw_request(request.user, asked)
         messages.success(request, f"You have withdrawn your request to join {asked.team}.")
     except Refusal as refused:
-        messages.error(request, refused.message)
+        say_refusal(request, refused)
     return redirect("pages:team", slug)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.core.files import File
 from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -17,7 +16,7 @@ from django.views.decorators.http import require_POST
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Attempt, Competition, Evaluation, Phase, Submission, Team
+from leaderboard.models import Attempt, Competition, Phase, Submission, Team
 from leaderboard.models.visibility import View, view_of, visible_scores
 from leaderboard.scoring.waiting import expected_waits
 
@@ -46,9 +45,7 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
     team = my_team(request, competition)
     if team is None:
         return _no_team(request, competition)
-    now = timezone.now()
     phases = phases_of(competition)
-    choices = [_choice(team, phase, now) for phase in phases]
     refusal = None
     if request.method == "POST":
         form = SubmitForm(phases, request.POST, request.FILES)
@@ -58,7 +55,8 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
             except Refusal as refused:
                 refusal = refused
                 form.refuse(refused)
-    else:
+    choices = [_choice(team, phase, timezone.now()) for phase in phases]
+    if request.method != "POST":
         form = SubmitForm(phases, initial={"phase": _preferred(choices, request), "form_key": uuid4().hex})
     context = {
         "phases": phases,
@@ -83,26 +81,15 @@ def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
         method=data["method"],
         description=data["description"],
         link=data["link"],
-        idempotency_key=_key_of(data["form_key"], data["archive"]),
+        form_key=data["form_key"],
     )
     return submission
 
 
-def _key_of(form_key: str, archive: File | None) -> str | None:
-    """The same form with the same file makes one submission, however often it is sent."""
-    if not form_key or not archive or archive.size > settings.MAX_UPLOAD_BYTES:
-        return None
-    return f"form {form_key} {actions.sha256_of(archive)[:32]}"
-
-
 def _choice(team: Team, phase: Phase, now: datetime) -> dict[str, Any]:
     """A phase as the form offers it: the quota left, or why it cannot be chosen."""
-    refusal = None
-    try:
-        actions.check_may_submit(team, phase, now)
-    except Refusal as refused:
-        refusal = refused
-    return {"phase": phase, "usage": Attempt.objects.usage(team, phase, now), "refusal": refusal}
+    usage = Attempt.objects.usage(team, phase, now)
+    return {"phase": phase, "usage": usage, "refusal": actions.why_not_submit(phase, usage, now)}
 
 
 def _preferred(choices: list[dict[str, Any]], request: HttpRequest) -> int | None:
@@ -186,11 +173,9 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
         "phase": phase,
         "rescore": next((e for e in submission.evaluations.unfinished() if e != evaluation), None),
         "may_withdraw": is_mine
-        and phase.allows_withdrawal
-        and not phase.has_closed(now)
         and submission.withdrawn_at is None
-        and submission.state not in (Evaluation.State.INVALID, Evaluation.State.FAILED),
-        "may_select": is_mine and phase.counts == Phase.Counts.SELECTED and not phase.has_closed(now),
+        and actions.why_not_withdraw(submission, now) is None,
+        "may_select": is_mine and actions.why_not_select(phase, now) is None,
         "is_mine": is_mine,
     }
     if request.headers.get("HX-Request") == "true":
@@ -202,15 +187,15 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
 
 @signed_in
 @never_cache
-def archive(request: HttpRequest, pk: int) -> FileResponse:
+def archive(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The archive as uploaded, always as a download."""
     submission = _find(request, pk)
-    if not submission.archive:
-        raise Http404
     try:
-        content = submission.archive.open("rb")
-    except FileNotFoundError as error:  # the server was restored without its uploads
-        raise Http404 from error
+        content = actions.open_archive(submission)
+    except Refusal as refused:
+        return detail(request, pk, refused)
+    if content is None:
+        raise Http404
     return FileResponse(
         content,
         as_attachment=True,

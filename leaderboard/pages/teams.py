@@ -198,6 +198,7 @@ def join(request: HttpRequest) -> HttpResponse:
             messages.success(request, f"Welcome to {joined}.")
             return redirect("pages:team", joined.competition.slug)
     except Refusal as refused:
+        refused.count()
         context["refusal"] = refused
         return render(request, "teams/join.html", context, status=refused.status)
     return render(request, "teams/join.html", context)

@@ -1,6 +1,7 @@
 """Environment variables read with a type: what cannot be parsed is refused by name, with the mend."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def flag(name: str, default: bool = False) -> bool:
 def number(name: str, default: int, least: int = 0, most: int = 2**31) -> int:
     """A whole number from `least` to `most`."""
     value = text(name) or str(default)
-    if not value.isascii() or not value.lstrip("-").isdigit():
+    if not re.fullmatch(r"-?[0-9]+", value):
         raise refuse(name, f"is {value!r}, not a whole number", f"Write digits only, such as {default}.")
     if not least <= int(value) <= most:
         raise refuse(name, f"is {value}", f"Write a number from {least} to {most}.")

@@ -96,6 +96,12 @@ def test_the_last_member_leaves_results_behind_and_an_empty_team_goes(cast: Cast
     assert not Team.objects.filter(pk=team.pk).exists()
 
 
+def test_a_merged_team_does_not_come_back_with_the_last_members_account(cast: Cast) -> None:
+    make_team(cast.competition, "Gone", merged_into=cast.other_team)
+    accounts.delete_account(cast.rival, PASSWORD)
+    assert list(Team.objects.all()) == [cast.team]
+
+
 def test_somebody_is_left_to_run_the_place(cast: Cast) -> None:
     with pytest.raises(refusals.Conflict, match="only organiser of Landslides 2022"):
         accounts.delete_account(cast.organiser, PASSWORD)

@@ -230,7 +230,11 @@ def test_a_submission_shows_result_history_and_incident(full: Cast, organiser: C
 
 def test_an_archive_is_downloaded_as_a_file(full: Cast, organiser: Client) -> None:
     submission = full.team.submissions.first()
-    response = organiser.get(reverse("admin:leaderboard_submission_archive", args=[submission.pk]))
+    page = organiser.get(
+        reverse("admin:leaderboard_submission_change", args=[submission.pk])
+    ).content.decode()
+    assert reverse("pages:archive", args=[submission.pk]) in page
+    response = organiser.get(reverse("pages:archive", args=[submission.pk]))
     assert b"".join(response.streaming_content) == b"an archive that nobody reads"
     assert response["Content-Disposition"].startswith("attachment")
     assert response["X-Content-Type-Options"] == "nosniff"

@@ -15,6 +15,7 @@ from leaderboard.platform import environment as env
     [
         (lambda: env.number("X", 5), "five", "is 'five', not a whole number"),
         (lambda: env.number("X", 5), "٣", "not a whole number"),
+        (lambda: env.number("X", 5), "--5", "is '--5', not a whole number"),
         (lambda: env.number("X", 5, least=1, most=9), "10", "Write a number from 1 to 9"),
         (lambda: env.number("X", 5), "-1", "Write a number from 0"),
         (lambda: env.flag("X"), "maybe", "neither yes nor no"),

@@ -7,9 +7,9 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from evaluation.archive.problems import empty_file
-from leaderboard.actions.refusals import QuotaUsedUp
 from leaderboard.models import Evaluation
 from tests.leaderboard import factories
+from tests.leaderboard.api import client_of
 
 pytestmark = pytest.mark.django_db
 
@@ -52,11 +52,21 @@ def test_queue_and_recent_evaluations(client, cast):
     assert found["leaderboard_recent_scoring_seconds", "1.0"] >= 0
 
 
-def test_requests_and_refusals_are_counted(client):
+def test_requests_and_refusals_are_counted(client, cast):
+    phase = factories.make_phase(cast.competition, "full", quota_total=0)
+    client.force_login(cast.owner)
+    api = client_of(cast.owner)
+    page = f"/c/{cast.competition.slug}/submit/"
     before = read(client)
     client.get("/healthz")
     client.get("/there is no such page")
-    QuotaUsedUp("The quota is used up.", None)
+    assert "used all 0" in client.get(page).content.decode()
+    assert "used all 0" in str(api.get("/api/v1/teams/mine/").json())
+    assert read(client).get(("leaderboard_refusals_total", "quota_used_up"), 0) == before.get(
+        ("leaderboard_refusals_total", "quota_used_up"), 0
+    ), "a refusal that is only shown is not counted"
+    client.post(page, {"phase": phase.pk, "method": "U-Net", "archive": factories.upload()})
+    api.post("/api/v1/submissions/", {"phase": phase.pk, "method": "U-Net", "archive": factories.upload()})
     after = read(client)
 
     def grown(*key):
@@ -64,7 +74,7 @@ def test_requests_and_refusals_are_counted(client):
 
     assert grown("leaderboard_request_seconds_count", "GET", "healthz", "200") == 1
     assert grown("leaderboard_request_seconds_count", "GET", "unknown", "404") == 1
-    assert grown("leaderboard_refusals_total", "quota_used_up") == 1
+    assert grown("leaderboard_refusals_total", "quota_used_up") == 2
 
 
 def test_strangers_are_kept_out(client, settings):

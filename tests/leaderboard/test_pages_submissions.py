@@ -178,6 +178,20 @@ def test_an_archive_that_is_not_kept_is_not_found(cast: Cast, client: Client) ->
     assert client.get(reverse("pages:archive", args=[made.pk])).status_code == 404
 
 
+def test_an_archive_in_a_silent_storage_is_503(
+    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any) -> None:
+        raise OSError("The bucket failed")
+
+    submission = make_submission(cast.team, cast.phase, by=cast.owner)
+    monkeypatch.setattr(type(submission.archive.storage), "_open", silent)
+    client.force_login(cast.owner)
+    answer = client.get(reverse("pages:archive", args=[submission.pk]))
+    assert answer.status_code == 503
+    assert "try again in a few minutes" in said(answer)
+
+
 def test_one_submission_is_for_its_team_and_the_organisers(cast: Cast, client: Client) -> None:
     made = make_submission(cast.team, cast.phase, (80, 10, 30), content=b"the very bytes")
     for user, status in (
@@ -312,7 +326,7 @@ def test_withdrawing_is_refused_where_the_phase_does_not_allow_it(cast: Cast, cl
     assert "Withdraw this submission" not in said(client.get(reverse("pages:submission", args=[made.pk])))
     answer = client.post(reverse("pages:withdraw", args=[made.pk]))
     assert answer.status_code == 403
-    assert "Submissions of Validation cannot be withdrawn." in said(answer)
+    assert "Submissions in Validation cannot be withdrawn." in said(answer)
     assert client.get(reverse("pages:withdraw", args=[made.pk])).status_code == 405
 
 

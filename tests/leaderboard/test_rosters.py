@@ -48,7 +48,7 @@ def test_an_owner_takes_a_person_in_who_asked(cast, django_capture_on_commit_cal
         rosters.decide_request(cast.teammate, asked, True)
     rosters.decide_request(cast.owner, asked, True)
     assert cast.team.has_member(cast.stranger)
-    with pytest.raises(refusals.Conflict, match="decided already"):
+    with pytest.raises(refusals.Conflict, match="already been decided"):
         rosters.decide_request(cast.owner, asked, False)
 
 
@@ -155,7 +155,7 @@ def test_a_request_is_taken_back_by_whoever_made_it(cast):
     with pytest.raises(refusals.NotAllowed):
         rosters.withdraw_request(cast.owner, asked)
     rosters.withdraw_request(cast.stranger, asked)
-    with pytest.raises(refusals.Conflict, match="decided already"):
+    with pytest.raises(refusals.Conflict, match="already been decided"):
         rosters.decide_request(cast.owner, asked, True)
     assert not cast.team.has_member(cast.stranger)
 
@@ -165,7 +165,7 @@ def test_an_offer_is_taken_back_by_the_team_that_made_it(cast):
     with pytest.raises(refusals.NotAllowed):
         rosters.withdraw_merger(cast.rival, offered)
     rosters.withdraw_merger(cast.owner, offered)
-    with pytest.raises(refusals.Conflict, match="decided already"):
+    with pytest.raises(refusals.Conflict, match="already been decided"):
         rosters.decide_merger(cast.rival, offered, True)
 
 

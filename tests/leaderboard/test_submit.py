@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.core.files.storage import storages
 from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from leaderboard.actions import refusals, submissions
@@ -134,12 +135,42 @@ def test_an_invalid_archive_costs_nothing(cast):
     submit(cast.owner, cast.phase)
 
 
-def test_so_many_invalid_archives_a_day_are_a_script_gone_wild(cast, monkeypatch):
+def test_invalid_archives_are_free_up_to_a_daily_limit(cast, monkeypatch):
     monkeypatch.setattr(submissions, "INVALID_PER_DAY", 1)
     submit(cast.owner, cast.phase, archive=upload(b"this is no ZIP"))
     tasks.work()
     with pytest.raises(refusals.QuotaUsedUp, match="evaluation check"):
         submit(cast.owner, cast.phase)
+
+
+def test_server_faults_do_not_count_as_invalid_archives(cast, monkeypatch):
+    monkeypatch.setattr(submissions, "INVALID_PER_DAY", 1)
+    make_submission(cast.team, cast.phase, state="failed")
+    submit(cast.owner, cast.phase)
+
+
+@pytest.mark.parametrize("state", ["invalid", "failed"])
+def test_a_submission_without_a_score_cannot_be_withdrawn(cast, state):
+    set_rules(cast.phase, allows_withdrawal=True)
+    submission = make_submission(cast.team, cast.phase, state=state)
+    with pytest.raises(refusals.NotWithdrawable, match="nothing to withdraw"):
+        submissions.withdraw(cast.owner, submission)
+
+
+def test_an_upload_is_hashed_once_and_checked_before_and_after_it_is_stored(cast, client, monkeypatch):
+    calls = []
+    for name in ("sha256_of", "why_not_submit", "keep_file"):
+        real = getattr(submissions, name)
+        monkeypatch.setattr(
+            submissions, name, lambda *args, real=real, name=name: calls.append(name) or real(*args)
+        )
+    client.force_login(cast.owner)
+    form = {"phase": cast.phase.pk, "method": "U-Net", "archive": upload(), "form_key": "abc"}
+    with CaptureQueriesContext(connection) as queries:
+        assert client.post(f"/c/{cast.competition.slug}/submit/", form).status_code == 302
+    assert calls == ["sha256_of", "why_not_submit", "keep_file", "why_not_submit"]
+    statements = [q["sql"] for q in queries if not q["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+    assert len(statements) <= 18, "\n".join(statements)
 
 
 def test_withdrawing_frees_the_place_on_the_board_but_not_the_total(cast):

@@ -80,7 +80,7 @@ class JoinRequestSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = JoinRequest
-        fields = ["id", "team", "username", "message", "created_at", "decided_at", "accepted"]
+        fields = ["id", "team", "username", "message", "created_at", "decided_at", "accepted", "withdrawn"]
         read_only_fields = fields
 
 
@@ -136,7 +136,7 @@ class MergerSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Merger
-        fields = ["id", "team", "other", "created_at", "decided_at", "accepted"]
+        fields = ["id", "team", "other", "created_at", "decided_at", "accepted", "withdrawn"]
         read_only_fields = fields
 
 

@@ -6,8 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from leaderboard.actions.descriptions import why_not_eligible
-from leaderboard.actions.refusals import Refusal
-from leaderboard.actions.submissions import check_may_submit
+from leaderboard.actions.submissions import why_not_submit
 from leaderboard.models import Attempt, Membership, MethodDescription, Phase, Team
 
 from .fields import Upload
@@ -111,14 +110,11 @@ class TeamSerializer(serializers.ModelSerializer):
 
 
 def usage_of(team: Team, phase: Phase, now: Any) -> dict[str, Any]:
-    refusal: Refusal | None = None
-    try:
-        check_may_submit(team, phase, now)
-    except Refusal as refused:
-        refusal = refused
+    usage = Attempt.objects.usage(team, phase, now)
+    refusal = why_not_submit(phase, usage, now)
     return {
         "phase": phase,
-        "usage": Attempt.objects.usage(team, phase, now),
+        "usage": usage,
         "may_submit": refusal is None,
         "refusal": refusal and refusal.message,
         "next_at": refusal and refusal.facts.get("next_at"),
