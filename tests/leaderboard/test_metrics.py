@@ -66,7 +66,8 @@ def test_requests_and_refusals_are_counted(client, cast):
         ("leaderboard_refusals_total", "quota_used_up"), 0
     ), "a refusal that is only shown is not counted"
     client.post(page, {"phase": phase.pk, "method": "U-Net", "archive": factories.upload()})
-    api.post("/api/v1/submissions/", {"phase": phase.pk, "method": "U-Net", "archive": factories.upload()})
+    fields = {"phase": phase.pk, "method": "U-Net", "archive": factories.upload()}
+    assert api.post("/api/v1/submissions/", fields, format="multipart").status_code == 429
     after = read(client)
 
     def grown(*key):
