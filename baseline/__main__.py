@@ -10,7 +10,7 @@ from baseline.cli import reference as reference_commands
 from baseline.cli import train as trainer
 from baseline.training.deadline import EXIT_STATUS, TimeIsUp
 
-INTERRUPTED = 128 + signal.SIGINT  # as shells say it
+INTERRUPTED = 128 + signal.SIGINT  # as shells report it
 
 
 def add_synth(commands: argparse._SubParsersAction) -> None:
@@ -45,7 +45,7 @@ def listed(counts: dict[str, int]) -> str:
 
 
 def show_progress(done: int, total: int) -> None:
-    """A progress bar where people look at standard error."""
+    """A progress bar if standard error is a terminal."""
     if sys.stderr.isatty():
         bar = "#" * (40 * done // total)
         print(f"\r{bar:<40} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """Read a data set of 14-band patches into memory; statistics per band of any domain. numpy and h5py, no torch.
 
-Two folder layouts are understood, the organisers' and that of the public mirror:
+Two folder layouts are supported, the organisers' and that of the public mirror:
 
     TrainData/img/image_N.h5     TrainData/mask/mask_N.h5         (ValidData, TestData)
     images/train/image_N.h5      annotations/train/mask_N.h5      (validation, test)
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 
 class DataError(ValueError):
-    """Something is wrong with the files of a data set; the message names the file and the mend."""
+    """A data set's files are wrong; the message names the file and the fix."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Split:
     numbers: tuple[int, ...]
     images: tuple[Path, ...]
     masks: tuple[Path, ...] | None
-    sites: tuple[str, ...] | None  # of each patch, where a sites.csv tells
+    sites: tuple[str, ...] | None  # of each patch, if there is a sites.csv
 
     def files(self) -> tuple[Path, ...]:
         return self.images + (self.masks or ())
@@ -99,7 +99,7 @@ OFFICIAL = Statistics(
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums per patch and band, float64 (patches, 14): statistics of any set of patches without their pixels."""
+    """Sums per patch and band, float64 (patches, 14), from which statistics of any set of patches follow without their pixels."""
 
     total: np.ndarray
     squares: np.ndarray
@@ -125,7 +125,7 @@ class Patches:
     sha256: str  # of all files' names and bytes
 
     def site_statistics(self) -> dict[str, Statistics]:
-        """Per site; DataError where the sites are not known."""
+        """Per site; DataError if the sites are not known."""
         if self.split.sites is None:
             raise DataError(
                 f"the sites of the {self.split.name} patches are not known: there is no sites.csv"
@@ -137,9 +137,9 @@ class Patches:
 def find_split(
     root: Path | str, name: str, masks: bool | None = None, mask_root: Path | str | None = None
 ) -> Split:
-    """List a split's files. `masks`: True = required, False = not wanted, None = if they are there.
+    """List a split's files. `masks`: True = required, False = ignored, None = used if present.
 
-    `mask_root`: where masks (and sites.csv) are kept if not beside the images.
+    `mask_root`: the folder of masks (and sites.csv), if not beside the images.
     """
     root = Path(root)
     if name not in SPLITS:
@@ -164,7 +164,7 @@ def find_split(
 
 
 def numbered(folder: Path, stem: str) -> dict[int, Path]:
-    """Files stem_N.h5 of a folder by number, in numeric order; empty where there is no such folder."""
+    """Files stem_N.h5 of a folder by number, in numeric order; empty if the folder does not exist."""
     if not folder.is_dir():
         return {}
     found = {}
@@ -180,7 +180,7 @@ def check_numbers(split: Split) -> None:
     for expected, number in enumerate(split.numbers, start=1):
         if number != expected:
             raise DataError(
-                f"{split.images[0].parent} lacks image_{expected}.h5: copy it anew, for masks are numbered as their images"
+                f"{split.images[0].parent} lacks image_{expected}.h5: copy it again, because masks have the numbers of their images"
             )
 
 
@@ -206,7 +206,7 @@ def _sites_of(numbers: tuple[int, ...], path: Path) -> tuple[str, ...] | None:
     missing = [n for n in numbers if n not in site]
     if missing:
         raise DataError(
-            f"{path} does not name the site of patch {missing[0]}: delete the file or write it anew"
+            f"{path} does not name the site of patch {missing[0]}: delete the file or write it again"
         )
     return tuple(site[n] for n in numbers)
 
@@ -238,7 +238,7 @@ def _read(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
                 raise DataError(f"{path}: dataset {name!r} has the shape {file[name].shape}, not {shape}")
             return file[name][()]
     except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5 ({error}): copy it anew") from error
+        raise DataError(f"{path} cannot be read as HDF5 ({error}): copy it again") from error
 
 
 def load(
@@ -254,9 +254,9 @@ def load(
 ) -> Patches:
     """Read a split into memory (see `find_split` for `masks`). `dtype`: np.float32 or np.float16.
 
-    Values that are NaN or infinite are an error that names the files; with `fill_nan` they become the mean of the
+    NaN and infinite values raise an error that names the files; with `fill_nan` they are replaced by the mean of the
     other pixels of their band in the split. Statistics and the hash are cached in `root`/.statistics.
-    `processes` > 1 read at once (spawned: the calling program needs its `if __name__ == "__main__"`).
+    `processes` > 1 read in parallel (spawned: the calling program needs `if __name__ == "__main__"`).
     """
     split = find_split(root, name, masks, mask_root)
     count = len(split.images)
@@ -296,7 +296,7 @@ def _read_all(paths: tuple[Path, ...], processes: int) -> Iterator[np.ndarray]:
 def _mend(
     split: Split, images: np.ndarray, moments: Moments, holes: list[tuple[int, np.ndarray]], fill: bool
 ) -> None:
-    """Put the band's mean where a value is not finite, in `images` and `moments`; or say where they are."""
+    """Replace values that are not finite by the band's mean, in `images` and `moments`, or raise an error that names the files."""
     if not fill:
         named = ", ".join(f"{split.images[i].name} ({where.sum()} values)" for i, where in holes[:10])
         more = f" and {len(holes) - 10} more" if len(holes) > 10 else ""
@@ -336,7 +336,7 @@ def _known(cache: Path, split: Split) -> tuple[Moments, str] | None:
             if str(stored["fingerprint"]) == _fingerprint(split):
                 return Moments(stored["total"], stored["squares"]), str(stored["sha256"])
     except (OSError, ValueError, KeyError):
-        pass  # no cache, or not one of ours: take the statistics again
+        pass  # no cache, or an invalid one: compute the statistics again
     return None
 
 
@@ -354,11 +354,11 @@ def _remember(cache: Path, split: Split, moments: Moments, digest: str) -> None:
             )
         part.replace(cache)
     except OSError:
-        pass  # a read-only data set is read again next time
+        pass  # a read-only data set has no cache
 
 
 def hold_out(sites: tuple[str, ...], held: str) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the patches of all other sites, and of the site held out."""
+    """Indices of the patches of all other sites, and of the held-out site."""
     if held not in sites:
         raise DataError(f"there is no site {held!r}; the sites are {', '.join(sorted(set(sites)))}")
     here = np.array(sites) == held

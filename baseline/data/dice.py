@@ -1,8 +1,7 @@
 """The random numbers of one training step.
 
-They are a function of the seed, the stage's name and the step alone. So a resumed run needs no saved generator, and each of
-several processes draws the numbers of the whole batch and keeps those of its own rows: a patch meets the same fate whichever
-process holds it.
+They depend only on the seed, the stage's name and the step. So a resumed run needs no saved generator. Each of several processes
+draws the numbers for the whole batch and keeps those of its own rows, so a patch is treated the same whichever process holds it.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ def derived_seed(*parts: object) -> int:
 
 
 class Dice:
-    """Random numbers of a step for `batch` patches, of which this process holds the slice `rows` (all of them by default)."""
+    """Random numbers of a step for `batch` patches, of which this process holds the slice `rows` (default: all)."""
 
     def __init__(self, seed: int, step: int, batch: int, rows: slice = slice(None)):
         self.seed = seed
@@ -33,7 +32,7 @@ class Dice:
     def patches(self, total: int, stream: str = "") -> np.ndarray:
         """int64 (rows,): the numbers (below `total`) of the patches of this step.
 
-        Steps walk through a fresh order of all patches in each epoch. Pools drawn from at once get a stream's name each.
+        Each epoch goes through all patches in a new order. Pools drawn from in the same step need different stream names.
         """
         places = np.arange(self.step * self.batch, (self.step + 1) * self.batch)[self.rows]
         epochs, within = np.divmod(places, total)
@@ -41,7 +40,7 @@ class Dice:
         return np.array([orders[epoch][i] for epoch, i in zip(epochs, within, strict=True)])
 
     def uniform(self, low: float, high: float, *shape: int) -> np.ndarray:
-        """float32 (rows, *shape), evenly from [low, high)."""
+        """float32 (rows, *shape), uniform in [low, high)."""
         return self.generator.uniform(low, high, (self.batch, *shape)).astype(np.float32)[self.rows]
 
     def integers(self, below: int) -> np.ndarray:

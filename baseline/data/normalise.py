@@ -1,7 +1,7 @@
-"""Normalisation: each band less a mean, divided by a standard deviation; whose, is the option `normalise`.
+"""Normalisation: each band minus a mean, divided by a standard deviation. The option `normalise` chooses which.
 
-"official": constants of the organisers' loader; "train": statistics of the training split; "separated": each split by its own
-(the winner's separated normalisation, section IV-B of the outcome paper), which takes away what differs between the sensors,
+"official": constants of the organisers' loader; "train": statistics of the training split; "separated": each split's own
+(the winner's separated normalisation, section IV-B of the outcome paper), which removes differences between the sensors,
 seasons and atmospheres of the splits.
 """
 
@@ -15,7 +15,7 @@ _AT_ONCE = 256  # patches normalised at a time
 
 
 def to_pool(patches: Patches, statistics: Statistics, device: torch.device) -> Pool:
-    """The patches normalised, as float16 on the device; with labels where the patches have masks."""
+    """The normalised patches, float16 on the device, with labels if the patches have masks."""
     mean, std = (values.astype(np.float32)[:, None, None] for values in (statistics.mean, statistics.std))
     count, bands, height, width = patches.images.shape
     images = torch.empty((count, height, width, bands), dtype=torch.float16, device=device)

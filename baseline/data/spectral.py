@@ -1,4 +1,4 @@
-"""Spectral selection (Table III of the outcome paper): which bands a network is given, or which mixtures of them."""
+"""Spectral selection (Table III of the outcome paper): which bands, or which mixtures of them, a network gets."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ PCA_COMPONENTS = 3
 
 
 def inputs(name: str) -> int:
-    """The number of channels that a network on this set is given."""
+    """The number of channels that a network on this set gets."""
     return PCA_COMPONENTS if name == "pca" else len(SETS[name])
 
 
 class Spectral(nn.Module):
-    """A network behind a fixed linear mixture of the bands; "pca" has to be fitted to a pool before training."""
+    """A network behind a fixed linear mixture of the bands; "pca" must be fitted to a pool before training."""
 
     mixture: Tensor
     network: Any
@@ -41,11 +41,11 @@ class Spectral(nn.Module):
         self.register_buffer("mixture", chosen)
 
     def fit(self, pool: Pool) -> None:
-        """Take the pool's principal components as the mixture."""
+        """Use the pool's principal components as the mixture."""
         self.mixture.copy_(principal_components(pool, len(self.mixture)))
 
     def mixed(self, images: Tensor) -> Tensor:
-        """The channels (N, K, H, W) that the network is given."""
+        """The channels (N, K, H, W) that the network gets."""
         return functional.conv2d(images, self.mixture[:, :, None, None])
 
     def forward(self, images: Tensor) -> Tensor:

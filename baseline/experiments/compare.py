@@ -1,7 +1,7 @@
-"""All methods and seeds side by side: the table of reference results, made in as many pieces as it takes.
+"""All methods and seeds side by side: the table of reference results, computed in as many sittings as needed.
 
-Every run is a folder of its own, which goes on where it was stopped and is not trained again once it is finished. The tables are
-written anew after every run, from whatever is finished then.
+Every run has its own folder; an interrupted run is resumed, and a finished one is not trained again. The tables are rewritten
+after every run from all finished runs.
 """
 
 import json
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run. seconds: of training, reading the data included; exact: no piece of it was killed before it could tell."""
+    """A finished run. seconds: of training, including reading the data; exact: no part of it was killed before it could record its time."""
 
     entry: Entry
     results: dict[str, Result]
@@ -63,7 +63,7 @@ def entries(methods: Sequence[str], seeds: Sequence[int], folders: str, data: st
     folders, data: paths with {method} and {seed} in them, such as "runs/{method}-{seed}"; those of the runs need both.
     """
     for name in methods:
-        method(name)  # a name that is none is an error now, not in an hour
+        method(name)  # an unknown name is an error now, not in an hour
     try:
         made = [
             Entry(name, seed, *(Path(text.format(method=name, seed=seed)) for text in (folders, data)))
@@ -80,7 +80,7 @@ def entries(methods: Sequence[str], seeds: Sequence[int], folders: str, data: st
 
 
 def make_data(folder: Path, preset: str, seed: int) -> None:
-    """Synthetic data, whole or not at all; nothing where they are there already."""
+    """Create synthetic data, completely or not at all; does nothing if they exist."""
     if folder.exists():
         return
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
@@ -88,7 +88,7 @@ def make_data(folder: Path, preset: str, seed: int) -> None:
     synth.generate(partial, preset, seed)
     try:
         partial.rename(folder)
-    except OSError:  # another command made the same in the meantime
+    except OSError:  # another command created them in the meantime
         if not folder.exists():
             raise
         shutil.rmtree(partial)
@@ -124,7 +124,7 @@ def carry_out(entry: Entry, preset: str, changes: dict[str, Any], world: World, 
 
 
 def score(entry: Entry, world: World) -> None:
-    """Score a run that was finished before, if that was not done yet; nothing for one that is not finished."""
+    """Score a finished run if that has not been done; does nothing for an unfinished one."""
     if not (entry.folder / "weights.pt").exists():
         return
     name, _, options = runs.saved(entry.folder)
@@ -162,7 +162,7 @@ def _flags_of(entry: Entry, preset: str) -> list[str]:
 
 
 def write_tables(folder: Path, asked: Sequence[Entry], about: str, preset: str, flags: Sequence[str]) -> str:
-    """table.md, table.csv and table.json of what is finished; returns the first."""
+    """Write table.md, table.csv and table.json of all finished runs; returns the first."""
     there = finished(asked)
     of_split = {split: _of_split(there, split) for split in (*SPLITS, HELD_OUT)}
     found = [

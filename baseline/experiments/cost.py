@@ -1,7 +1,7 @@
-"""What a method costs: parameters, multiply-accumulates, images a second, memory, and the time of its whole recipe.
+"""What a method costs: parameters, multiply-accumulates, images per second, memory, and the time of its whole recipe.
 
-A method is trained as it always is, stage by stage, but on random patches, and each stage for a few steps only. So everything it does
-in a step is counted: several networks, several pools, losses.
+A method is trained as usual, stage by stage, but on random patches and only for a few steps per stage. So everything it does in a
+step is counted: several networks, several pools, losses.
 """
 
 import math
@@ -46,7 +46,7 @@ class StageCost:
 class Cost:
     """parameters: of the finished predictor. macs: of predicting one patch. seconds: of predicting one patch.
 
-    bytes: the largest memory of the process (CPU) or of its tensors (GPU), with `batch` patches a step.
+    bytes: the largest memory of the process (CPU) or of its tensors (GPU), with `batch` patches per step.
     """
 
     method: str
@@ -132,14 +132,14 @@ class Rehearsal(Run):
         self.costs.append(StageCost(stage, options.steps, options.batch, macs, statistics.median(seconds)))
 
     def predicted(self, predictor: Predictor, pool: Pool) -> Tensor:
-        """Probabilities that are as sure, and as often of landslides, as a good network's."""
+        """Probabilities as confident, and as often of landslides, as a good network's."""
         assert self.pool("train").labels is not None
         generator = torch.Generator().manual_seed(1)
         sure = torch.rand(len(pool), SIZE, SIZE, generator=generator) < LANDSLIDE
         return torch.where(sure, 0.95, 0.02).to(self.world.device)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Nothing: there is no folder."""
+        """Does nothing: there is no folder."""
 
 
 def multiply_accumulates(work: Callable[[], object]) -> int:
@@ -174,7 +174,7 @@ def measure(name: str, preset: str, changes: dict[str, Any], world: World, steps
     module.train(run, predictor)
     scale = whole.batch / options.batch
     stages = [replace(stage, steps=math.ceil(scale * stage.steps)) for stage in run.costs]
-    # Read before predicting, which in a process of its own would need less.
+    # Read before predicting, which would need less in a separate process.
     memory = peak_memory(world.device)
     pool = run.target.take(torch.arange(min(len(run.target), options.predict_batch)).numpy())
     predicting = lambda: list(run.probabilities(predictor, pool))  # noqa: E731

@@ -1,7 +1,7 @@
-"""The column of our own results in a document: filled in from the tables that runs wrote, so that nobody copies figures by hand.
+"""The column of our own results in a document, filled in from the tables that runs wrote, so that no number is copied by hand.
 
-A cell begins with a mark that readers do not see, `<!-- unet -->` for a method or `<!-- seek/bands -->` for a study, and says
-"not run yet" until a table.json (of `compare`, or of `study`) has it. Below a line `<!-- seek/bands: table -->` stands the study's
+A cell begins with an invisible mark, `<!-- unet -->` for a method or `<!-- seek/bands -->` for a study, and says
+"not run yet" until a table.json (of `compare`, or of `study`) has it. A line `<!-- seek/bands: table -->` is followed by the study's
 whole table.
 """
 
@@ -20,7 +20,7 @@ CELL = re.compile(r"<!-- ([a-z0-9/-]+) -->[^|]*\|")
 
 
 def filled(document: str, tables: Sequence[Path]) -> tuple[str, list[str]]:
-    """The document with the cells and tables that there are figures for, and the marks that were filled. Later tables win."""
+    """The document with the available cells and tables filled in, and the marks that were filled. Later tables win."""
     found: dict[str, str] = {}
     studies: dict[str, str] = {}
     for path in tables:
@@ -60,7 +60,7 @@ def _method(content: dict[str, Any]) -> str:
 
 
 def _study(content: dict[str, Any]) -> str:
-    """The best variant by test F1: all of them stand in the study's table."""
+    """The best variant by test F1; the study's table has all of them."""
     variants = _by(content["runs"], "variant")
     name, rows = max(variants, key=lambda variant: _mean(variant[1], "test"))
     return f"best on test of {len(variants)}: {name}: {_scores(rows)} ({study.made(content)})"

@@ -1,10 +1,9 @@
-"""What a finished run scores on splits whose labels are at hand.
+"""Scores of a finished run on splits whose labels are available.
 
-    metrics.json      totals of each split: counts, precision, recall, F1; the F1 that the best threshold would reach
+    metrics.json      totals of each split: counts, precision, recall, F1; the F1 at the best threshold
     counts/SPLIT.npz  TP, FP and FN of each patch
 
-Besides "validation" and "test" there is "held-out": the training patches that the run kept out of training, from the sites that it
-trained on.
+Besides "validation" and "test" there is "held-out": training patches that were left out of training, from sites that it trained on.
 """
 
 import json
@@ -27,7 +26,7 @@ from evaluation.scoring.counts import Counts, count, pack
 
 SPLITS = ("validation", "test")
 HELD_OUT = "held-out"
-# Thresholds that the best is looked for among: even steps of log-odds, for a shifted model's probabilities lie near 0 or 1.
+# Candidate thresholds, in even steps of log-odds, because a shifted model's probabilities are near 0 or 1.
 THRESHOLDS = torch.sigmoid(torch.linspace(-9, 9, 361, dtype=torch.float64)).float()
 
 
@@ -35,7 +34,7 @@ THRESHOLDS = torch.sigmoid(torch.linspace(-9, 9, 361, dtype=torch.float64)).floa
 class Result:
     """Counts of each patch at `threshold`; and the threshold at which F1 on these labels is highest, with that F1.
 
-    The latter was chosen by the labels: a bound on what a better threshold could mend, not a score.
+    The latter is chosen by the labels: an upper bound on what a better threshold could gain, not a score.
     """
 
     counts: Counts
@@ -59,7 +58,7 @@ class Result:
 def score_run(
     run: Run, predictor: Predictor, splits: Iterable[str] | None = None, threshold: float = 0.5
 ) -> dict[str, Result]:
-    """The results on those splits that have labels here, also written to the run's folder beside those it has of other splits.
+    """Results on the splits that have labels; also written to the run's folder, beside existing results of other splits.
 
     splits: by default validation, test and, where the run held patches out, "held-out".
     """
@@ -80,7 +79,7 @@ def score_run(
 
 
 def load_results(folder: Path) -> dict[str, Result]:
-    """What `score_run` wrote; empty where it wrote nothing since the weights were finished."""
+    """What `score_run` wrote; empty if it has written nothing since the weights were finished."""
     written, weights = folder / "metrics.json", folder / "weights.pt"
     if not written.exists() or (weights.exists() and written.stat().st_mtime < weights.stat().st_mtime):
         return {}

@@ -1,7 +1,7 @@
-"""A study: one method trained in several variants and seeds, side by side, as the tables and ablations of the paper are.
+"""A study: one method trained in several variants and seeds, side by side, like the paper's tables and ablations.
 
-What variants have in common is trained once. A method's UNSEEN names, by the pattern of a stage's name, the options that such a
-stage does not depend on; a variant that differs from an earlier one in these alone takes over its stage.
+Shared stages are trained once. A method's UNSEEN names, per pattern of stage names, the options that such a stage does not
+depend on; a variant that differs from an earlier one only in these reuses its stage.
 """
 
 import json
@@ -50,7 +50,7 @@ def carry_out(
 ) -> Iterator[list[dict[str, Any]]]:
     """Train and score every variant with every seed; after each, the rows of all so far: variant, seed, split and result.
 
-    Each is a run of its own in `folder`, gone on with if it is there. `base`: the options that all variants have.
+    Each is a run in `folder`, resumed if it exists. `base`: the options that all variants have.
     """
     kind = method(method_name).Options
     rows: list[dict[str, Any]] = []
@@ -81,9 +81,9 @@ def write_tables(folder: Path, about: dict[str, Any], rows: Sequence[dict[str, A
 
 
 def table(content: dict[str, Any]) -> str:
-    """A Markdown table of a table.json, in percent: F1 and, in brackets, what the best threshold would reach.
+    """A Markdown table of a table.json, in percent: F1 and, in brackets, F1 at the best threshold.
 
-    Means over the seeds, ± their standard deviation where there are several.
+    Means over the seeds, ± their standard deviation if there are several.
     """
     rows = content["runs"]
     splits = [split for split in (*SPLITS, HELD_OUT) if any(row["split"] == split for row in rows)]
@@ -111,7 +111,7 @@ def made(content: dict[str, Any]) -> str:
 
 
 def take_over_stages(run: runs.Run, earlier: runs.Run) -> None:
-    """Link in `run` the stages that `earlier` has finished and that `run` would train alike."""
+    """Link in `run` the stages that `earlier` has finished and `run` would train identically."""
     ours, theirs = run.options.to_dict(), earlier.options.to_dict()
     differing = {name for name in ours if ours[name] != theirs[name]}
     stages = run.folder / "stages"
@@ -121,7 +121,7 @@ def take_over_stages(run: runs.Run, earlier: runs.Run) -> None:
             for checkpoint in (earlier.folder / "stages").glob(f"{pattern}.pt"):
                 link = stages / checkpoint.name
                 if not link.exists():
-                    link.unlink(missing_ok=True)  # it may dangle
+                    link.unlink(missing_ok=True)  # it may be a dangling link
                     link.symlink_to(os.path.relpath(checkpoint, stages))
 
 

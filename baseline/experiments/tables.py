@@ -17,7 +17,7 @@ Outcomes = Mapping[int, Result]  # of one method on one split, by seed
 
 
 def mean_and_spread(values: Sequence[float], decimals: int = 2) -> str:
-    """The mean, ± the standard deviation where there are several values; empty where there is none."""
+    """The mean, ± the standard deviation if there are several values; empty if there is none."""
     if not values:
         return ""
     spread = f" ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else ""
@@ -41,10 +41,10 @@ def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """F1 of `first` less F1 of `second` on one split, in 0..1, over the seeds that both have.
+    """F1 of `first` minus F1 of `second` on one split, in 0..1, over the seeds that both have.
 
     by_seed: for each seed. pooled: of the counts of all seeds together; low, high: its paired interval of 95 % over the patches,
-    given these networks; p: two-sided, of no difference. How far other seeds would move it, by_seed shows.
+    given these networks; p: two-sided, of no difference. by_seed shows how much other seeds would change it.
     """
 
     split: str
@@ -80,8 +80,8 @@ def _same_data(one: Result, other: Result) -> bool:
 
 
 def pooled(names: tuple[str, ...], results: Sequence[Sequence[Result]]) -> CountTable:
-    """Counts per patch, row by row of `results`, seed by seed: seeds scored on the same data are summed patch by patch, for they
-    share their patches; those on different data stand side by side."""
+    """Counts per patch, row by row of `results`, seed by seed: seeds scored on the same data share their patches and are
+    summed patch by patch; those on different data are concatenated."""
     sizes: dict[str, int] = {}
     for result in results[0]:
         sizes.setdefault(result.data_sha256, len(result.counts))

@@ -1,12 +1,12 @@
 """The methods, by name. Each is one module with
 
-- TITLE: what a board calls its entries;
+- TITLE: the name of its entries on a board;
 - Options: a dataclass whose defaults are the method's recipe at the competition's scale;
-- PRESETS: what the presets tiny and small change of it;
+- PRESETS: what the presets tiny and small change;
 - build(options) -> Predictor: the untrained networks;
 - train(run, predictor): trains them in place, in stages;
-- IDLE, where options that all methods share do nothing in this one: why, by the option's name;
-- STUDIES, where the paper compares variants of the method: see baseline/experiments/study.py.
+- IDLE, if some shared options do nothing in this method: the reason per option;
+- STUDIES, if the paper compares variants of the method, and UNSEEN: see baseline/experiments/study.py.
 """
 
 from collections.abc import Collection, Iterable
@@ -37,7 +37,7 @@ def method(name: str) -> ModuleType:
 
 
 def refuse_idle(names: Collection[str], given: Iterable[str]) -> None:
-    """Raise OptionError where an option was given that does nothing in any of these methods."""
+    """Raise OptionError if a given option does nothing in any of these methods."""
     idle = {name: getattr(method(name), "IDLE", {}) for name in names}
     for option in given:
         if all(option in reasons for reasons in idle.values()):

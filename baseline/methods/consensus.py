@@ -1,14 +1,14 @@
-"""Consensus, a method of our own: one plain U-Net that has seen every radiometry, and the mean of its eight views.
+"""Consensus, our own method: one plain U-Net trained on random radiometry, and the mean of its eight views.
 
-Nothing in it is new by itself, and it has no pseudo-labels, no second stage and no library network:
+No part of it is new. It has no pseudo-labels, no second stage and no library network:
 
 - Each split is normalised by its own statistics (Kingdrone), and training draws a new radiometry for every patch: each spectral
   band times a gain and plus an offset as large as what may be left between the splits.
-- What predicts is the running average of the trained weights (Tarvainen and Valpola, 2017).
-- Its batch normalisation is measured anew on the images of each split (Li et al., 2017), all of them at once and not patch by patch.
+- The running average of the trained weights predicts (Tarvainen and Valpola, 2017).
+- Batch normalisation is re-estimated on the images of each split (Li et al., 2017), on all of them together and not patch by patch.
 - The probabilities of a patch are the mean over its eight orientations.
 
-Tried and left out: rounds of training on pseudo-labels in the expected proportion. They made the network bolder round by round.
+Tried and dropped: rounds of training on pseudo-labels in the expected proportion. Each round predicted more landslide than the one before.
 """
 
 from dataclasses import dataclass

@@ -2,21 +2,21 @@
 
 Each split is normalised by its own statistics; patches are scaled up from 128 to 512 pixels; three networks (U-decoders on Swin
 Transformer and EfficientNetV2, and SegFormer), their batch normalisation replaced by cross-sensor normalisation, are trained with
-Lovász + OHEM + soft cross-entropy. Their averaged probabilities, from 0.7 up, become the target's pseudo-labels, with which the
-networks are trained on; and so on, round by round.
+Lovász + OHEM + soft cross-entropy. Their averaged probabilities, from 0.7 up, become the target's pseudo-labels, on which
+training continues, round by round.
 
 Left open by the paper, and chosen here:
-- Encoder sizes (Swin-T, EfficientNetV2-S, MiT-B2), AdamW, cosine rate, 30 epochs, batch 16; two rounds of 10 epochs, going on from
-  the weights of the round before at a third of the rate.
+- Encoder sizes (Swin-T, EfficientNetV2-S, MiT-B2), AdamW, cosine rate, 30 epochs, batch 16; two rounds of 10 epochs, each
+  continuing from the previous round's weights at a third of the rate.
 - Bicubic scaling; logits are averaged back to 128 pixels, where the labels are, and the loss is taken there.
 - Weights of the three losses (equal), share of hard pixels (a quarter), smoothing (0.1), colour perturbation (± 0.1). Random
   rotation is by quarter turns, which need no interpolation.
 - Pseudo-labels come from the ensemble's mean in every round; section IV-C joins the networks "after the final round".
   "Domain adaptive consistency training" is not explained: it is read as training with cross-sensor normalisation.
-- 0.7 is the threshold of landslides. Background has one of its own (0.1): with 0.3 the pixels that a shifted model misses would
-  come back as background. --selection prior takes as many landslide pixels as the training labels lead to expect instead.
-- Self-training can feed back its own faults: rounds end when the share of landslides among the pseudo-labels leaves
-  50-150 % of that of the training labels (--no-guard goes on).
+- 0.7 is the threshold of landslides. Background has a separate one (0.1): with 0.3, the pixels that a shifted model misses would
+  be labelled background. --selection prior takes as many landslide pixels as the training labels lead to expect instead.
+- Self-training can reinforce its own errors: rounds end when the share of landslides among the pseudo-labels leaves
+  50-150 % of that of the training labels (--no-guard continues).
 - Cross-sensor normalisation as its authors published it: shared weights, the target's statistics starting from the source's,
   separate forward passes. It is in every row of the ablation. No test-time augmentation.
 - One run adapts to one split, --target, and predicts both by that split's statistics. Fig. 6 is of the validation split
@@ -221,7 +221,7 @@ def train(run: Run[Options], predictor: Predictor) -> None:
         for name, network in zip(names, predictor.networks, strict=True):
             run.fit(f"{name}-{number}", Adaptation(network, run.labelled, target, options), refining)
             if target is None:
-                adopt(network)  # nothing else keeps the target's statistics in step with the weights
+                adopt(network)  # nothing else updates the target's statistics with the weights
 
 
 def pseudo_labels(run: Run[Options], predictor: Predictor) -> Tensor | None:

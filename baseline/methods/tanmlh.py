@@ -13,8 +13,8 @@ Left open by the paper, and chosen here:
   Dropout is of single values, the variance that of the landslide probability.
 - The student starts from new weights, and sees labelled and unlabelled patches in one forward pass, half of the batch each.
 - Beta(0.4, 0.4) for mix-up, which the teacher has, too. Equation 8 prints one λ for both sets, "randomly sampled from a beta
-  distribution during each training step": --one-lambda. By default each set draws one of its own, as the results in README.md
-  and STUDIES.md were measured; STUDIES.md says what one λ changes, which is less than another seed does.
+  distribution during each training step": --one-lambda. By default each set draws its own, as in the results of README.md and
+  STUDIES.md. STUDIES.md shows the effect of one λ, which is less than that of another seed.
 - The training split's statistics for every split; flips and quarter turns as the unnamed augmentation of Fig. 11; AdamW, cosine rate, 60 epochs each.
 - The field's kernels (crf.py), guided by the normalised red, green and blue bands.
 - A mixed Jaccard loss with ignored pixels: each of the two label sets ignores its own.
@@ -119,7 +119,7 @@ STUDIES = {
 
 
 class Sharpened(Predictor):
-    """A network whose probabilities a dense conditional random field takes to the edges of the image."""
+    """A network whose probabilities a dense conditional random field aligns with the edges of the image."""
 
     def __init__(self, network: nn.Module, field: DenseCRF | None):
         super().__init__(network)

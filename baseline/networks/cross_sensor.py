@@ -1,6 +1,6 @@
-"""Cross-sensor normalisation (Wang et al., 2022, LoveCS): batch normalisation with running statistics of its own for each domain.
+"""Cross-sensor normalisation (Wang et al., 2022, LoveCS): batch normalisation with separate running statistics for each domain.
 
-Weights and offsets are shared; only what is measured, mean and variance, belongs to the source (labelled patches) or to a target.
+Weights and offsets are shared; only mean and variance are separate, for the source (labelled patches) and each target.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

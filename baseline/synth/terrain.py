@@ -69,7 +69,7 @@ def make_terrain(rng: np.random.Generator, site: Site) -> Terrain:
     inverse = 1 / (steep_smooth + np.float32(1e-4))
     foot = np.rint(
         site.elevation + CLIMB * rng.random()
-    )  # a site's tiles lie high and low: height is no name of it
+    )  # tiles of one site have very different heights, so height does not identify the site
     height = relief - relief.min() + np.float32(foot)
     return Terrain(
         height=height,

@@ -1,7 +1,7 @@
 """Augmentations of whole batches, on the device that holds them.
 
 images (N, B, H, W) float, normalised; labels (N, H, W) integer. Random numbers come from the step's `Dice`, one per patch.
-None is used unless a method asks for it: the organisers' recipe has none.
+None is used unless a method asks for it; the organisers' recipe uses none.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def oriented(x: Tensor, k: int) -> Tensor:
 
 
 def unoriented(x: Tensor, k: int) -> Tensor:
-    """What `oriented` made of it, undone."""
+    """The inverse of `oriented`."""
     return torch.rot90(x.flip(-1) if k >= 4 else x, -(k % 4), dims=(-2, -1))
 
 
@@ -49,7 +49,7 @@ def perturb_colours(images: Tensor, dice: Dice, gain: float = 0.1, offset: float
 
 
 def scale_up(images: Tensor, size: int) -> Tensor:
-    """Bicubic interpolation to size × size pixels; the images themselves where they have that size."""
+    """Bicubic interpolation to size × size pixels; unchanged if they have that size."""
     if images.shape[-1] == size:
         return images
     return functional.interpolate(images, size=(size, size), mode="bicubic", align_corners=False)
@@ -58,9 +58,9 @@ def scale_up(images: Tensor, size: int) -> Tensor:
 class MixUp:
     """Each patch mixed with the next of the batch (Zhang et al., 2018): share (λ) of itself, 1 - share of the other; 1 = not mixed.
 
-    Of several processes, each mixes its own part of the batch.
+    With several processes, each mixes its own part of the batch.
 
-    The loss is that against a patch's own labels times λ plus that against its partner's times 1 − λ.
+    The loss is λ times the loss against a patch's own labels plus 1 − λ times that against its partner's.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, share: float):

@@ -1,10 +1,10 @@
-"""Stopping by itself before a limit, so that long work can be done in pieces."""
+"""Stop before a time limit, so that long work can be done in several sittings."""
 
-EXIT_STATUS = 3  # of a command that a limit stopped: repeated, it goes on
+EXIT_STATUS = 3  # exit status of a command stopped by the limit; repeat it to resume
 
 
 class TimeIsUp(Exception):
-    """The deadline came before the end of the work. What was done is kept."""
+    """The deadline came before the end of the work. Finished work is kept."""
 
 
 def add_flag(parser: object) -> None:

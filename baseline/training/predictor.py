@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class Predictor(nn.Module):
     """Networks whose landslide probabilities are averaged: images (N, B, H, W) -> (N, H, W) float32 in [0, 1].
 
-    A method whose prediction is more than that extends this class, and stays a module of that signature.
+    A method that predicts differently extends this class and keeps its signature.
     """
 
     split = ""

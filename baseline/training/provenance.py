@@ -1,4 +1,4 @@
-"""What made a run: versions, machine, code and data, so that it can be repeated or found out why not."""
+"""What produced a run: versions, machine, code and data, so that it can be repeated or differences explained."""
 
 import os
 import platform

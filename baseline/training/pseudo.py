@@ -41,8 +41,8 @@ def prior_matched(
     """As many landslide pixels as the training labels lead to expect, whatever the probabilities' scale.
 
     prior: share of landslide pixels among the training labels. The most probable landslide × prior of the pixels are landslide,
-    all but the most probable background × prior are background, those between are ignored. A model that a shift has made too
-    shy or too bold feeds that back through fixed thresholds, and not through this rule.
+    all but the most probable background × prior are background, those between are ignored. With fixed thresholds, a
+    model that a shift has made under- or overconfident reinforces itself; with this rule it does not.
     """
     order = probabilities.flatten().argsort(descending=True, stable=True)
     labels = torch.zeros_like(order, dtype=torch.uint8)

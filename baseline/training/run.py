@@ -7,7 +7,7 @@
     weights.pt       the finished predictor
     metrics.json     counts and F1 of each split that has labels, written by results.py
 
-The same command on the same folder goes on with a run that was killed, and does nothing to a finished one.
+The same command on the same folder resumes an interrupted run and leaves a finished one unchanged.
 """
 
 import json
@@ -39,18 +39,18 @@ from baseline.training.provenance import provenance
 from baseline.training.scores import Score, score
 from baseline.training.world import World
 
-MANY = 1000  # patches of a split from which on several processes read its files: 7 ms each, mostly to inflate them
+MANY = 1000  # from this number of patches on, several processes read a split's files: 7 ms each, mostly for inflating
 MOST_READERS = 16
 
 Chosen = TypeVar("Chosen", bound=Options)
 
 
 class RunError(ValueError):
-    """A run's folder is not what the command needs; the message says what to do."""
+    """A run's folder does not fit the command; the message says what to do."""
 
 
 class Run(Generic[Chosen]):
-    """labels: the folder of the masks where they are not beside the images."""
+    """labels: the folder of the masks, if they are not beside the images."""
 
     def __init__(
         self, folder: Path, name: str, data: Path, options: Chosen, world: World, labels: Path | None = None
@@ -84,7 +84,7 @@ class Run(Generic[Chosen]):
         return self._pools[split]
 
     def _statistics(self, patches: data.Patches) -> data.Statistics:
-        """What a split is normalised by. Those of the training split stay with the run: predicting needs no training images."""
+        """The statistics that normalise a split; those of the training split are stored with the run."""
         if self.options.normalise == "official":
             return data.OFFICIAL
         if self.options.normalise == "separated":
@@ -113,24 +113,24 @@ class Run(Generic[Chosen]):
 
     @cached_property
     def labelled(self) -> Pool:
-        """The training patches, less those held out."""
+        """The training patches without those held out."""
         rows = self._rows_kept_and_held_out[0]
         return self.pool("train") if len(rows) == len(self.pool("train")) else self.pool("train").take(rows)
 
     @cached_property
     def held_out(self) -> Pool:
-        """The training patches kept for evaluation; where none are, the training patches themselves."""
+        """The held-out training patches; if there are none, the training patches themselves."""
         rows = self._rows_kept_and_held_out[1]
         return self.pool("train").take(rows) if len(rows) else self.pool("train")
 
     @property
     def holds_out(self) -> bool:
-        """Whether training patches are kept out of training."""
+        """Whether some training patches are held out."""
         return bool(self.options.holdout or self.options.holdout_site)
 
     @property
     def target(self) -> Pool:
-        """The split that methods of adaptation may look at, without its labels."""
+        """The split that adaptation methods may use, without its labels."""
         return replace(self.pool(self.options.target), labels=None)
 
     # Training
@@ -146,7 +146,7 @@ class Run(Generic[Chosen]):
         options: Options | None = None,
         evaluate: Callable[[], float] | None = None,
     ) -> None:
-        """Train `objective` as the stage of that name; at once where the run has finished that stage before."""
+        """Train `objective` as the stage of that name; returns at once if the run has already finished that stage."""
         checkpoint = self.folder / "stages" / f"{stage}.pt"
         checkpoint.parent.mkdir(exist_ok=True)
         progress = Stage(stage, objective, options or self.options, self.world, checkpoint).fit(evaluate)
@@ -189,7 +189,7 @@ class Run(Generic[Chosen]):
     # Files
 
     def trained(self) -> Predictor:
-        """The finished predictor, with its own weights: the pretrained ones that it may have started from are not asked for."""
+        """The finished predictor with its own weights; pretrained weights that it started from are not needed."""
         weights = self.folder / "weights.pt"
         if not weights.exists():
             raise RunError(f"{self.folder} has no finished weights. Repeat its train command to finish it.")
@@ -205,7 +205,7 @@ class Run(Generic[Chosen]):
 
 
 def start(folder: Path, name: str, data: Path, options: Options, world: World) -> Run:
-    """A new run in `folder`, or the one that is there, if it has the same method and options."""
+    """A new run in `folder`, or the existing one if it has the same method and options."""
     asked = {"method": name, "data": str(data.resolve()), "options": options.to_dict()}
     path = folder / "options.json"
     if path.exists() and (differing := _differences(json.loads(path.read_text()), asked)):
@@ -240,13 +240,13 @@ def saved(folder: Path) -> tuple[str, Path, Options]:
 
 
 def train(run: Run) -> Predictor:
-    """Train the run's method to the end, or go on with it; writes weights, curve and provenance.
+    """Train the run's method to the end, or resume it; writes weights, curve and provenance.
 
-    Raises TimeIsUp where the world's deadline comes first; the next call goes on.
+    Raises TimeIsUp if the world's deadline comes first; the next call resumes.
     """
     if (run.folder / "weights.pt").exists():
         return run.trained()
-    for split in data.SPLITS:  # what is missing is told now, not after hours of training
+    for split in data.SPLITS:  # report missing files now, not after hours of training
         data.find_split(run.data, split, mask_root=run.labels)
     run.seed("weights")
     predictor = run.method.build(run.options)
@@ -254,9 +254,9 @@ def train(run: Run) -> Predictor:
     began = time.monotonic()
 
     def tell(seconds: float | None) -> None:
-        told = [*pieces, seconds]
-        made = provenance(run.world) | {"data_sha256": run.hashes, "pieces": told}
-        run.write_json("provenance.json", made | {"seconds": round(sum(s or 0 for s in told), 1)})
+        sittings = [*pieces, seconds]
+        made = provenance(run.world) | {"data_sha256": run.hashes, "pieces": sittings}
+        run.write_json("provenance.json", made | {"seconds": round(sum(s or 0 for s in sittings), 1)})
 
     tell(None)
     try:
@@ -268,10 +268,10 @@ def train(run: Run) -> Predictor:
         save_atomically(predictor.state_dict(), run.folder / "weights.pt")
     tell(time.monotonic() - began)
     run.world.wait()
-    return run.trained()  # what predicts is what was written, to the bit
+    return run.trained()  # predict with exactly the weights that were written
 
 
 def _pieces(folder: Path) -> list[float | None]:
-    """The seconds of each piece in which the run was trained so far; None for one that was killed."""
+    """The seconds of each sitting in which the run was trained so far; None for one that was killed."""
     path = folder / "provenance.json"
     return json.loads(path.read_text()).get("pieces", [None]) if path.exists() else []

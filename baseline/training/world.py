@@ -18,7 +18,7 @@ from baseline.training.options import OptionError
 
 @dataclass(frozen=True)
 class World:
-    """deadline: of time.monotonic(), by which training stops by itself at a step from which it can go on."""
+    """deadline: in time.monotonic() seconds; training stops before it at a step from which it can resume."""
 
     device: torch.device
     rank: int = 0
@@ -54,13 +54,13 @@ class World:
         return float(box)
 
     def time_for(self, seconds: float) -> bool:
-        """Whether so many seconds are left before the deadline: the same answer in every process."""
+        """Whether this many seconds are left before the deadline; the same answer in every process."""
         if self.deadline == math.inf:
             return True
         return bool(self.agree(float(time.monotonic() + seconds < self.deadline)))
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.size > 1:
             distributed.barrier()
 
@@ -68,8 +68,8 @@ class World:
 def synchronised(module: nn.Module) -> nn.Module:
     """The module, each batch normalisation inside it replaced by one over all processes.
 
-    timm's, which apply an activation too, need timm's own replacement; and even that forgets the activation where it meets one that
-    an earlier stage has replaced already.
+    timm's layers, which also apply an activation, need timm's own replacement, and even that loses the activation of a layer that an
+    earlier stage has already replaced.
     """
     timm = sys.modules.get("timm.layers")
     convert = timm.convert_sync_batchnorm if timm else nn.SyncBatchNorm.convert_sync_batchnorm
