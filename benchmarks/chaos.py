@@ -1,6 +1,6 @@
 """Break everything that can break, and count what was lost: `python -m benchmarks.chaos [--backend B] [--short]`.
 
-Exit status 0 when no accepted submission was lost or scored twice and no attempt was taken for a fault of ours.
+Exit status 0 if no accepted submission was lost or scored twice and no fault of the server used up an attempt.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def run(fault: Fault, here: Stage) -> Outcome:
 
 
 def judge(here: Stage, struck: int, settle: float) -> Outcome:
-    """Compare what the client was told with what stands in the database."""
+    """Compare the answers to the client with the database."""
     from leaderboard.models import Attempt, Evaluation, Submission
 
     rows = list(Submission.objects.with_evaluation().select_related("attempt").filter(pk__in=here.accepted))

@@ -1,4 +1,4 @@
-"""The faults of the chaos run. Each injects itself into a running stage and returns how many times it struck."""
+"""The faults of the chaos run. Each acts on a running stage and returns how many times it struck."""
 
 import os
 import secrets
@@ -122,14 +122,14 @@ def disk_full_during_uploads(stage: Stage) -> int:
     struck = 0
     for name in ("incoming", "uploads"):
         stage.post(2)
-        stage.settle()  # what is kept must not be out of reach of the workers
+        stage.settle()  # workers must still reach stored archives
         folder = str(stage.folder / name)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
         try:
             for _ in range(3):
                 answer = stage.upload(0, secrets.token_hex(8))
                 struck += 1
-                # Where the body itself finds no room the web server can only end the connection.
+                # If there is no room for the body itself, the web server can only close the connection.
                 assert answer is not None or name == "incoming", "the connection ended without an answer"
                 assert answer is None or answer.status_code >= 500, f"answered with {answer.status_code}"
                 assert answer is None or str(stage.folder) not in answer.text, (
@@ -142,7 +142,7 @@ def disk_full_during_uploads(stage: Stage) -> int:
 
 
 def storage_away(stage: Stage) -> int:
-    """Every path below the uploads' folder is an error, as on a share that is not mounted; longer than three tries take."""
+    """Every path below the uploads' folder is an error, as on an unmounted share, for longer than three tries take."""
     stage.post(6)
     folder, away = stage.folder / "uploads", stage.folder / "away"
     folder.rename(away)
@@ -171,7 +171,7 @@ def restart_the_machine(stage: Stage) -> int:
 
 
 def poison(stage: Stage) -> int:
-    """Whoever scores this one dies, at each of its tries: after three it ends as failed."""
+    """The worker that scores this archive dies at each try; after three it ends as failed."""
     [submission] = stage.post(1)
     struck = 0
     end = time.monotonic() + 60

@@ -28,7 +28,7 @@ from scipy import ndimage
 from tests import services
 
 TEAMS, SUBMISSIONS, PATCHES, SITES, SIZE = 85, 219, 800, 20, 128
-BASES = 10  # noise fields of which every submission's own is mixed
+BASES = 10  # noise fields that every submission's noise is mixed from
 SEED = 5
 ROUNDS = 5
 
@@ -109,7 +109,7 @@ def prepare() -> None:
 
 
 def fill_test_phase(phase: Any) -> None:
-    """Replace the made-up counts by masks: labels and predictions are blobs of one landscape."""
+    """Replace the generated counts by masks: labels and predictions are blobs of one landscape."""
     from django.db import transaction
 
     from evaluation.scoring.counts import count, pack, sha256

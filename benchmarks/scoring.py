@@ -1,10 +1,10 @@
-"""CPU time and memory from a ZIP on disk to TP, FP and FN: the floor, the ways of our peers, and ours.
+"""CPU time and memory from a ZIP on disk to TP, FP and FN: the floor, other tools, and ours.
 
     python -m benchmarks.scoring [--kinds plain busy ...] [--growth] [--soak 10000] [--torch-python PYTHON]
 
-Each variant is a process of its own; rounds are interleaved, so that all of them see the same machine. Times
-are CPU (user and system, helper processes included), medians over the rounds, since wall time on a shared
-machine says nothing. All variants have to return the same counts, or the program fails.
+Each variant is a separate process; rounds are interleaved, so that all see the same machine. Times are CPU times
+(user and system, including helper processes), medians over the rounds, because wall time on a shared machine means
+nothing. The program fails unless all variants return the same counts.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def totals(prediction: np.ndarray, truth: np.ndarray) -> Counts:
 
 
 def ours(folder: Path, patches: int) -> Callable[[], Counts]:
-    """The server's way: reader process, packed labels."""
+    """What the server does: reader process, packed labels."""
     from evaluation.sandbox.reader import Reader
     from evaluation.scoring.counts import count, pack
     from evaluation.task import MaskSpec
@@ -118,7 +118,7 @@ def ours_in_process(folder: Path, patches: int) -> Callable[[], Counts]:
 
 
 def ours_h5py_each(folder: Path, patches: int) -> Callable[[], Counts]:
-    """The same checks without isolation, h5py explains every file."""
+    """The same checks without isolation, with h5py for every file."""
     return _in_process(folder, patches, False)
 
 
@@ -140,7 +140,7 @@ def libhdf5(folder: Path, patches: int) -> Callable[[], Counts]:
 
 
 def _unpacked(folder: Path, scratch: str | None, patches: int) -> np.ndarray:
-    """Extract to files and open each with h5py, as every peer does."""
+    """Extract to files and open each with h5py, as other tools do."""
     target = Path(tempfile.mkdtemp(dir=scratch))
     try:
         with zipfile.ZipFile(folder / "archive.zip") as archive:
@@ -170,7 +170,7 @@ def _official(folder: Path, patches: int, scratch: str | None) -> Callable[[], C
 
 
 def official(folder: Path, patches: int) -> Callable[[], Counts]:
-    """Extract to disk, h5py.File, numpy.where for each patch: what the organisers' script does."""
+    """Extract to disk, h5py.File, numpy.where for each patch: as the organisers' script does."""
     return _official(folder, patches, str(folder))
 
 
@@ -244,7 +244,7 @@ def work(name: str, folder: Path, patches: int) -> None:
 
 
 def compile_floor(folder: Path) -> tuple[Path, str]:
-    """The C program, with libdeflate where it can be linked, else zlib."""
+    """The C program, with libdeflate if it can be linked, otherwise zlib."""
     program = folder / "floor"
     common = ["cc", "-O3", "-march=native", str(HERE / "floor.c"), "-o", str(program)]
     for library, flags in (("libdeflate", ["-DLIBDEFLATE", "-l:libdeflate.so.0"]), ("zlib", ["-lz"])):
@@ -330,7 +330,7 @@ def bench(arguments: argparse.Namespace, kind: str) -> None:
 
 
 def growth(rounds: int) -> None:
-    """CPU time of our way over patches and pixels, and of a re-score from stored masks."""
+    """CPU time of ours by patches and pixels, and of a re-score from stored masks."""
     from evaluation.sandbox.reader import Reader
     from evaluation.scoring import labels
     from evaluation.scoring.counts import count

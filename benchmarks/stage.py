@@ -1,4 +1,4 @@
-"""A stage for the chaos run: a real server in a folder of its own, a client that retries, and a look at the rows."""
+"""A stage for the chaos run: a real server in its own folder, a client that retries, and access to the rows."""
 
 import io
 import os
@@ -78,7 +78,7 @@ class Stage:
             self.server.wait(60)
 
     def kill_everything(self) -> None:
-        """As at a power cut: the supervisor goes with -9, and everything under it has to follow by itself."""
+        """Like a power cut: kill the supervisor with -9; everything under it must end by itself."""
         assert self.server
         family = self.processes()
         self.server.kill()
@@ -118,7 +118,7 @@ class Stage:
         return f"http://127.0.0.1:{self.port}"
 
     def post(self, number: int = 1) -> list[int]:
-        """Upload so many archives, in turn over the teams; returns the new submissions."""
+        """Upload this many archives, cycling through the teams; returns the new submissions."""
         return [self.post_one(len(self.accepted) % TEAMS) for _ in range(number)]
 
     def post_one(self, team: int) -> int:
@@ -213,7 +213,7 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def killed(processes: list[psutil.Process]) -> int:
-    """Kill -9; returns how many there still were."""
+    """Kill -9; returns how many were still running."""
     count = 0
     for process in processes:
         try:

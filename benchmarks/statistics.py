@@ -1,7 +1,7 @@
 """What the organiser's report costs: `python -m benchmarks.statistics` (85 teams, 800 patches of 128 x 128).
 
-Prints the processor time of each part in ms, the smallest of five runs, one thread. Where the plain way is quick
-enough to wait for, its time and the ratio stand beside it.
+Prints the processor time of each part in ms, the smallest of five runs, one thread. Where the naive way is fast
+enough to wait for, its time and the ratio are shown too.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.synth [--tiles N]
 
-Counts CPU seconds of this process, so that a busy machine does not matter. Bound: 100 patches a second and core,
-files written.
+Counts CPU seconds of this process, so a busy machine does not matter. Bound: 100 patches per second and core,
+including writing the files.
 """
 
 import argparse

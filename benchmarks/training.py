@@ -1,11 +1,11 @@
-"""Training throughput of the organisers' recipe: this project's loop beside a plain one, in patches a second.
+"""Training throughput of the organisers' recipe: this project's loop and a plain one, in patches per second.
 
     python -m benchmarks.training [--data DIR] [--device cpu] [--width 64] [--steps 3] [--rounds 3]
 
 Both train the organisers' U-Net (bilinear, 14 bands) with Adam, batch 32 and cross-entropy on the same files. The plain loop is in
-the style of the organisers' trainer: a DataLoader that opens the HDF5 files of each batch anew, float32, torch's default layout.
+the style of the organisers' trainer: a DataLoader that opens the HDF5 files again for each batch, float32, torch's default layout.
 The project's keeps the patches in memory and computes in bfloat16, channels last, with a fused optimiser. The two take turns, so
-that a machine with other work on it is unfair to neither; the median step of each counts. On a GPU, compiling is a third row.
+that other work on the machine affects both equally; the median step of each counts. On a GPU, compiling is a third row.
 """
 
 import argparse

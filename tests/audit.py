@@ -1,7 +1,7 @@
-"""Look every pinned version up in the public list of known vulnerabilities; `python -m tests.audit [--strict]`.
+"""Check every pinned version against the public list of known vulnerabilities; `python -m tests.audit [--strict]`.
 
-A vulnerability that becomes known next year shall not break the tests of today's code, so without --strict the findings
-are only shown. Without a network that is said, and nothing else.
+A vulnerability published next year must not break the tests of today's code, so findings fail only with --strict.
+Without a network, the program says so and does nothing else.
 """
 
 import json
@@ -38,7 +38,7 @@ def audit() -> list[dict]:
 def main() -> int:
     packages = audit()
     lines = [
-        f"{package['name']} {package['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'none'}"
+        f"{package['name']} {package['version']}: {found['id']}, fixed in {', '.join(found['fix_versions']) or 'none'}"
         for package in packages
         for found in package["vulns"]
     ]

@@ -1,7 +1,7 @@
 """The back end of a test run: `--backend=sqlite` (the demo's) or `--backend=postgres` (PostgreSQL with Redis).
 
-Loaded before Django reads its settings (`-p tests.backend` in pyproject.toml). Each xdist worker has a data folder,
-a database and a Redis database of its own.
+Loaded before Django reads its settings (`-p tests.backend` in pyproject.toml). Each xdist worker has its own data
+folder, database and Redis database.
 """
 
 import os
@@ -45,7 +45,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 def _use_postgresql_and_redis(stack: ExitStack) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     try:
-        # What the controller starts here its xdist workers find in the environment.
+        # The xdist workers find in the environment what the controller starts here.
         for name, service in (
             ("TEST_DATABASE_URL", services.postgresql),
             ("TEST_REDIS_URL", services.redis_server),
@@ -62,7 +62,7 @@ def _use_postgresql_and_redis(stack: ExitStack) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL run what uses a database; the rest has run on SQLite and would say the same."""
+    """On PostgreSQL run only tests that use a database; the others give the same result as on SQLite."""
     if config.getoption("backend") != "postgres":
         return
     chosen = [item for item in items if _uses_database(item)]

@@ -32,17 +32,17 @@ BROWSER_OPTIONS = [
 def pytest_configure(config: pytest.Config) -> None:
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.MD5PasswordHasher"
-    ]  # a real one takes 0.4 s a log-in
+    ]  # a real one takes 0.4 s per log-in
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_xdist_suffix() -> None:
-    """Each xdist worker has a database of its own already (tests.backend)."""
+    """Each xdist worker already has its own database (tests.backend)."""
 
 
 @pytest.fixture(autouse=True)
 def _fresh_cache() -> Iterator[None]:
-    """No rate limit is inherited from another test."""
+    """No rate limit carries over from another test."""
     yield
     cache.clear()
 

@@ -1,4 +1,4 @@
-"""Who imports whom: an arrow only goes down, and each room leaves alone what is not its business.
+"""Who imports whom: arrows only go down, and no room imports what is not its business.
 
 5 manage, urls, wsgi, the rehearsal > 4 pages, api, admin, export, commands > 3 actions > 2 scoring, reporting,
 notifications > 1 models > 0 platform and pure evaluation
@@ -26,7 +26,7 @@ LEVELS = {
     "leaderboard.notifications": 2,
     "leaderboard.models": 1,
     "leaderboard.migrations": 1,
-    # What Django, Celery and gunicorn stand on: knows no row and no rule.
+    # What Django, Celery and gunicorn need; knows no row and no rule.
     "leaderboard.platform": 0,
     "leaderboard.apps": 0,
     "leaderboard.celery": 0,
@@ -48,7 +48,7 @@ SERVER = (
     "rehearsal",
 )
 ARCHIVE = ("h5py", "zipfile", "evaluation.archive.hdf5", "evaluation.archive.mask_zip")
-# What a room (the longest prefix counts) may not import.
+# What a room may not import (the longest prefix counts).
 FORBIDDEN = {
     "leaderboard": (*TORCH, "baseline", "rehearsal"),
     "leaderboard.management.commands": (*TORCH, "rehearsal"),
@@ -103,7 +103,7 @@ def imports(module: str, source: str, is_package: bool = False) -> Iterator[str]
 
 
 def faults(module: str, source: str, is_package: bool = False) -> list[str]:
-    """The imports of `source` that the design does not allow to `module`, each with the reason."""
+    """The imports of `source` that the design forbids to `module`, each with the reason."""
     found = []
     for target in imports(module, source, is_package):
         own, other = room(module, LEVELS), room(target, LEVELS)

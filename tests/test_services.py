@@ -25,7 +25,7 @@ def test_servers_start_and_leave_nothing(source, monkeypatch):
         psycopg.connect(url, connect_timeout=1)
 
 
-def test_nothing_found_is_said_with_the_mend(monkeypatch):
+def test_nothing_found_is_reported_with_the_fix(monkeypatch):
     monkeypatch.setattr(services, "POSTGRESQL_FOLDERS", ())
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(services.importlib.util, "find_spec", lambda name: None)

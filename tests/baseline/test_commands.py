@@ -61,7 +61,7 @@ def test_a_run_keeps_everything_about_it(run, data):
     assert not list(run.rglob("*.partial"))
 
 
-def test_the_same_command_goes_on_and_another_is_refused(run, data, capsys):
+def test_the_same_command_resumes_and_another_is_refused(run, data, capsys):
     weights = (run / "weights.pt").stat().st_mtime_ns
     assert main(["train", "unet", "--data", str(data), "--out", str(run), *QUICK]) == 0
     assert (run / "weights.pt").stat().st_mtime_ns == weights
@@ -115,7 +115,7 @@ def test_an_archive_of_images_with_a_gap_is_refused(run, data, tmp_path, capsys)
     assert "TestData/img lacks image_5.h5" in capsys.readouterr().err
 
 
-def test_a_missing_split_is_told_before_training(data, tmp_path, capsys):
+def test_a_missing_split_is_reported_before_training(data, tmp_path, capsys):
     for name in ("TrainData", "ValidData"):
         (tmp_path / name).symlink_to(data / name)
     out = tmp_path / "run"
@@ -200,7 +200,7 @@ def test_evaluate_says_where_it_looked_for_labels(run, tmp_path, capsys):
         (["fill", __file__, __file__], "test_commands.py is no table.json of `compare` or `study`"),
     ],
 )
-def test_errors_name_the_thing_and_the_mend(arguments, said, tmp_path, monkeypatch, capsys):
+def test_errors_name_the_thing_and_the_fix(arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
     assert said in capsys.readouterr().err
@@ -298,7 +298,7 @@ def test_submit_makes_the_archive_and_waits_for_the_score(run, address, capsys):
     assert "Submission 3: scored, F1 12.50 %" in capsys.readouterr().out
 
 
-def test_submit_makes_an_archive_anew_that_was_made_otherwise(run, data, address, tmp_path):
+def test_submit_rewrites_an_archive_that_was_made_differently(run, data, address, tmp_path):
     (tmp_path / "ValidData").symlink_to(data / "ValidData")
     path = run / "archives" / "validation.zip"
     submit = ["submit", str(run), "--split", "validation", "--server", address]

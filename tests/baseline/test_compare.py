@@ -104,14 +104,14 @@ def test_finished_runs_are_tabulated_wherever_they_lie(whole, tmp_path, capsys):
     assert "Not finished yet: seek seed 0, seek seed 1." in capsys.readouterr().out
     one, other = (json.loads((folder / "table.json").read_text()) for folder in (whole, tmp_path))
     assert one["runs"] == other["runs"]
-    # The command has no preset tiny, and no flags: what the runs have beside preset small is told by their own options.
+    # The command has no preset tiny, and no flags: the runs' own options show what they have beyond preset small.
     assert {"--steps 6", "--width 4", "--log-every 2", "--holdout 0.25", "--evaluate-every 30"} == set(
         other["flags"]
     )
     assert "--steps 6" in (tmp_path / "table.md").read_text()
 
 
-def test_flags_that_not_all_runs_have_are_told_by_method(whole, tmp_path):
+def test_flags_that_not_all_runs_have_are_listed_by_method(whole, tmp_path):
     entry, wider = (
         compare.Entry("unet", seed, whole / f"runs/unet-{seed}", whole / "data-0") for seed in (0, 1)
     )

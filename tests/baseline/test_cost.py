@@ -49,7 +49,7 @@ def test_every_stage_of_a_method_is_measured_and_weighted_by_its_steps():
     assert seen.bytes > 50e6
 
 
-def test_the_command_measures_each_method_in_a_process_of_its_own(capfd):
+def test_the_command_measures_each_method_in_a_separate_process(capfd):
     command = ["cost", "--preset", "tiny", "--methods", "unet", "--measured-steps", "1"]
     command += ["--batch", "2", "--device", "cpu", "--threads", "1"]
     assert main(command) == 0

@@ -127,7 +127,7 @@ def test_statistics_are_cached_until_a_file_changes(official):
     np.testing.assert_allclose(changed.moments.total[0] - first.moments.total[0], 128 * 128)
 
 
-def test_a_broken_cache_is_taken_anew(official):
+def test_a_broken_cache_is_rebuilt(official):
     first = load(official, "test")
     (official / ".statistics/test.npz").write_bytes(b"not a cache")
     assert load(official, "test").sha256 == first.sha256
@@ -198,7 +198,7 @@ def test_a_wrong_image_is_named(official, name, values, message):
         load(official, "test")
 
 
-def test_a_file_that_is_no_hdf5_is_named(official):
+def test_a_file_that_is_not_hdf5_is_named(official):
     (official / "TestData/img/image_5.h5").write_bytes(b"hello")
     with pytest.raises(DataError, match=r"image_5\.h5 cannot be read as HDF5"):
         load(official, "test")

@@ -1,4 +1,4 @@
-"""Weights learnt elsewhere: downloaded where a hub answers, taken from the store where none does, missed at once where they are in neither."""
+"""Pretrained weights: downloaded if a hub answers, otherwise taken from the cache, and reported missing at once if in neither."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the variants of a study have in common is trained once, and makes no difference to any of them."""
+"""The variants of a study share trained stages, with results identical to training each alone."""
 
 from importlib.util import find_spec
 

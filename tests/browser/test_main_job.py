@@ -98,7 +98,7 @@ def test_from_sign_up_to_the_board(
 
 
 @pytest.mark.worker
-def test_a_folder_in_the_archive_is_named_with_its_mend(page: Any, worker: Any, tmp_path: Path) -> None:
+def test_a_folder_in_the_archive_is_named_with_the_fix(page: Any, worker: Any, tmp_path: Path) -> None:
     import zipfile
 
     cast = make_cast()
@@ -300,7 +300,7 @@ def test_what_has_arrived_cannot_be_stopped(page: Any, archive: Path, monkeypatc
     page.wait_for_url("**/submissions/*/")
 
 
-def test_an_answer_that_is_lost_is_told_as_such(page: Any, archive: Path, monkeypatch: Any) -> None:
+def test_a_lost_answer_is_reported_as_such(page: Any, archive: Path, monkeypatch: Any) -> None:
     cast = make_cast()
     offline = Event()
     monkeypatch.setattr(submissions, "ring", lambda: offline.wait(60))  # it is in the queue by then

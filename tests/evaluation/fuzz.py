@@ -2,7 +2,7 @@
 
     nice -n 19 python -m tests.evaluation.fuzz --mutants 100000 [--seed 1]
 
-A mutant is changed in the ZIP's own bytes, or in a mask file that is then zipped anew with a true check sum,
+A mutant is changed in the ZIP's own bytes, or in a mask file that is then zipped again with a correct checksum,
 so that most reach the HDF5 part. It is read by the learned layout and with h5py for each file, in batches of
 forked children that have given up all that a reader's child gives up: what kills one, or makes it ask for a
 file, ends the batch and is found again mutant by mutant.

@@ -111,7 +111,7 @@ def test_impossible_specs(size):
 # --- the sentences ---------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_named_with_its_mend_and_what_is_in_it_is_checked_too():
+def test_a_folder_is_named_with_the_fix_and_its_content_is_checked_too():
     entries = corpus.entries(b"no HDF5")
     for entry in entries:
         entry.name = b"my predictions/" + entry.name
@@ -168,7 +168,7 @@ def test_surplus_files_get_a_hint(name, hint):
         (corpus.dataset(np.eye(128, dtype="i8") * -7), ["the first -7", "write 0 and 1 only"]),
     ],
 )
-def test_a_message_says_what_was_found_what_was_expected_and_the_mend(content, parts):
+def test_a_message_says_what_was_found_what_was_expected_and_the_fix(content, parts):
     (problem,) = problems(
         zipped([corpus.mask_file(corpus.MASKS[0]), content, corpus.mask_file(corpus.MASKS[2])])
     )
@@ -204,7 +204,7 @@ def test_copies_of_a_bad_file_are_all_named():
     assert [(p.code, p.file) for p in found] == [("file_damaged", "mask_1.h5")]
 
 
-def test_a_stranger_s_names_are_plain_text():
+def test_names_from_an_archive_are_shown_as_plain_text():
     (problem,) = problems(build([*corpus.entries(), Entry("<b>\u202e{{x}}%s\x1b[31m\u00e9".encode(), b"")]))
     assert problem.code in ("unsafe_name", "unexpected_file")
     assert problem.file.isascii()

@@ -35,7 +35,7 @@ def test_a_diagonal_step_is_more_than_one_and_less_than_two():
     assert counted(other, label, 2).f1 == 1
 
 
-def test_the_patch_edge_is_no_border():
+def test_the_patch_edge_is_not_a_boundary():
     assert counted(np.ones((1, 16, 16), bool), square(0, 0, 16), 1).f1 is None
     half = np.zeros((1, 16, 16), bool)
     half[:, :, :8] = True

@@ -50,7 +50,7 @@ def test_refusals(tp, fp, fn, words):
         table(tp, fp, fn)
 
 
-def test_digest_tells_counts_and_names_apart():
+def test_digest_depends_on_counts_and_names():
     base = table([[1, 2]], [[0, 0]], [[0, 0]])
     assert base.digest() == table([[1, 2]], [[0, 0]], [[0, 0]]).digest()
     assert base.digest() != table([[1, 2]], [[0, 1]], [[0, 0]]).digest()

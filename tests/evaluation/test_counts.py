@@ -64,7 +64,7 @@ def test_sha256_depends_on_pixels_and_size():
 @pytest.mark.parametrize(
     "bad", [np.full((1, 8, 8), 2), np.zeros((8, 8)), np.full((1, 8, 8), np.nan), np.zeros((1, 3, 3))]
 )
-def test_pack_refuses_what_is_no_mask(bad):
+def test_pack_refuses_what_is_not_a_mask(bad):
     with pytest.raises(ValueError, match=r"\w"):
         counts.pack(bad)
 

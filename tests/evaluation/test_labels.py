@@ -51,7 +51,7 @@ def test_a_set_without_a_positive_pixel_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])
-def test_what_is_no_archive_is_said(content):
+def test_a_file_that_is_not_an_archive_is_reported(content):
     with pytest.raises(InvalidArchive):
         labels.load(content)
 

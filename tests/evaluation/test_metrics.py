@@ -25,7 +25,7 @@ def test_rank_key_orders_as_the_exact_fractions_do(a, b):
     assert 0 <= metrics.rank_key(*a) < 1 << 63
 
 
-def test_rank_key_tells_the_closest_neighbours_apart():
+def test_rank_key_separates_the_closest_neighbours():
     """Neighbouring F1 of the largest odd denominators, where a float could not."""
     b = (1 << 31) - 1  # 2TP + FP + FN
     high, low = ((b - 1) // 2, 1, 0), ((b - 3) // 2, 1, 0)

@@ -34,7 +34,7 @@ def test_agrees_with_all_swaps(rng):
         assert got == pytest.approx(exact_p(table), abs=0.012)
 
 
-def test_one_patch_tells_nothing_and_identical_teams_have_p_one(rng):
+def test_one_patch_or_identical_teams_have_p_one(rng):
     one = CountTable(("a", "b"), ("1",), np.array([[5], [9]]), np.array([[0], [3]]), np.array([[5], [1]]))
     assert permutation_p(one, rng, 500)[0, 1] == 1
     same = made_up_counts(rng, 30, 1).take([0, 0, 0])
@@ -69,7 +69,7 @@ def rejections(repetitions, seed, permutations, patches):
     return hits / repetitions
 
 
-def test_equal_teams_are_told_apart_in_one_of_twenty():
+def test_equal_teams_differ_in_one_of_twenty():
     permuted, delta = rejections(600, seed=7, permutations=199, patches=500)
     assert permuted <= 0.075  # 5 % and three standard errors
     assert delta <= 0.09

@@ -100,7 +100,7 @@ def test_other_sizes_and_numbers_take_turns(good_reader):
         assert (good_reader.read(made.getvalue(), MaskSpec(*shape)) == pack(masks)).all()
 
 
-def test_a_missing_file_is_no_problem_of_an_archive(good_reader, tmp_path):
+def test_a_missing_file_is_not_an_archive_problem(good_reader, tmp_path):
     with pytest.raises(FileNotFoundError):
         good_reader.read(tmp_path / "nothing.zip", SPEC)
     (tmp_path / "empty.zip").touch()

@@ -102,7 +102,7 @@ def test_list_and_row_answer_organisers(full: Cast, organiser: Client, model: ty
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_a_longer_list_asks_no_more_queries(full: Cast, superuser: Client, model: type) -> None:
+def test_a_longer_list_needs_no_more_queries(full: Cast, superuser: Client, model: type) -> None:
     superuser.get(address(model))
 
     def queries() -> int:

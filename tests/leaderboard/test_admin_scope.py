@@ -1,4 +1,4 @@
-"""An organiser who is no superuser sees and changes only his or her own competitions, on every way into the admin."""
+"""An organiser who is not a superuser sees and changes only their own competitions, by every way into the admin."""
 
 import csv
 import io

@@ -25,7 +25,7 @@ def board_address(cast: Cast) -> str:
     return f"{API}/phases/{cast.phase.pk}/leaderboard/"
 
 
-def test_a_phase_tells_its_rules_and_nothing_of_the_labels(cast: Cast) -> None:
+def test_a_phase_shows_its_rules_and_nothing_of_the_labels(cast: Cast) -> None:
     Phase.objects.filter(pk=cast.phase.pk).update(quota_total=10, visible_metrics="f1")
     response = client_of().get(f"{API}/phases/{cast.phase.pk}/")
     body = response.json()
@@ -119,7 +119,7 @@ def test_an_unchanged_board_costs_no_body(cast: Cast, django_assert_max_num_quer
     assert changed["ETag"] != first["ETag"]
 
 
-def test_each_kind_of_viewer_has_an_etag_of_its_own(cast: Cast) -> None:
+def test_each_kind_of_viewer_has_its_own_etag(cast: Cast) -> None:
     Phase.objects.filter(pk=cast.phase.pk).update(
         visible_metrics="f1", freezes_at=timezone.now() + timedelta(days=1)
     )

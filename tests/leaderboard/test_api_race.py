@@ -27,7 +27,7 @@ QUOTAS = ("quota_total", "quota_per_day", "quota_on_board")
 
 
 class Race:
-    """Processes that wait at a line, post when all are there, and tell what they were answered."""
+    """Processes that wait for each other, post at once, and return their answers."""
 
     def __init__(self, phase: Phase, tokens: list[str], **headers: str) -> None:
         Client().get("/api/v1/")  # what every process imports is imported once
@@ -101,7 +101,7 @@ def test_with_one_place_left_exactly_one_of_twenty_is_accepted(cast: Cast, setti
                     assert body["code"] == "quota_used_up"
                     assert (body["next_at"] is not None) == (quota == "quota_per_day")
             if utc_day(timezone.now()) != day_ends:
-                pytest.skip("midnight (UTC) passed during the race: the day's quota began anew")
+                pytest.skip("midnight (UTC) passed during the race and reset the day's quota")
     assert Submission.objects.count() == Attempt.objects.count() == rounds
     assert stored_archives() - before == rounds
 

@@ -155,7 +155,7 @@ def test_an_invitation_is_revoked(cast: Cast) -> None:
     assert_told(answer, 404, "invitation_unknown")
 
 
-def test_a_full_team_takes_nobody(cast: Cast) -> None:
+def test_a_full_team_accepts_nobody(cast: Cast) -> None:
     Competition.objects.update(max_team_size=2)
     _, token = teams.invite(cast.owner, cast.team)
     answer = client_of(cast.stranger).post(f"{API}/invitations/accept/", {"token": token})

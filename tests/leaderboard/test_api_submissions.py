@@ -76,7 +76,7 @@ def test_a_phase_that_hides_scores_until_its_end_shows_none(cast: Cast) -> None:
     assert (body["f1"], body["precision"], body["recall"]) == (None, None, None)
 
 
-def test_problems_and_incidents_are_told(cast: Cast) -> None:
+def test_problems_and_incidents_are_shown(cast: Cast) -> None:
     problem = Problem("missing_file", "mask_2.h5", "mask_2.h5 is missing.")
     invalid = make_submission(cast.team, cast.phase, state="invalid", problems=(problem,))
     failed = make_submission(cast.team, cast.phase, state="failed")

@@ -96,7 +96,7 @@ def test_awards_by_rank_wait_for_the_end_and_for_a_decision_where_two_share_a_ra
         awards.give_ranked_awards(over.organiser, make_competition("empty", organiser=over.organiser))
 
 
-def test_who_is_no_organiser_gives_nothing(over):
+def test_only_an_organiser_gives_awards(over):
     with pytest.raises(refusals.NotAllowed):
         awards.give_ranked_awards(over.owner, over.competition)
 

@@ -127,7 +127,7 @@ def test_without_pg_dump(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         backup.copy_postgresql(tmp_path)
 
 
-def test_receipts_of_before_still_verify_after_a_restore(submission: Submission, tmp_path: Path) -> None:
+def test_earlier_receipts_still_verify_after_a_restore(submission: Submission, tmp_path: Path) -> None:
     drawn = Path(settings.DATA_DIR) / "receipt_key"
     drawn.write_text("drawn")
     try:

@@ -1,4 +1,4 @@
-"""Uploads in a bucket that cannot be reached: one kind of trouble, told soon."""
+"""Uploads in an unreachable bucket: one kind of error, reported soon."""
 
 import pytest
 from django.core.files.base import ContentFile

@@ -73,7 +73,7 @@ class TestRebuildStandings:
         assert len(expected) > 8
         assert standings(phase) == expected
 
-    def test_mends_what_was_broken(self, phase: Phase, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_repairs_what_was_broken(self, phase: Phase, capsys: pytest.CaptureFixture[str]) -> None:
         expected = best_of_all_evaluations(phase)
         version = Phase.objects.get(pk=phase.pk).board_version
         Standing.objects.filter(pk__in=Standing.objects.values("pk")[:5]).delete()

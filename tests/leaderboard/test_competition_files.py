@@ -278,7 +278,7 @@ def test_the_safer_preset_has_the_recommended_rules():
     assert competition.mergers_until < competition.roster_locks_at
 
 
-def test_the_rules_page_of_the_safer_preset_tells_the_figures_of_its_phases():
+def test_the_rules_page_of_the_safer_preset_has_the_numbers_of_its_phases():
     competition = applied(Path("hidden-test"))
     validation, test, future = competition.phases.all()
     rules = " ".join(competition.pages.get(slug="rules").body.split())

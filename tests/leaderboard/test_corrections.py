@@ -85,7 +85,7 @@ def test_a_new_version_waits_while_everything_is_evaluated_on_it(scored: Cast) -
     assert Phase.objects.get(pk=scored.phase.pk).labels.version == 1
 
 
-def test_the_dry_run_tells_the_change_and_changes_nothing(scored: Cast) -> None:
+def test_the_dry_run_shows_the_change_and_changes_nothing(scored: Cast) -> None:
     label_set = load_new(scored)
     work_all()
     rows = [

@@ -74,7 +74,7 @@ def test_a_server_that_runs_elsewhere_is_asked_for(folder, monkeypatch) -> None:
 
 
 def test_a_server_that_does_not_start_says_why(folder, settings, monkeypatch) -> None:
-    """And a server that was started ends with the work: here it ends by itself, for its port is taken."""
+    """A server that the command started ends with it; here it ends by itself, because its port is taken."""
     settings.SITE_URL = f"http://127.0.0.1:{free_port()}"
     real = subprocess.Popen
 

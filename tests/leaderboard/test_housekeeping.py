@@ -1,4 +1,4 @@
-"""What nobody needs any more goes; what somebody still uses stays."""
+"""What is no longer needed is deleted; what is in use stays."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The outbox: nothing is sent in a request, nothing is lost, and what cannot be delivered is told."""
+"""The outbox: nothing is sent in a request, nothing is lost, and undeliverable mail is reported."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -119,7 +119,7 @@ def test_one_address_that_waits_holds_nobody_up(server: type[Server]) -> None:
     assert mails.deliver() == 1
 
 
-def test_a_refused_address_is_given_up_at_once_and_organisers_are_told_once(
+def test_a_refused_address_is_given_up_at_once_and_organisers_are_informed_once(
     cast: Cast, server: type[Server]
 ) -> None:
     server.refuses |= {"a@example.org": 550, "b@example.org": 550}

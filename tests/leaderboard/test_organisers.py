@@ -78,7 +78,7 @@ def test_the_first_organiser_adds_and_removes_others(cast: Cast) -> None:
     ]
 
 
-def test_what_is_refused_names_the_mend(cast: Cast) -> None:
+def test_a_refusal_names_the_fix(cast: Cast) -> None:
     add = organisers.add_organiser
     with pytest.raises(refusals.OrganisersDoNotCompete, match="teammate must leave the team first"):
         add(cast.organiser, cast.competition, "teammate", "helps")
@@ -98,7 +98,7 @@ def test_what_is_refused_names_the_mend(cast: Cast) -> None:
     assert add(cast.organiser, cast.competition, "teammate", "helps")
 
 
-def test_in_the_admin_by_an_organiser_who_is_no_superuser(cast: Cast, client: Client) -> None:
+def test_in_the_admin_by_an_organiser_who_is_not_a_superuser(cast: Cast, client: Client) -> None:
     client.force_login(cast.organiser)
     address = reverse("admin:leaderboard_competition_add_organiser", args=[cast.competition.pk])
     assert "They cannot be in a competing team" in client.get(address).content.decode()

@@ -69,7 +69,7 @@ def test_an_old_form_is_explained(cast: Cast) -> None:
     assert "This form has grown too old" in said(answer)
 
 
-def test_an_internal_error_tells_an_incident_and_nothing_of_the_cause(
+def test_an_internal_error_shows_an_incident_and_not_the_cause(
     cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:

@@ -151,7 +151,7 @@ def test_without_a_team_the_way_to_one_is_shown(cast: Cast, client: Client) -> N
     assert not Submission.objects.exists()
 
 
-def test_an_organiser_is_told_how_reference_entries_are_submitted(cast: Cast, client: Client) -> None:
+def test_an_organiser_reads_how_to_submit_reference_entries(cast: Cast, client: Client) -> None:
     client.force_login(cast.organiser)
     page = said(client.get(submit_url(cast)))
     assert "Organisers do not compete" in page
@@ -379,6 +379,6 @@ def test_the_list_costs_the_same_whatever_its_length(
         client.get(list_url(cast))
 
 
-def test_a_page_left_open_after_signing_out_is_loaded_anew(cast: Cast, client: Client) -> None:
+def test_a_page_left_open_after_signing_out_reloads(cast: Cast, client: Client) -> None:
     answer = client.get(list_url(cast), headers={"HX-Request": "true"})
     assert (answer.status_code, answer["HX-Refresh"]) == (204, "true")

@@ -92,7 +92,7 @@ def test_who_is_in_a_team_already_cannot_join_another(cast: Cast, client: Client
     assert Invitation.objects.open().exists()
 
 
-def test_a_full_team_takes_nobody(cast: Cast, client: Client) -> None:
+def test_a_full_team_accepts_nobody(cast: Cast, client: Client) -> None:
     cast.competition.max_team_size = 2
     cast.competition.save()
     link = make_link(cast, client)
@@ -102,7 +102,7 @@ def test_a_full_team_takes_nobody(cast: Cast, client: Client) -> None:
     assert "Alpine has 2 members already" in said(answer)
 
 
-def test_a_revoked_link_works_no_more(cast: Cast, client: Client) -> None:
+def test_a_revoked_link_no_longer_works(cast: Cast, client: Client) -> None:
     link = make_link(cast, client)
     invitation = Invitation.objects.get()
     client.post(team_url(cast, "revoke-invitation", invitation.pk))
@@ -147,7 +147,7 @@ def test_the_last_owner_stays(cast: Cast, client: Client) -> None:
     assert "Alpine needs an owner." in said(answer)
 
 
-def test_a_locked_roster_changes_no_more(cast: Cast, client: Client) -> None:
+def test_a_locked_roster_no_longer_changes(cast: Cast, client: Client) -> None:
     link = make_link(cast, client)
     lock_the_roster(cast)
     page = said(client.get(team_url(cast)))

@@ -23,14 +23,14 @@ def test_the_table_names_every_address_once() -> None:
     missing = names_of_all_addresses() - {row.name for row in rows()}
     assert not missing, f"Say in permissions.txt who may do what at: {sorted(missing)}"
     gone = {row.name for row in rows()} - names_of_all_addresses()
-    assert not gone, f"permissions.txt speaks of addresses that there are not: {sorted(gone)}"
+    assert not gone, f"permissions.txt has addresses that do not exist: {sorted(gone)}"
     assert all(len(row.cells) == len(ROLES) for row in rows())
 
 
 @pytest.mark.django_db
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("admin", [False, True], ids=["site", "admin"])
-def test_each_role_is_answered_as_the_table_says_and_told_no_secret(
+def test_each_role_is_answered_as_the_table_says_and_reads_no_secret(
     cast: Cast, settings, admin: bool
 ) -> None:
     settings.API_RATES = dict.fromkeys(settings.API_RATES, 10**6)

@@ -111,7 +111,7 @@ def test_an_invalid_archive_gives_the_attempt_back(cast):
     assert not Standing.objects.exists()
 
 
-def test_poison_ends_as_failed_with_the_attempt_given_back_and_the_organiser_told(cast):
+def test_poison_ends_as_failed_with_the_attempt_given_back_and_the_organiser_informed(cast):
     submission = waiting(cast.team, cast.phase)
     for _ in range(settings.EVALUATION_TRIES):
         claim = queue.claim("worker that dies")

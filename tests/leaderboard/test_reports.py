@@ -85,7 +85,7 @@ def season(cast: Cast) -> Phase:
     return test
 
 
-def test_a_report_tells_of_the_board_and_of_what_stands_behind_it(cast: Cast, season: Phase) -> None:
+def test_a_report_shows_the_board_and_the_evidence_behind_it(cast: Cast, season: Phase) -> None:
     content = reports.build(season, replicates=100)
     json.dumps(content, allow_nan=False)
     assert [(row["rank"], row["team"], row["submissions"]) for row in content["board"]] == [
@@ -163,7 +163,7 @@ def test_only_organisers_read_it_before_it_is_published(cast: Cast, season: Phas
     assert {answer.status_code for answer in pages(client, season).values()} == {404}
 
 
-def test_a_report_of_before_the_end_is_not_the_final_one(cast: Cast, season: Phase) -> None:
+def test_a_report_built_before_the_end_is_not_the_final_one(cast: Cast, season: Phase) -> None:
     end(season)
     before, as_asked = season.closes_at - timedelta(minutes=1), season.closes_at - timedelta(hours=1)
     built = {"started_at": before, "built_at": season.closes_at + timedelta(minutes=1)}

@@ -45,7 +45,7 @@ def test_one_address_cannot_try_many_names(cast: Cast) -> None:
     assert log_in("owner", PASSWORD, "10.0.0.2")
 
 
-def test_the_admin_has_no_log_in_of_its_own(cast: Cast) -> None:
+def test_the_admin_has_no_separate_log_in(cast: Cast) -> None:
     """Else it would know neither the limit nor the second factor."""
     for name, password in (("organiser", PASSWORD), ("organiser", "guess")):
         client = Client()

@@ -1,4 +1,4 @@
-"""The statistics page: nobody can be found in it, hidden scores are not on it, and it tells the numbers of 2022."""
+"""The statistics page: nobody can be found in it, hidden scores are not on it, and it has the numbers of 2022."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -49,9 +49,9 @@ def test_small_countries_are_only_counted(cast: Cast, client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counted", "told"),
+    ("counted", "visible"),
     [
-        ({"DE": 9, "AT": 3}, []),  # 12 people in all, 9 told: Austria would be the difference
+        ({"DE": 9, "AT": 3}, []),  # 12 people in all, 9 shown: Austria would be the difference
         ({"DE": 9, "FR": 7, "AT": 3}, ["DE"]),
         ({"DE": 9, "FR": 7, "AT": 1, "CH": 1}, ["DE"]),  # two people alone are still too few
         ({"DE": 9, "FR": 7, "AT": 4, "CH": 1}, ["DE", "FR"]),
@@ -59,9 +59,9 @@ def test_small_countries_are_only_counted(cast: Cast, client: Client) -> None:
         ({}, []),
     ],
 )
-def test_no_total_tells_a_country_that_is_not_told(counted: dict[str, int], told: list[str]) -> None:
+def test_no_total_reveals_a_hidden_country(counted: dict[str, int], visible: list[str]) -> None:
     shown = told_one_by_one(counted)
-    assert [code for code, _ in shown] == told
+    assert [code for code, _ in shown] == visible
     others = sum(counted.values()) - sum(people for _, people in shown)
     assert others == 0 or (others >= SMALLEST_CELL and len(counted) - len(shown) > 1)
 
@@ -111,7 +111,7 @@ def test_hidden_scores_are_not_on_the_page(cast: Cast, client: Client, hides: st
 
 
 @pytest.mark.parametrize(
-    ("rules", "told"),
+    ("rules", "visible"),
     [
         ({}, ["60.00", "70.00", "80.00"]),
         ({"counts": "selected"}, ["60.00", "80.00"]),
@@ -121,7 +121,9 @@ def test_hidden_scores_are_not_on_the_page(cast: Cast, client: Client, hides: st
         ({"freezes_at": timedelta(days=-2)}, ["60.00", "70.00", "80.00"]),
     ],
 )
-def test_after_the_end_nothing_is_told_that_no_board_showed(cast: Cast, rules: dict, told: list[str]) -> None:
+def test_after_the_end_nothing_shows_that_no_board_showed(
+    cast: Cast, rules: dict, visible: list[str]
+) -> None:
     """The 70 was beaten by its own team before the end: where the board did not show it then, nobody learns it now."""
     now = timezone.now()
     rules = {name: now + value if isinstance(value, timedelta) else value for name, value in rules.items()}
@@ -130,7 +132,7 @@ def test_after_the_end_nothing_is_told_that_no_board_showed(cast: Cast, rules: d
     for team, f1, days in ((cast.other_team, 60, 5), (cast.team, 70, 3), (cast.team, 80, 1)):
         make_submission(team, phase, (f1, 100 - f1, 100 - f1), received_at=now - timedelta(days=days))
     (shown,) = figures(cast.competition, cast.stranger).phases
-    assert [step.f1.percent for step in shown.best or []] == told
+    assert [step.f1.percent for step in shown.best or []] == visible
 
 
 def test_the_page_costs_few_queries_and_is_kept(cast: Cast, client: Client) -> None:
@@ -155,12 +157,12 @@ def test_every_country_has_its_square_and_its_name() -> None:
 def test_the_generated_history_has_the_numbers_of_2022(db: None, client: Client) -> None:
     call_command("demo_history")
     competition = Competition.objects.get()
-    told = figures(competition, make_user())
-    people = told.people
+    found = figures(competition, make_user())
+    people = found.people
     assert (people.users, people.teams, people.all_countries) == (439, 85, 37)
     assert people.countries[:4] == [("CN", 134), ("HK", 62), ("US", 50), ("DE", 42)]
     assert min(number for _, number in people.countries) >= 5
-    by_slug = {phase.slug: phase for phase in told.phases}
+    by_slug = {phase.slug: phase for phase in found.phases}
     assert by_slug["validation"].submissions == 7775
     assert by_slug["test"].submissions == 219
     for phase in competition.phases.exclude(labels=None):

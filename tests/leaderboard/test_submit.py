@@ -67,7 +67,7 @@ def test_refused_before_anything_is_kept(cast, nothing_kept, rules, refusal, wor
         submit(cast.owner, cast.phase)
 
 
-def test_who_is_in_no_team_is_told_what_to_do(cast):
+def test_a_person_without_a_team_reads_what_to_do(cast):
     with pytest.raises(refusals.NoTeam, match="Create a team or join one"):
         submit(cast.stranger, cast.phase)
 

@@ -46,7 +46,7 @@ def submit(connection: httpx.Client, phase: Phase, archive: Path, **more) -> dic
     return client.submit(connection, phase.pk, archive, "U-Net", "14 bands", **more)
 
 
-def test_a_slow_score_is_told_and_waited_for_later(cast: Cast, connected, archive) -> None:
+def test_a_slow_score_is_reported_and_waited_for_later(cast: Cast, connected, archive) -> None:
     """No worker runs yet: the queue is long, as far as anyone can see."""
     connection = connected(cast.owner)
     made = submit(connection, cast.phase, archive)

@@ -72,7 +72,7 @@ def test_only_the_owner_invites_and_removes(cast):
             action()
 
 
-def test_a_full_team_takes_nobody(cast):
+def test_a_full_team_accepts_nobody(cast):
     Competition.objects.filter(pk=cast.competition.pk).update(max_team_size=2)
     _, token = teams.invite(cast.owner, cast.team)
     with pytest.raises(refusals.TeamFull, match="2 members"):

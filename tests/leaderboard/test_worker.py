@@ -37,7 +37,7 @@ def test_a_submission_is_scored_and_takes_its_place(cast, worker):
     assert submission.evaluation.tp > 0
 
 
-def test_nonsense_is_invalid_and_the_worker_goes_on(cast, worker):
+def test_nonsense_is_invalid_and_the_worker_continues(cast, worker):
     assert finished(submit(cast, b"not a ZIP at all")).evaluation.state == "invalid"
     assert finished(submit(cast)).evaluation.state == "scored"
 

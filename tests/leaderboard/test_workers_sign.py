@@ -1,4 +1,4 @@
-"""Workers say that they are alive; the status page and the metrics tell who is and who went silent."""
+"""Workers report that they are alive; the status page and the metrics show which are and which went silent."""
 
 from datetime import timedelta
 
