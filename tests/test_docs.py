@@ -1,4 +1,4 @@
-"""The documents name only what exists, and every command, target and benchmark is documented."""
+"""The documents name only what exists, and every command of the server is documented."""
 
 import re
 from pathlib import Path
@@ -45,3 +45,12 @@ def test_every_benchmark_has_a_target():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://|mailto:|#)([^)#\s]+)", TEXTS[page]):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_named_files_exist(page):
+    """Paths with a folder in them, as in `leaderboard/models/locks.py`, from the root, the page's folder or leaderboard/."""
+    folders = (ROOT, (ROOT / page).parent, ROOT / "leaderboard")
+    named = re.findall(r"`([\w.-]+/[\w./-]*\w\.(?:py|md|toml|txt|yml|conf|c))`", TEXTS[page])
+    missing = [path for path in named if not any((folder / path).exists() for folder in folders)]
+    assert not missing, f"{page} names files that do not exist: {missing}"
