@@ -1,4 +1,4 @@
-"""How alike the teams' masks and errors are, and what a vote or a perfect chooser would make of them.
+"""How alike the teams' masks and errors are, and how a vote or a perfect chooser would score.
 
 Masks are packed as in `evaluation.scoring.counts`: uint8 (patches, height * width / 8); those of T teams are
 (T, patches, bytes), or a list of T such arrays.
@@ -22,7 +22,7 @@ Teams = Sequence[Packed] | npt.NDArray[np.uint8]
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """Jaccard index of every two teams, float64 (T, T): of their masks, and of their wrong pixels. Two empty
-    sets count as equal, 1. Good teams have similar masks anyway; similar errors are what tells."""
+    sets count as equal, 1. Good teams have similar masks anyway; similar errors are the evidence."""
 
     masks: npt.NDArray[np.float64]
     errors: npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ def majority_vote(masks: Teams) -> Packed:
 
 
 def pixel_oracle(masks: Teams, labels: Packed) -> Packed:
-    """What a chooser who knows the labels would make of the masks: wrong only where every team is wrong."""
+    """The masks of a chooser who knows the labels: wrong only where every team is wrong."""
     anyone, everyone = masks[0].copy(), masks[0].copy()
     for mask in masks[1:]:
         anyone |= mask

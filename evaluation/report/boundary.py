@@ -1,8 +1,8 @@
 """Boundary F1: how much of both boundaries lies within a tolerance of the other, pooled over all patches.
 
 The numerator and denominator of the normalised surface distance are summed over patches before dividing. A border
-pixel is a mask pixel with a 4-neighbour outside the mask; the patch's own edge is no border, for the landslide goes
-on behind it. Distances are Euclidean, between pixel centres (10 m apart), within the patch. Tools differ in all
+pixel is a mask pixel with a 4-neighbour outside the mask; the patch's own edge is not a border, because the
+landslide continues behind it. Distances are Euclidean, between pixel centres (10 m apart), within the patch. Tools differ in all
 three, so compare values of this definition only with each other.
 """
 

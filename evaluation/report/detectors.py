@@ -1,6 +1,6 @@
 """Lists for a person to review: teams that may be probing the labels, submissions that may be copies.
 
-Nothing here decides. A shared public baseline, pre-trained weights or a vote of models look like a copy too.
+Nothing is decided here. A shared public baseline, pretrained weights or a vote of models look like copies too.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class CopyReview:
 def same_masks(submissions: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
     """Groups of teams that handed in the same masks, from (team, SHA-256 of the packed masks) pairs.
 
-    An empty SHA-256 is that of masks which are not kept: equal to nothing.
+    An empty SHA-256 means that the masks are not kept; it equals nothing.
     """
     teams_of: dict[str, set[str]] = {}
     for team, digest in submissions:
@@ -101,7 +101,7 @@ def same_masks(submissions: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
 
 def same_counts_share(table: CountTable) -> Floats:
     """Share of patches on which two teams have identical (TP, FP, FN), float64 (T, T), of the patches that have
-    label pixels and where at least one of the two predicts something: two blanks say nothing."""
+    label pixels and where at least one of the two predicts something: two empty predictions are no evidence."""
     labelled = table.positives > 0
     codes = _codes(table)[:, labelled]
     predicts = table.predicted[:, labelled] > 0

@@ -1,6 +1,6 @@
 """Landslides as objects: how many of each size were found, how many of the predicted ones are real.
 
-Objects are 8-connected within a patch; one that a patch border cuts counts once in each patch. A labelled object is
+Objects are 8-connected within a patch; an object cut by a patch border counts once in each patch. A labelled object is
 found when the prediction covers at least half of it, a predicted one is right when labels cover at least half of it.
 """
 

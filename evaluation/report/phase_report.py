@@ -2,7 +2,7 @@
 
 `build` needs the counts of each team's counted submission; every other input adds sections, and a section without
 its input is None. Scores, intervals and differences are in percent (points), p values, shares and Jaccard indices in
-0..1; teams stand in the order of the board everywhere. The same input gives the same report.
+0..1; teams are in the order of the board everywhere. The same input gives the same report.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _podium(
 
 
 def _blob(table: CountTable, rng: np.random.Generator, replicates: int) -> Section:
-    """How often each team (row) has each rank (column, from 1) when patches are drawn anew."""
+    """How often each team (row) has each rank (column, from 1) when patches are redrawn."""
     frequency = rank_frequencies(resampled_f1(table, rng, replicates))
     below = frequency.cumsum(1)
     tail = (1 - LEVEL) / 2

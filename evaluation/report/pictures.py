@@ -1,6 +1,6 @@
-"""Pictures of patches as PNG: the image, what the teams together made of it, where they failed.
+"""Pictures of patches as PNG: the image, the teams' combined masks, and where they failed.
 
-Colours are those of Okabe and Ito, told apart by the colour-blind too. Pixels are enlarged without smoothing, so that
+Colours are those of Okabe and Ito, which colour-blind people can distinguish too. Pixels are enlarged without smoothing, so that
 the outline around the label, one pixel wide, hides none of the label's own.
 """
 

@@ -1,6 +1,6 @@
 """Bit-packed masks and the pixels that two of them have in common.
 
-A packed mask has one bit a pixel, rows of the image after one another, the first pixel in the highest bit
+A packed mask has one bit per pixel, row by row, the first pixel in the highest bit
 of the first byte (the order of numpy.packbits). n masks are one uint8 array of shape (n, height * width / 8).
 """
 
@@ -42,7 +42,7 @@ def unpack(packed: Packed, spec: MaskSpec) -> npt.NDArray[np.uint8]:
 
 
 def sha256(packed: Packed, spec: MaskSpec) -> str:
-    """SHA-256 (hex) of masks, whatever way they were stored: size as "n height width" and a line feed, then bits."""
+    """SHA-256 (hex) of masks, however they are stored: size as "n height width" and a line feed, then bits."""
     digest = hashlib.sha256(f"{len(packed)} {spec.height} {spec.width}\n".encode())
     digest.update(np.ascontiguousarray(packed).data)
     return digest.hexdigest()
@@ -75,7 +75,7 @@ class Counts:
     __hash__ = None  # type: ignore[assignment]
 
     def to_bytes(self) -> bytes:
-        """A compact form for storing: 2 or 4 bytes a number, deflated."""
+        """A compact form for storing: 2 or 4 bytes per number, deflated."""
         table = np.stack([self.tp, self.fp, self.fn])
         size = 2 if table.max(initial=0) < 1 << 16 else 4
         return _HEADER.pack(size, len(self)) + zlib.compress(table.astype(f"<u{size}").tobytes())

@@ -1,7 +1,7 @@
 """The Ladder: show a new score only when it climbs by a whole step.
 
-Blum and Hardt (2015), with a fixed step and the start at the public baseline. What an attacker learns from is the
-sign of small changes; under the Ladder each revealed gain burns a step, so that few are left. Values are floored to
+Blum and Hardt (2015), with a fixed step and the start at the public baseline. Attackers learn from the sign of small
+changes; under the Ladder each revealed gain uses up a step, so that few are left. Values are floored to
 the ladder's rungs, never rounded up, and everything is exact: fractions, no floats.
 """
 
@@ -39,7 +39,7 @@ class Ladder:
         """The value to show after `score`, when `best` was shown before (None: nothing above the start yet).
 
         `noise`: a gain must also reach this, for instance twice the paired standard error against the submission
-        that holds `best`. Never use it instead of a step: a submitter can make that error as small as he likes.
+        that holds `best`. Never use it instead of a step: a submitter can make that error arbitrarily small.
         """
         current = self.start if best is None else best
         if score < current + self.step or score - current < noise:

@@ -39,7 +39,7 @@ class Ranked:
 def rank(entries: Iterable[Entry], tie_on_decimals: int | None = None) -> list[Ranked]:
     """Entries in the order of the board: F1 descending, received ascending, team; those without F1 last, unranked.
 
-    `tie_on_decimals`: for rules that speak of the displayed value. Scores that agree in percent to so many
+    `tie_on_decimals`: for rules that speak of the displayed value. Scores that agree in percent to this many
     decimals are then equal.
     """
 

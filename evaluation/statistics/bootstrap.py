@@ -39,7 +39,7 @@ def resampled_f1(table: CountTable, rng: np.random.Generator, replicates: int = 
 def rank_frequencies(scores: Floats) -> Floats:
     """Share of the replicates (B, T) in which a team (row) has a rank (column, from 1), float64 (T, T).
 
-    A picture of how ranks move when patches are redrawn, not a confidence statement: for that see `rank_ranges`.
+    Shows how ranks move when patches are redrawn; not a confidence statement, for which see `rank_ranges`.
     """
     replicates, teams = scores.shape
     ranks = competition_ranks(scores)
@@ -51,7 +51,7 @@ def rank_frequencies(scores: Floats) -> Floats:
 class Bracket:
     """The best of a team's k submissions, and what to expect of it on new patches (all F1, 0..1).
 
-    reported: its score. optimistic: less the bootstrap's estimate of its luck, max F - mean(F*_best - F_best).
+    reported: its score. optimistic: minus the bootstrap's estimate of its luck, max F - mean(F*_best - F_best).
     pessimistic: chosen on the drawn patches, scored on those left out. For the report, never for ranking.
     """
 

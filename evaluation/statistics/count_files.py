@@ -71,7 +71,7 @@ def read_counts(path: Path) -> CountTable:
 
 
 def write_counts(table: CountTable, file: TextIO) -> None:
-    """A table as such a file, by team and patch."""
+    """The CSV file of a table, by team and patch."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*COLUMNS, "site"] if table.site else COLUMNS)
     for k, team in enumerate(table.teams):

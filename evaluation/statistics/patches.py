@@ -11,7 +11,7 @@ from evaluation.statistics.table import CountTable, Ints
 
 @dataclass(frozen=True)
 class HardPatch:
-    """f1: pooled over the teams looked at; label_pixels: its size; missed_by: share of those teams with TP = 0."""
+    """f1: pooled over the compared teams; label_pixels: its size; missed_by: share of those teams with TP = 0."""
 
     patch: str
     f1: float
@@ -20,9 +20,9 @@ class HardPatch:
 
 
 def hardest_patches(table: CountTable, top: int = 10, limit: int = 20) -> list[HardPatch]:
-    """Patches with label pixels on which the best `top` teams together score lowest; of equals the larger first.
+    """Patches with label pixels on which the best `top` teams together score lowest; larger patches first among equals.
 
-    Patches without label pixels score 0 as soon as anyone predicts there: `false_alarm_share` tells of those.
+    Patches without label pixels score 0 as soon as anyone predicts there: see `false_alarm_share` for those.
     """
     best = table.take(np.argsort(-table.f1(), kind="stable")[:top])
     size = best.denominator.sum(0)

@@ -1,7 +1,7 @@
 """Paired permutation test of two teams' pooled F1.
 
 If two teams are equally good, their counts on a patch may be exchanged. Each permutation swaps them on a random
-half of the patches and takes the pooled difference anew: p = (1 + #{|d*| >= |d|}) / (B + 1).
+half of the patches and recomputes the pooled difference: p = (1 + #{|d*| >= |d|}) / (B + 1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ranks and what the data say about them."""
+"""Ranks, and how certain they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evaluation.statistics.table import Floats, Ints
 class RankRanges:
     """What Holm's test says about ranks: simultaneous, so all ranges hold together at the level.
 
-    p_holm: float64 (T, T), corrected p values; better: bool (T, T), row surely better than column;
+    p_holm: float64 (T, T), corrected p values; better: bool (T, T), row significantly better than column;
     low, high: int64 (T,), best and worst rank that cannot be ruled out.
     """
 
@@ -25,7 +25,7 @@ class RankRanges:
 
     @property
     def leaders(self) -> npt.NDArray[np.bool_]:
-        """Teams that cannot be told from rank 1, bool (T,)."""
+        """Teams not significantly worse than rank 1, bool (T,)."""
         return self.low == 1
 
 
@@ -43,7 +43,7 @@ def holm(p: Floats) -> Floats:
 def rank_ranges(f1: Floats, p: Floats, alpha: float = 0.05) -> RankRanges:
     """Rank ranges from scores (T,) and uncorrected p values (T, T).
 
-    low = 1 + number of teams surely better; high = T - number of teams surely worse.
+    low = 1 + number of teams significantly better; high = T - number of teams significantly worse.
     """
     p_holm = holm(p)
     better = (p_holm < alpha) & (f1[:, None] > f1[None, :])

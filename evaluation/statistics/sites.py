@@ -1,4 +1,4 @@
-"""Scores per site, and ranks with one site left out: what the board owes to a single landslide."""
+"""Scores per site, and ranks with one site left out: how much the board depends on a single landslide."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class CountTable:
         return self.numerator.sum(1) / self.denominator.sum(1)
 
     def by_site(self) -> CountTable:
-        """The same table with one column a site, in the order of the sites' names. ValueError without sites."""
+        """The same table with one column per site, sorted by site name. ValueError without sites."""
         if self.site is None:
             raise ValueError("no sites are given, so counts cannot be summed by site")
         names, code = np.unique(np.asarray(self.site), return_inverse=True)

@@ -20,8 +20,8 @@ def digest_of(entry: Mapping[str, Any]) -> str:
 
 
 def faults(log: Any, earlier: Any = None) -> list[str]:
-    """What does not hold in a log as the server gives it (`{"head": ..., "entries": [...]}`), in words; none if it
-    holds. `earlier`: a copy saved before, of which every entry must still be there."""
+    """The faults of a log as the server publishes it (`{"head": ..., "entries": [...]}`), in words; empty if it is
+    intact. `earlier`: a copy saved before, of which every entry must still be there."""
     try:
         entries, known = log["entries"], earlier["entries"] if earlier else []
         wrong = [_name(entry) for entry in entries if entry["digest"] != digest_of(entry)]
@@ -32,7 +32,7 @@ def faults(log: Any, earlier: Any = None) -> list[str]:
 
 
 def _lost(digests: Sequence[str], known: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Entries of an earlier copy that are gone, and whether the order is another one."""
+    """Entries of an earlier copy that are missing, and whether the order has changed."""
     there = set(digests)
     found = [
         f"{_name(entry)} was there earlier and is gone" for entry in known if entry["digest"] not in there

@@ -18,7 +18,7 @@ try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ed25519
-except ImportError:  # who only scores needs none of it
+except ImportError:  # scoring alone does not need it
     ed25519 = None
 
 FORMAT = "leaderboard-receipt/1"
@@ -36,7 +36,7 @@ def canonical(statement: dict[str, Any]) -> bytes:
 
 def commitment(salt: str, labels_sha256: str) -> str:
     """SHA-256 (hex) of "SALT:SHA256", the latter of the packed masks (``evaluation.scoring.counts.sha256``): published
-    before a phase it fixes the labels and tells nothing of them; afterwards the salt lets anyone check it."""
+    before a phase, it fixes the labels and reveals nothing of them; afterwards the salt lets anyone check it."""
     return hashlib.sha256(f"{salt}:{labels_sha256}".encode()).hexdigest()
 
 

@@ -21,7 +21,7 @@ class SiteFileError(ValueError):
 def read_sites(text: str, patches: int) -> tuple[str, ...]:
     """The site of each patch, in their order. Patches are numbered as their files are, from 1; other columns are ignored.
 
-    Raises SiteFileError with every problem: a patch that has no site or two, one that there is not, a wrong header.
+    Raises SiteFileError with every problem: a patch without a site or with two, an unknown patch, a wrong header.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     header = [name.strip() for name in reader.fieldnames or ()]
@@ -55,7 +55,7 @@ def read_sites(text: str, patches: int) -> tuple[str, ...]:
 
 
 def write_sites(sites: Sequence[str]) -> str:
-    """Sites as such a file."""
+    """The CSV file of sites."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
