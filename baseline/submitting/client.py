@@ -187,6 +187,8 @@ def _points(errors: Any) -> list[str]:
     for error in _list(errors):
         if isinstance(error, dict):
             place = error.get("file") or error.get("field") or error.get("pointer") or error.get("code") or ""
+            if (count := error.get("count", 1)) > 1:
+                place = f"{count} files ({', '.join(error.get('files', [place])[:3])} …)"
             lines.append(
                 f"  {place}: {error.get('message') or error.get('detail')}" if place else f"  {error}"
             )

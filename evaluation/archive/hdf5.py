@@ -20,18 +20,18 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5f, h5l, h5o, h5pl, h5s, h5t, h5z
 
-from evaluation.archive.layout import Layout, Pixels, Refusal, inflater, most_bytes
+from evaluation.archive.layout import Layout, Pixels, Refusal, inflater
 from evaluation.archive.problems import printable
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
 
 # libhdf5 looks for plug-ins on disk when it cannot open a file, and loads what it finds: no place to look at, nothing to load.
 while h5pl.size():
     h5pl.remove(0)
 
-NAME = b"mask"
+NAME = TASK.mask_dataset.encode()
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_CHUNKS = 1024
-PLAIN = 'Write it with create_dataset("mask", data=mask), mask of type uint8.'
+PLAIN = f'Write it with create_dataset("{TASK.mask_dataset}", data=mask), mask of type uint8.'
 
 
 def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
@@ -40,7 +40,7 @@ def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
     Raises Refusal for everything that is not a mask of this shape.
     """
     if not content.startswith(SIGNATURE):
-        raise Refusal("not_hdf5", "The file does not begin as an HDF5 file does. Write the mask with h5py.")
+        raise _no_signature(content)
     try:
         return _explain(content, spec)
     except Refusal:
@@ -50,8 +50,23 @@ def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
     ) as error:  # h5py raises eight kinds for damaged files; their texts name paths, so none is shown
         raise Refusal(
             "hdf5_damaged",
-            "The HDF5 file is cut off or damaged. Write it anew, and close it before you zip it.",
+            "The HDF5 file is cut off or damaged. Write it again, and close it before you zip it.",
         ) from error
+
+
+def _no_signature(content: bytes) -> Refusal:
+    """The file does not begin as HDF5 does; it may still be a valid one, behind a user block of 512 bytes or more."""
+    start = 512
+    while start < len(content):
+        if content.startswith(SIGNATURE, start):
+            return Refusal(
+                "user_block",
+                f"The HDF5 file begins with a user block of {start:,} bytes, as MATLAB's save writes it; expected none. "
+                "In MATLAB use h5create and h5write with the transposed mask instead of save; in h5py leave "
+                "userblock_size out; or remove the block with HDF5's program h5unjam.",
+            )
+        start *= 2
+    return Refusal("not_hdf5", "The file does not begin as an HDF5 file does. Write the mask with h5py.")
 
 
 def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
@@ -93,11 +108,13 @@ def _open(file: h5f.FileID) -> h5d.DatasetID:
     if link.type != h5l.TYPE_HARD:
         raise Refusal(
             "dataset_is_link",
-            f"The name mask is a soft or external link, expected the dataset itself. {PLAIN}",
+            f"The name {TASK.mask_dataset} is a soft or external link, expected the dataset itself. {PLAIN}",
         )
     dataset = h5o.open(file, NAME)
     if not isinstance(dataset, h5d.DatasetID):
-        raise Refusal("not_a_dataset", f"The name mask is a group or a type, expected a dataset. {PLAIN}")
+        raise Refusal(
+            "not_a_dataset", f"The name {TASK.mask_dataset} is a group or a type, expected a dataset. {PLAIN}"
+        )
     return dataset
 
 
@@ -113,9 +130,9 @@ def _collect(items: list[Any], most: int) -> Callable[[Any], bool | None]:
 
 def _other_names(names: list[bytes]) -> str:
     if not names:
-        return f"The file is empty, expected a dataset named mask. {PLAIN}"
+        return f"The file is empty, expected a dataset named {TASK.mask_dataset}. {PLAIN}"
     shown = ", ".join(printable(name, 40) for name in names[:3]) + (" and more" if len(names) > 3 else "")
-    return f"There is no dataset named mask, but {shown}. {PLAIN}"
+    return f"There is no dataset named {TASK.mask_dataset}, only {shown}. {PLAIN}"
 
 
 def _dtype(type_id: h5t.TypeID) -> np.dtype:
@@ -137,7 +154,7 @@ def _dtype(type_id: h5t.TypeID) -> np.dtype:
             "The mask holds floating-point numbers, expected integers 0 and 1. Threshold first: "
             '(probability > 0.5).astype("uint8").',
         )
-    raise Refusal("wrong_type", f"The mask holds no integers, expected 0 and 1 as uint8. {PLAIN}")
+    raise Refusal("wrong_type", f"The mask does not hold integers, expected 0 and 1 as uint8. {PLAIN}")
 
 
 def _is_bool(type_id: Any) -> bool:
@@ -169,7 +186,7 @@ def _never_written(properties: Any, dtype: np.dtype, spec: MaskSpec) -> Pixels:
 def _chunked(content: bytes, dataset: Any, properties: Any, dtype: np.dtype, spec: MaskSpec) -> Pixels:
     chunk = properties.get_chunk()
     size = int(np.prod(chunk, dtype=object)) * dtype.itemsize
-    if len(chunk) != 2 or size > most_bytes(spec):
+    if len(chunk) != 2 or size > spec.most_bytes:
         raise Refusal("unsupported_storage", f"The mask's chunks are larger than a mask. {PLAIN}")
     undo = _filters(properties, size, dtype.itemsize)
     stored: list[Any] = []

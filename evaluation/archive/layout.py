@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.task import MaskSpec, Packed
+from evaluation.task import TASK, MaskSpec, Packed
 
 inflater: Any
 try:
     from zlib_ng import zlib_ng as inflater
 except ImportError:  # the same calls, three times slower
     inflater = zlib
+
+_MOST_VALUES = 4  # of wrong values; more are those of a grey picture
 
 Pixels = npt.NDArray[np.generic]
 
@@ -53,11 +55,6 @@ class Layout(NamedTuple):
 
 Explain = Callable[[bytes, MaskSpec], Layout | Pixels]
 """Takes a mask file apart, as evaluation.archive.hdf5.explain does."""
-
-
-def most_bytes(spec: MaskSpec) -> int:
-    """No honest mask file is larger: 8 bytes a pixel and room for metadata and small chunks."""
-    return 8 * spec.pixels + (384 << 10)
 
 
 class Decoder:
@@ -126,9 +123,8 @@ class Decoder:
         unsigned = pixels.view(pixels.dtype.str.replace("i", "u"))
         if unsigned.max() > 1:
             for index, row in zip(indices, pixels, strict=True):
-                wrong = row[(row != 0) & (row != 1)]
-                if len(wrong):
-                    self.refusals[index] = _wrong_values(int(wrong[0]), len(wrong))
+                if ((row != 0) & (row != 1)).any():
+                    self.refusals[index] = _wrong_values(row)
         self.packed[indices] = np.packbits(unsigned if unsigned.itemsize == 1 else unsigned != 0, axis=1)
 
 
@@ -142,10 +138,24 @@ def _scratch(size: int) -> memoryview:
     return memoryview(mmap.mmap(-1, size, **flags))
 
 
-def _wrong_values(value: int, pixels: int) -> Refusal:
-    mend = 'divide by 255: (mask // 255).astype("uint8").' if value == 255 else "write 0 and 1 only."
+def _wrong_values(row: Pixels) -> Refusal:
+    """What a mask with values other than 0 and 1 holds; the advice never turns a 1 into a 0."""
+    wrong = rest = row[(row != 0) & (row != 1)]
+    values: list[int] = []
+    while len(rest) and len(values) <= _MOST_VALUES:
+        values.append(int(rest[0]))
+        rest = rest[rest != rest[0]]
+    word = TASK.positive
+    if len(values) > _MOST_VALUES:
+        found, advice = "many values", "Apply a threshold first, and write"
+    else:
+        present = sorted({*values, *([1] if (row == 1).any() else [])})
+        found = " and ".join(filter(None, [", ".join(map(str, present[:-1])), str(present[-1])]))
+        found = f"the value{'s' if len(present) > 1 else ''} {found}"
+        advice = "Write"
+        if len(wrong) < len(row) and len(values) == 1 and (row == 0).any():
+            advice = f'If every value but 0 means {word}, write (mask != 0).astype("uint8"); otherwise write'
     return Refusal(
         "wrong_values",
-        f"{pixels:,} {'pixel holds' if pixels == 1 else 'pixels hold'} something other than 0 or 1, the first {value}; "
-        f"expected 0 (no landslide) and 1 (landslide): {mend}",
+        f"The mask holds {found}, expected 0 ({TASK.classes[0]}) and 1 ({TASK.classes[1]}). {advice} 0 and 1 only.",
     )

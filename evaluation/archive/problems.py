@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 MOST = 25
-"""So many problems are told of one archive; the last of them then counts those left out."""
+"""At most this many problems are listed; the last of them then counts those left out."""
+MOST_NAMED = 20
+"""A problem of many files names at most this many of them."""
+_IN_A_LINE = 3
 
 CODES = {
     # The archive as a whole
     "too_large": "The upload is larger than the phase allows.",
     "empty_file": "The upload has no bytes.",
     "not_a_zip": "The upload is not a ZIP archive.",
-    "zip_damaged": "The ZIP archive is cut off, has bytes too many, or contradicts itself.",
+    "zip_damaged": "The ZIP archive is cut off, has extra bytes, or contradicts itself.",
     "too_many_entries": "The ZIP archive lists far more than the masks.",
     "overlapping_entries": "Two entries of the ZIP archive share bytes.",
     "folder_in_archive": "The masks lie in a folder inside the ZIP archive.",
     # The files in it
     "missing_file": "A mask of the phase is not in the archive.",
-    "unexpected_file": "The archive holds a file that is no mask of the phase.",
+    "unexpected_file": "The archive holds a file that is not a mask of the phase.",
     "unsafe_name": "A name in the archive could lead out of a folder or hide another name.",
     "duplicate_file": "A name occurs twice.",
     "not_a_regular_file": "An entry is a symbolic link or another special file.",
     "encrypted_file": "A file is protected by a password.",
     "compression_method": "A file is compressed in another way than deflate.",
     "file_too_large": "A file is larger than any mask can be.",
-    "file_damaged": "A file's size, check sum or compressed bytes are not what the archive states.",
+    "file_damaged": "A file's size, checksum or compressed bytes are not what the archive states.",
     # A mask file
     "not_hdf5": "A file is not an HDF5 file.",
+    "user_block": "An HDF5 file begins with a user block.",
     "hdf5_damaged": "An HDF5 file cannot be read.",
     "dataset_missing": "There is no dataset named mask.",
     "dataset_is_link": "The name mask is a soft or external link.",
@@ -38,7 +43,7 @@ CODES = {
     "external_storage": "The mask's pixels lie in another file.",
     "unsupported_storage": "The mask's pixels are stored in a way that is not read.",
     "unsupported_filter": "The mask is compressed with another filter than gzip.",
-    "wrong_type": "The mask holds no integers.",
+    "wrong_type": "The mask does not hold integers.",
     "wrong_shape": "The mask has another shape than the phase's patches.",
     "wrong_values": "The mask holds values other than 0 and 1.",
     # The organiser's labels
@@ -55,33 +60,86 @@ CODES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an archive.
+    """One thing wrong with an archive, in one file or in many.
 
-    `file` is the entry's name, or empty where the archive as a whole is meant;
-    `message` says what was found, what was expected, and the mend.
+    `file` is the first entry's name, or empty where the archive as a whole is meant; `message` says what was
+    found, what was expected, and the fix. `count` files have the problem, `files` names at most MOST_NAMED of them.
     """
 
     code: str
     file: str
     message: str
+    count: int = 1
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"{self.code!r} is not in the table of problem codes.")
+        if not self.files and self.file:
+            object.__setattr__(self, "files", (self.file,))
 
-    def as_dict(self) -> dict[str, str]:
-        return {"code": self.code, "file": self.file, "message": self.message}
+    @property
+    def where(self) -> str:
+        """The files for people: "mask_1.h5", or "245 files (mask_1.h5, mask_2.h5, mask_3.h5 …)"; "" for the archive."""
+        return self.file if self.count == 1 else f"{self.count:,} files ({self.shown_files})"
+
+    @property
+    def shown_files(self) -> str:
+        """The first names: "mask_1.h5, mask_2.h5, mask_3.h5 …"."""
+        return ", ".join(self.files[:_IN_A_LINE]) + (" …" if self.count > _IN_A_LINE else "")
+
+    @property
+    def heading(self) -> str:
+        """ "dataset_missing in 245 files: mask_1.h5, mask_2.h5, mask_3.h5 …", or "dataset_missing: mask_1.h5"."""
+        if self.count > 1:
+            return f"{self.code} in {self.count:,} files: {self.shown_files}"
+        return f"{self.code}: {self.file}" if self.file else self.code
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "file": self.file,
+            "message": self.message,
+            "count": self.count,
+            "files": list(self.files),
+        }
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.message}" if self.file else self.message
+        return f"{self.where}: {self.message}" if self.file else self.message
 
 
 class InvalidArchive(Exception):
-    """The archive cannot be scored; `problems` says why (at most MOST of them, at least one)."""
+    """The archive cannot be scored; `problems` says why: grouped, at most MOST of them, at least one."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = capped(list(problems))
+        self.problems = capped(grouped(problems))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def grouped(problems: Iterable[Problem]) -> list[Problem]:
+    """One problem for all files of which the same is said, in the order of the first of each."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.code, problem.message), []).append(problem)
+    return [_together(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _together(group: list[Problem]) -> Problem:
+    names = tuple(name for problem in group for name in problem.files)[:MOST_NAMED]
+    return replace(group[0], count=sum(problem.count for problem in group), files=names)
+
+
+def from_dicts(stored: Iterable[Mapping[str, Any]] | None) -> list[Problem]:
+    """Problems as `as_dict` gave them, for page, API and command: grouped, those of older versions too.
+
+    Raises ValueError, KeyError or TypeError for anything else.
+    """
+    return grouped(
+        Problem(
+            each["code"], each["file"], each["message"], each.get("count", 1), tuple(each.get("files", ()))
+        )
+        for each in stored or ()
+    )
 
 
 def capped(problems: list[Problem]) -> list[Problem]:
@@ -92,7 +150,9 @@ def capped(problems: list[Problem]) -> list[Problem]:
     others = sorted(set(range(len(problems))) - set(first_of_kind))
     room = MOST - 1
     shown = sorted((sorted(first_of_kind) + others)[:room])
-    left = Counter(problems[i].code for i in set(range(len(problems))) - set(shown))
+    left: Counter[str] = Counter()
+    for i in set(range(len(problems))) - set(shown):
+        left[problems[i].code] += problems[i].count
     kinds = ", ".join(f"{code} {n}" for code, n in sorted(left.items()))
     total = left.total()
     rest = Problem(
@@ -131,7 +191,7 @@ def unreadable(last_file: str = "") -> Problem:
         "unreadable",
         last_file,
         "The archive could not be read safely: reading it failed or went over the limits of time and memory. "
-        'Write every mask with h5py\'s defaults, create_dataset("mask", data=mask), zip the files anew, and try again.',
+        'Write every mask with h5py\'s defaults, create_dataset("mask", data=mask), zip the files again, and upload the archive.',
     )
 
 
@@ -140,7 +200,7 @@ def evaluation_crashed() -> Problem:
         "evaluation_crashed",
         "",
         "The evaluation failed three times through no fault of yours. Nothing was taken from your quota; "
-        "the organisers have been told.",
+        "the organisers have been notified.",
     )
 
 

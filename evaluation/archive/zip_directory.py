@@ -58,10 +58,10 @@ _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LENGTHS = struct.Struct("<3H")
-_ENCRYPTED, _SIZES_FOLLOW, _STRONG_ENCRYPTION, _MASKED_HEADER = 1 << 0, 1 << 3, 1 << 6, 1 << 13
+_ENCRYPTED, _STRONG_ENCRYPTION, _MASKED_HEADER = 1 << 0, 1 << 6, 1 << 13
 _ASK64 = 0xFFFFFFFF
-_UNIX = 3
-_AGAIN = "Make the ZIP archive anew and upload it again."
+_UNIX, _MACOS = 3, 19  # systems whose attributes hold the kind of file
+_AGAIN = "Create the ZIP archive again and upload it."
 
 _OTHER_FORMATS = {
     b"\x1f\x8b": "a gzip file",
@@ -122,8 +122,9 @@ def read_directory(data: memoryview, most_entries: int) -> Directory:
 def _find(data: memoryview) -> tuple[int, int, int]:
     """(entries, start, size in bytes) of the directory, from the record at the archive's end."""
     head = bytes(data[:8])
-    tail_start = max(0, len(data) - _END.size - 0xFFFF)
-    tail = bytes(data[tail_start:])
+    content = _without_padding(data)
+    tail_start = max(0, content - _END.size - 0xFFFF)
+    tail = bytes(data[tail_start : content + _END.size])  # the record itself may end in zeros
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
         for magic, kind in _OTHER_FORMATS.items():
@@ -131,9 +132,9 @@ def _find(data: memoryview) -> tuple[int, int, int]:
                 _refuse("not_a_zip", f"This is {kind}, expected a ZIP archive of all mask files. Zip them.")
         if head.startswith(b"PK\x03\x04"):
             _refuse("zip_damaged", f"The ZIP archive has no end: it was cut off. {_AGAIN}")
-        _refuse("not_a_zip", "This is no ZIP archive. Upload one ZIP archive that holds all mask files.")
+        _refuse("not_a_zip", "This is not a ZIP archive. Upload one ZIP archive that holds all mask files.")
     _, disk, first_disk, here, entries, size, start, comment = _END.unpack_from(tail, at)
-    if at + _END.size + comment != len(tail):
+    if not content <= tail_start + at + _END.size + comment <= len(data):
         _refuse("zip_damaged", f"Bytes that are not part of it follow the ZIP archive. {_AGAIN}")
     end = tail_start + at
     locator = end - _END64_LOCATOR.size
@@ -148,6 +149,18 @@ def _find(data: memoryview) -> tuple[int, int, int]:
             f"in front of the archive, or some are lost. {_AGAIN}",
         )
     return entries, start, size
+
+
+def _without_padding(data: memoryview) -> int:
+    """Where the zeros begin with which tape formats and pipes fill up their last block; len(data) without any."""
+    end = len(data)
+    while end:
+        block = bytes(data[max(0, end - (64 << 10)) : end])
+        kept = len(block.rstrip(b"\0"))
+        end -= len(block) - kept
+        if kept:
+            break
+    return end
 
 
 def _find64(data: memoryview, locator: int) -> tuple[int, int, int, int, int, int, int]:
@@ -216,8 +229,12 @@ def _central_faults(central: npt.NDArray[np.void]) -> dict[int, tuple[str, str]]
     """Entries that are no plainly stored or deflated files."""
     faults: dict[int, tuple[str, str]] = {}
     kind = (central["attributes"] >> 16) & 0o170000
+    system = central["made_by_system"]
     special = (
-        (central["made_by_system"] == _UNIX) & (kind != 0) & (kind != stat.S_IFREG) & (kind != stat.S_IFDIR)
+        ((system == _UNIX) | (system == _MACOS))
+        & (kind != 0)
+        & (kind != stat.S_IFREG)
+        & (kind != stat.S_IFDIR)
     )
     for i in np.flatnonzero(special).tolist():
         faults[i] = (
@@ -231,10 +248,14 @@ def _central_faults(central: npt.NDArray[np.void]) -> dict[int, tuple[str, str]]
             f"Compressed by method {central['method'][i]}, expected deflate (8) or none (0). Zip the files with the "
             "usual settings.",
         )
-    secret = central["flags"] & (_ENCRYPTED | _STRONG_ENCRYPTION | _MASKED_HEADER)
-    for i in np.flatnonzero(secret).tolist():
-        faults[i] = ("encrypted_file", "The file is protected by a password. Zip the files without one.")
+    faults.update(_encrypted(central["flags"]))
     return faults
+
+
+def _encrypted(flags: npt.NDArray[np.uint16]) -> dict[int, tuple[str, str]]:
+    secret = flags & (_ENCRYPTED | _STRONG_ENCRYPTION | _MASKED_HEADER)
+    message = "The file is protected by a password. Zip the files without one."
+    return dict.fromkeys(np.flatnonzero(secret).tolist(), ("encrypted_file", message))
 
 
 def _check_local(
@@ -247,8 +268,11 @@ def _check_local(
     offset: npt.NDArray[np.int64],
     faults: dict[int, tuple[str, str]],
 ) -> npt.NDArray[np.int64]:
-    """Where each entry's bytes begin, from the header in front of them, which has to agree with the directory.
+    """Where each entry's bytes begin, from the header in front of them, which must not contradict the directory.
 
+    Name and method have to be the same. Checksum and sizes may be left out there (0, or all ones), since some
+    archivers write the header before they know them; hints in the flags, versions and times are not compared: none
+    changes the bytes that are read, which have to match the directory's checksum in any case.
     `limit` is where the directory starts: all entries end before it, and no two share a byte.
     """
     inside = offset + _LOCAL.itemsize <= limit
@@ -260,16 +284,16 @@ def _check_local(
     local = _gather(data, at, _LOCAL)
     begin = at + _LOCAL.itemsize + local["name"] + local["extra"]
     agree = inside & (local["signature"] == _LOCAL_SIGNATURE) & (begin + stored <= limit)
-    for field in ("flags", "method", "name"):
+    for field in ("method", "name"):
         agree &= local[field] == central[field]
-    later = (local["flags"] & _SIZES_FOLLOW) != 0
-    agree &= (local["crc"] == central["crc"]) | (later & (local["crc"] == 0))
-    for field, value in (("stored", stored), ("size", full)):
-        agree &= (local[field] == value) | (local[field] == _ASK64) | (later & (local[field] == 0))
+    for field, value in (("crc", central["crc"]), ("stored", stored), ("size", full)):
+        agree &= (local[field] == value) | (local[field] == 0) | (local[field] == _ASK64)
     for length in set(central["name"][agree].tolist()) - {0}:
         which = np.flatnonzero(agree & (central["name"] == length))
         here = _gather(data, at[which] + _LOCAL.itemsize, np.dtype((np.void, length)))
         agree[which] &= here == np.frombuffer(b"".join([names[i] for i in which.tolist()]), here.dtype)
+    for i, fault in _encrypted(np.where(agree, local["flags"], 0)).items():
+        faults.setdefault(i, fault)
     for i in np.flatnonzero(~agree).tolist():
         faults.setdefault(
             i,

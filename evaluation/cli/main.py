@@ -60,7 +60,7 @@ def _problems(invalid: InvalidArchive, as_json: bool) -> int:
         print(json.dumps({"valid": False, "problems": [problem.as_dict() for problem in invalid.problems]}))
     else:
         for problem in invalid.problems:
-            print(f"{problem.code}: {problem}")
+            print(f"{problem.heading}\n    {problem.message}")
     return 1
 
 

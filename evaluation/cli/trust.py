@@ -85,7 +85,7 @@ def verify_labels(arguments: argparse.Namespace) -> int:
     try:
         packed, spec = labels.load(arguments.labels)
     except InvalidArchive as invalid:
-        problems = "\n".join(f"{problem.code}: {problem}" for problem in invalid.problems)
+        problems = "\n".join(f"{problem.heading}\n    {problem.message}" for problem in invalid.problems)
         return _tell(arguments, False, f"The labels in {arguments.labels} cannot be read.\n{problems}", None)
     digest = labels.sha256(packed, spec)
     made = commitment(arguments.salt, digest)

@@ -27,8 +27,9 @@ from operator import setitem
 
 import numpy as np
 
-from evaluation.archive.entries import index_of_names, read_archive
+from evaluation.archive.entries import read_archive
 from evaluation.archive.layout import Explain, Layout, Unexplained
+from evaluation.archive.names import index_of_names
 from evaluation.archive.problems import InvalidArchive
 from evaluation.sandbox import guards
 from evaluation.sandbox.protocol import (

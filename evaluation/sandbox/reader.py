@@ -27,7 +27,15 @@ import numpy as np
 
 from evaluation.archive.hdf5 import official_layout
 from evaluation.archive.mask_zip import trial_archives
-from evaluation.archive.problems import MOST, InvalidArchive, Problem, empty_file, unreadable
+from evaluation.archive.problems import (
+    MOST,
+    MOST_NAMED,
+    InvalidArchive,
+    Problem,
+    empty_file,
+    from_dicts,
+    unreadable,
+)
 from evaluation.sandbox import protocol as protocol
 from evaluation.sandbox.guards import NOBODY
 from evaluation.scoring.counts import Packed
@@ -324,20 +332,24 @@ class SharedAnswer:
             return packed
         if status == 0 and state == protocol.PROBLEMS:
             begin = protocol.HEADER.size
-            raise InvalidArchive(_problems(self._memory[begin : min(begin + length, protocol.MASKS_AT)]))
+            raise InvalidArchive(
+                _problems(
+                    self._memory[begin : min(begin + length, protocol.MASKS_AT)], self.spec.most_entries
+                )
+            )
         reading = state == protocol.UNFINISHED and index < self.spec.patches
         raise InvalidArchive([unreadable(self.spec.name(index) if reading else "")])
 
 
-def _problems(text: bytes) -> list[Problem]:
-    """The child's problems if they have the form that ours have."""
+def _problems(text: bytes, most: int) -> list[Problem]:
+    """The child's problems if they have the form that ours have, in at most `most` files each."""
     try:
-        problems = [Problem(p["code"], p["file"], p["message"]) for p in json.loads(text)]
+        problems = from_dicts(json.loads(text))
     except (ValueError, KeyError, TypeError):
         return [unreadable()]
     sound = all(
         isinstance(field, str) and len(field) <= longest and field.isprintable()
         for p in problems
-        for field, longest in ((p.file, 100), (p.message, 1000))
-    )
+        for field, longest in ((p.file, 100), (p.message, 1000), *((name, 100) for name in p.files))
+    ) and all(type(p.count) is int and 0 < p.count <= most and len(p.files) <= MOST_NAMED for p in problems)
     return problems if sound and 0 < len(problems) <= MOST else [unreadable()]

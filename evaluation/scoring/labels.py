@@ -12,15 +12,14 @@ import h5py
 import numpy as np
 
 from evaluation.archive import mask_zip
-from evaluation.archive.hdf5 import NAME
 from evaluation.archive.layout import inflater
 from evaluation.archive.problems import InvalidArchive, Problem
 from evaluation.scoring.counts import Packed
 from evaluation.scoring.counts import sha256 as sha256
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
 
 COMPRESSION = 2  # zlib-ng's: a tenth of the time of zlib's 6, for 12 % more bytes
-_MASK = re.compile(r"mask_([1-9]\d*)\.h5", re.ASCII)
+_MASK = re.compile(re.escape(TASK.mask_name("#")).replace(r"\#", r"[1-9]\d*"), re.ASCII)
 
 
 def load(source: str | PathLike[str] | bytes, spec: MaskSpec | None = None) -> tuple[Packed, MaskSpec]:
@@ -66,7 +65,7 @@ def _describe(data: bytes) -> MaskSpec:
             first = io.BytesIO(opened.read(names[0])) if names else None
         if first is not None:
             with h5py.File(first) as file:
-                height, width = file[NAME.decode()].shape
+                height, width = file[TASK.mask_dataset].shape
             return MaskSpec(len(names), height, width)
     except Exception:  # whatever is wrong, the reader says it better
         return MaskSpec(1)

@@ -281,12 +281,7 @@ class LabelsForm(RefusedForm, forms.Form):
         try:
             masks, self.spec = label_files.load(self.cleaned_data["masks"].read())
         except InvalidArchive as refusal:
-            raise forms.ValidationError(
-                [
-                    f"{problem.file}: {problem.message}" if problem.file else problem.message
-                    for problem in refusal.problems
-                ]
-            ) from refusal
+            raise forms.ValidationError([str(problem) for problem in refusal.problems]) from refusal
         return masks
 
     def clean_sites(self) -> Any:

@@ -93,10 +93,7 @@ def problem_list(evaluation: Evaluation | None) -> str | None:
     """The problems as a list for people, each with its code."""
     if evaluation is None or not evaluation.problems:
         return None
-    lines = (
-        (problem.get("code", ""), problem.get("file", ""), problem.get("message", ""))
-        for problem in evaluation.problems
-    )
+    lines = ((problem.code, problem.where, problem.message) for problem in evaluation.found_problems)
     items = format_html_join("", "<li class='mb-1'><code>{}</code> {} {}</li>", lines)
     return format_html("<ul>{}</ul>", items)
 

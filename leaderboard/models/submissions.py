@@ -8,6 +8,8 @@ from django.core.files.storage import Storage, storages
 from django.db import models
 from django.utils import timezone
 
+from evaluation.archive.problems import Problem, from_dicts
+
 from .competitions import Competition, LabelSet, Phase
 from .locks import hold_rows
 from .teams import Team
@@ -329,6 +331,11 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"evaluation {self.pk} of submission {self.submission_id}: {self.state}"
+
+    @property
+    def found_problems(self) -> list[Problem]:
+        """`problems`, grouped: one for all files of which the same is said."""
+        return from_dicts(self.problems)
 
     @property
     def counted_tries(self) -> int:

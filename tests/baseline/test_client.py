@@ -94,6 +94,13 @@ def test_refusal_is_printed_point_by_point(archive):
         "problems": [
             {"code": "missing_file", "file": "mask_3.h5", "message": "The mask is missing."},
             {"code": "too_many", "message": "There are more files than patches."},
+            {
+                "code": "not_hdf5",
+                "file": "mask_1.h5",
+                "message": "Text.",
+                "count": 9,
+                "files": [f"mask_{n}.h5" for n in range(1, 10)],
+            },
         ],
         "errors": {"phase": ["This phase has ended."]},
     }
@@ -109,6 +116,7 @@ def test_refusal_is_printed_point_by_point(archive):
         "  phase: This phase has ended.",
         "  mask_3.h5: The mask is missing.",
         "  too_many: There are more files than patches.",
+        "  9 files (mask_1.h5, mask_2.h5, mask_3.h5 …): Text.",
     ]
     assert len(requests) == 1
 

@@ -241,9 +241,57 @@ def _valid_zips() -> Iterator[Case]:
     yield Case(
         "made by DOS", build([Entry(e.name, e.content, system=0, attributes=0x20) for e in plain]), MASKS
     )
+    dotted = [Entry(b"./", b"", method=0), *(Entry(b"./" + e.name, e.content) for e in plain)]
+    yield Case("names with ./", build(dotted), MASKS)
+    yield Case("names with .\\", build([Entry(b".\\" + e.name, e.content) for e in plain]), MASKS)
+    for size in (1, 512, 10240 - 1, 1 << 20):
+        yield Case(f"{size:,} zeros behind", build(plain) + bytes(size), MASKS)
+    yield Case("zeros behind a comment", build(plain, comment=b"comment\0\0") + bytes(99), MASKS)
+    yield from _valid_headers(plain)
+    junk = [
+        b"META-INF/",
+        b"META-INF/MANIFEST.MF",
+        b".directory",
+        b"DESKTOP.INI",
+        b"@eaDir/mask_1.h5/x",
+        b"x/.DS_Store",
+    ]
+    yield Case("more junk", build([*(Entry(n, b"junk") for n in junk), *plain]), MASKS)
     empty_block = b"\x00\x00\x00\xff\xff"  # an empty stored block in front of the deflated data
     padded = [Entry(e.name, e.content, stored=empty_block + e.stored) for e in plain]
     yield Case("deflate with an empty block", build(padded), MASKS)
+
+
+def _valid_headers(plain: list[Entry]) -> Iterator[Case]:
+    """What headers of other archivers say differently, or leave out, without a byte being read differently."""
+
+    def local(**fields: int) -> bytes:
+        return build([Entry(e.name, e.content, local=fields) for e in plain])
+
+    yield Case(
+        "compression hints in the directory alone",
+        build([Entry(e.name, e.content, flags=2, local={"flags": 0}) for e in plain]),
+        MASKS,
+    )
+    for flags in (2, 4, 6, 8, 0x800, 0x808):
+        yield Case(f"flags {flags:#x} in the local header alone", local(flags=flags), MASKS)
+    yield Case("checksum left out in the local header", local(crc=0), MASKS)
+    yield Case("sizes left out in the local header", local(crc=0, size=0, stored=0), MASKS)
+    yield Case("sizes of all ones in the local header", local(size=0xFFFFFFFF, stored=0xFFFFFFFF), MASKS)
+    for system in (7, 10, 11, 19):
+        yield Case(
+            f"made by system {system}", build([Entry(e.name, e.content, system=system) for e in plain]), MASKS
+        )
+    for kind, content in (
+        (0x7075, b"\1" + bytes(4) + b"mask_1.h5"),
+        (0xCAFE, b""),
+        (0x000A, bytes(32)),
+        (0xA11E, b"xx"),
+    ):
+        extra = struct.pack("<2H", kind, len(content)) + content
+        yield Case(
+            f"extra field {kind:#x}", build([Entry(e.name, e.content, extra=extra) for e in plain]), MASKS
+        )
 
 
 # --- HDF5 ----------------------------------------------------------------------------------------------------
@@ -267,16 +315,23 @@ def _not_hdf5() -> Iterator[tuple[str, bytes, str]]:
     yield "text", b"hello\n" * 999, "not_hdf5"
     yield "a NumPy file", saved.getvalue(), "not_hdf5"
     yield "a PNG", b"\x89PNG\r\n\x1a\n" + bytes(999), "not_hdf5"
-    yield "512 bytes in front", bytes(512) + good, "not_hdf5"
-    with_block = io.BytesIO()
-    with h5py.File(with_block, "w", userblock_size=512) as file:
-        file["mask"] = MASKS[1]
-    yield "user block", with_block.getvalue(), "not_hdf5"
+    yield "512 bytes in front", bytes(512) + good, "user_block"
+    for size in (512, 1024, 1 << 16):
+        yield f"user block of {size}", with_user_block(size), "user_block"
+    yield "signature at 513", bytes(513) + good, "not_hdf5"
     yield "signature alone", good[:8], "hdf5_damaged"
     for length in (9, 48, 96, 500, 1000, 1400, 2048, 10000, len(good) - 1):
         yield f"cut at {length}", good[:length], "hdf5_damaged"
     yield "superblock version 9", good[:8] + b"\x09" + good[9:], "hdf5_damaged"
     yield "zeros behind the signature", good[:8] + bytes(len(good) - 8), "hdf5_damaged"
+
+
+def with_user_block(size: int) -> bytes:
+    """A valid file behind `size` bytes, as MATLAB writes it."""
+    made = io.BytesIO()
+    with h5py.File(made, "w", userblock_size=size) as file:
+        file["mask"] = MASKS[1]
+    return made.getvalue()
 
 
 def _outside(label: Path) -> Iterator[tuple[str, bytes, str]]:
@@ -502,7 +557,8 @@ def _no_zip() -> Iterator[tuple[str, bytes, set[str]]]:
     yield "cut in the middle", good[: len(good) // 2], {"zip_damaged"}
     yield "last byte lost", good[:-1], {"zip_damaged"}
     yield "first byte lost", good[1:], {"zip_damaged"}
-    yield "bytes behind", good + b"\0", {"zip_damaged"}
+    yield "bytes behind", good + b"\0" * 512 + b"x", {"zip_damaged"}
+    yield "an archive behind an archive", good + good[:-22] + bytes(22), {"zip_damaged"}
     yield "bytes in front", b"#!/bin/sh\n" + good, {"zip_damaged"}
     yield "end record alone", build([]), {"missing_file"}
 
@@ -594,14 +650,22 @@ def _file_names() -> Iterator[tuple[str, bytes, set[str]]]:
     yield "a folder with its own entry", build(listed), {"folder_in_archive"}
     yield "two folders deep", renamed(lambda n: b"a/b/" + n), {"folder_in_archive"}
     yield "an empty folder beside", build([*three, Entry(b"empty/", b"", method=0)]), {"folder_in_archive"}
-    yield "one of them in a folder", renamed(lambda n: b"a/" + n, second), both
+    yield "one of them in a folder", renamed(lambda n: b"a/" + n, second), {"folder_in_archive"}
+    yield "one of them in a folder of Windows", renamed(lambda n: b"a\\" + n, second), {"folder_in_archive"}
+    yield "each in a folder of its own", renamed(lambda n: n[5:6] + b"/" + n), {"folder_in_archive"}
+    copy = Entry(b"old/mask_2.h5", three[1].content)
+    yield "a copy in a folder", build([*three, copy]), {"duplicate_file"}
+    yield "twice by ./", build([*three, Entry(b"./mask_2.h5", three[1].content)]), {"duplicate_file"}
+    in_folder = {"folder_in_archive", *both}
+    yield "padded in a folder", renamed(lambda n: b"pred/mask_00" + n[5:]), in_folder
     for name in (
         b"../mask_2.h5",
         b"/mask_2.h5",
         b"..\\mask_2.h5",
         b"C:mask_2.h5",
         b"mask_2.h5\0.exe",
-        b"./mask_2.h5",
+        b".././mask_2.h5",
+        b"./../mask_2.h5",
         b"",
     ):
         yield f"name {name!r}", renamed(lambda n, name=name: name, second), {"unsafe_name", "missing_file"}

@@ -1,7 +1,9 @@
 """What is said of an archive, and that what is accepted is what h5py and scikit-learn see."""
 
 import io
+import re
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -12,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 
 from evaluation.archive import mask_zip
 from evaluation.archive.mask_zip import MaskSpec
-from evaluation.archive.problems import InvalidArchive
+from evaluation.archive.problems import InvalidArchive, printable
 from evaluation.scoring.counts import count, pack, unpack
 from tests.evaluation import corpus, fuzz
 from tests.evaluation.zips import Entry, build
@@ -122,29 +124,119 @@ def test_a_folder_is_named_with_the_fix_and_its_content_is_checked_too():
     assert (content.code, content.file) == ("not_hdf5", "my predictions/mask_2.h5")
 
 
-def test_few_missing_files_are_named_each():
-    found = problems(build([corpus.entries()[0]]))
-    assert [(p.code, p.file) for p in found] == [("missing_file", "mask_2.h5"), ("missing_file", "mask_3.h5")]
-
-
-def test_many_missing_or_surplus_files_are_summed_up():
+def test_missing_or_surplus_files_are_one_problem_that_names_them():
+    (missing,) = problems(build([corpus.entries()[0]]))
+    assert (missing.code, missing.count, missing.files) == ("missing_file", 2, ("mask_2.h5", "mask_3.h5"))
     (missing,) = problems(build(corpus.entries()), MaskSpec(245))
-    assert missing.file == "mask_4.h5"
-    assert "3 of 245 masks; 242 are missing (mask_4.h5, mask_5.h5, mask_6.h5, ...)" in missing.message
+    assert (missing.file, missing.count) == ("mask_4.h5", 242)
+    assert missing.where == "242 files (mask_4.h5, mask_5.h5, mask_6.h5 …)"
+    assert "3 of 245 masks" in missing.message
     more = [*corpus.entries(), *(Entry(b"mask_%d.h5" % i, b"") for i in range(4, 801))]
     (surplus,) = problems(build(more))
-    assert (
-        "holds 797 files that are no masks of this phase (mask_4.h5, mask_5.h5, mask_6.h5, ...)"
-        in surplus.message
-    )
-    assert "is the archive meant for another phase?" in surplus.message
+    assert (surplus.code, surplus.count) == ("unexpected_file", 797)
+    assert "not meant for another phase" in surplus.message
+
+
+WRONG_NAMES = {
+    "padded": "mask_{:03}.h5",
+    "padded like others of the phase": "mask_{:02}.h5",
+    "images": "image_{}.h5",
+    "padded images": "image_{:05}.h5",
+    "mixed case": "Masks_{}.H5",
+    "a hyphen": "mask-{}.h5",
+    "a blank": "mask {}.h5",
+    "nothing between": "mask{}.h5",
+    "plural": "masks_{}.h5",
+    "number alone": "{}.h5",
+    "another word": "pred_{}.h5",
+    "a word behind": "mask_{}_pred.h5",
+    "numbers behind": "mask_{}_128x128.h5",
+    "numbers in front": "unet_v2_fold3_mask_{}.h5",
+    "another ending": "mask_{}.hdf5",
+    "ending in capitals": "mask_{}.HDF5",
+    "two endings": "mask_{}.h5.h5",
+    "a second ending": "mask_{}.hdf5.h5",
+    "no ending": "mask_{}",
+    "a download's copy": "mask_{} (1).h5",
+    "full-width digits": "mask_{}.h5",
+    "with ./": "./mask_{:03}.h5",
+}
+
+
+GOOD = Entry(b"", corpus.mask_file(corpus.MASKS[2]))
+
+
+def named(name):
+    """A good mask file under a name."""
+    return replace(GOOD, name=name.encode())
+
+
+@pytest.mark.parametrize("number", [1, 5, 6, 245])
+@pytest.mark.parametrize("pattern", WRONG_NAMES.values(), ids=WRONG_NAMES)
+def test_wrong_names_get_the_right_ones_in_any_number(pattern, number):
+    """The others are right; two digits are right, too, where three are not needed."""
+    spec = MaskSpec(245)
+    names = {n: pattern.format(n) if n <= number else spec.name(n - 1) for n in range(1, 246)}
+    if pattern == WRONG_NAMES["full-width digits"]:
+        wide = str.maketrans({str(digit): chr(0xFF10 + digit) for digit in range(10)})
+        names |= {n: f"mask_{str(n).translate(wide)}.h5" for n in range(1, number + 1)}
+    found = problems(build([named(name) for name in names.values()]), spec)
+    wrong = sum(names[n].removeprefix("./") != spec.name(n - 1) for n in names)
+    unexpected = [p for p in found if p.code == "unexpected_file"]
+    assert sum(p.count for p in unexpected) == wrong
+    (advice,) = unexpected
+    assert f"Rename {printable(names[1].removeprefix('./'))} to mask_1.h5" in advice.message
+    assert ("and the others likewise" in advice.message) == (wrong > 1)
+    assert not re.search("leave|another phase", " ".join(p.message for p in found), re.IGNORECASE)
+    assert {p.code for p in found} == {"unexpected_file", "missing_file"}
+
+
+@pytest.mark.parametrize("pattern", ["MASK_{}.H5", "Mask_{}.h5", "mask_{}.H5"])
+def test_capitals(pattern):
+    spec = MaskSpec(9)
+    found = problems(build([named(pattern.format(n)) for n in range(1, 10)]), spec)
+    (advice,) = [p for p in found if p.code == "unexpected_file"]
+    assert "Names are in lower case: rename it to mask_1.h5, and the others likewise" in advice.message
+
+
+@pytest.mark.parametrize("pattern", ["mask_{}.h5", "mask_{:03}.h5", "mask_{:04}.h5", "image_{}.h5", "{}.h5"])
+def test_numbers_from_0_are_shifted(pattern):
+    spec = MaskSpec(245)
+    found = problems(build([named(pattern.format(n)) for n in range(245)]), spec)
+    (advice,) = [p for p in found if p.code == "unexpected_file"]
+    assert "The numbers start at 1" in advice.message
+    assert re.search(rf"rename {re.escape(pattern.format(0))} to mask_1\.h5", advice.message, re.IGNORECASE)
+    assert "leave" not in advice.message.lower()
+
+
+def test_images_beside_the_masks_are_left_out():
+    images = [Entry(b"image_%d.h5" % n, b"") for n in (1, 2, 3)]
+    (surplus,) = problems(build([*corpus.entries(), *images]))
+    assert surplus.count == 3
+    assert "leave this file out" in surplus.message
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "npy", "mat", "csv"])
+def test_other_kinds_of_files_are_to_be_written_as_hdf5(ending):
+    (surplus, missing) = problems(build([Entry(f"mask_{n}.{ending}".encode(), b"x") for n in (1, 2, 3)]))
+    assert f"instead of mask_1.{ending} write mask_1.h5 with h5py, and the others likewise" in surplus.message
+    assert missing.count == 3
+
+
+def test_a_file_in_a_folder_among_good_ones_is_named_with_its_folder():
+    entries = corpus.entries(b"no HDF5")
+    entries[1].name = b"new/mask_2.h5"
+    folder, content = problems(build(entries))
+    assert (folder.code, folder.file) == ("folder_in_archive", "new/mask_2.h5")
+    assert "lies in the folder new/" in folder.message
+    assert (content.code, content.file) == ("not_hdf5", "new/mask_2.h5")
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("mask_0.h5", "start at 1"),
-        ("mask_01.h5", "no leading zeros"),
+        ("mask_01.h5", "leave this file out"),
         ("mask_4.h5", "has 3 patches"),
         ("notes.txt", "Leave it out"),
     ],
@@ -158,14 +250,24 @@ def test_surplus_files_get_a_hint(name, hint):
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        (corpus.dataset(name="img"), ["no dataset named mask, but img", 'create_dataset("mask", data=mask)']),
+        (
+            corpus.dataset(name="img"),
+            ["no dataset named mask, only img", 'create_dataset("mask", data=mask)'],
+        ),
         (corpus.dataset(np.zeros((128, 128, 1), "u1")), ["shape is 128x128x1", "expected 128x128"]),
         (corpus.dataset(np.zeros((128, 128))), ["floating-point", "(probability > 0.5)"]),
         (
             corpus.dataset(np.eye(128, dtype="u1") * 255),
-            ["128 pixels hold", "the first 255", "divide by 255"],
+            ["the value 255", "0 (no landslide) and 1 (landslide)", '(mask != 0).astype("uint8")'],
         ),
-        (corpus.dataset(np.eye(128, dtype="i8") * -7), ["the first -7", "write 0 and 1 only"]),
+        (corpus.dataset(np.eye(128, dtype="i8") * -7), ["the value -7", "write 0 and 1 only"]),
+        (
+            corpus.dataset(np.diag([1] * 64 + [255] * 64).astype("u1")),
+            ["the values 1 and 255", '(mask != 0).astype("uint8")'],
+        ),
+        (corpus.dataset(np.eye(128, dtype="u1") + 1), ["the values 1 and 2", "Write 0 and 1 only"]),
+        (corpus.dataset(np.arange(128 * 128, dtype="u2").reshape(128, 128)), ["many values", "threshold"]),
+        (corpus.with_user_block(1024), ["user block of 1,024 bytes", "h5create"]),
     ],
 )
 def test_a_message_says_what_was_found_what_was_expected_and_the_fix(content, parts):
@@ -177,15 +279,28 @@ def test_a_message_says_what_was_found_what_was_expected_and_the_fix(content, pa
         assert part in problem.message
 
 
-def test_every_problem_at_once_capped_with_the_number_left_out():
+def test_every_problem_at_once_and_one_for_all_files_that_share_it():
     spec = MaskSpec(60)
     float_file, text = corpus.dataset(np.zeros((128, 128))), b"text"
     files = [float_file] * 50 + [text] + [corpus.dataset(np.zeros((2, 2), "u1"))] * 9
     found = problems(build([*corpus_entries(files, spec), Entry(b"x.txt")]), spec)
+    assert [(p.code, p.count) for p in found] == [
+        ("unexpected_file", 1),
+        ("wrong_type", 50),
+        ("not_hdf5", 1),
+        ("wrong_shape", 9),
+    ]
+    assert found[1].files == tuple(f"mask_{n}.h5" for n in range(1, 21))
+    assert found[1].heading == "wrong_type in 50 files: mask_1.h5, mask_2.h5, mask_3.h5 …"
+
+
+def test_different_problems_are_capped_with_the_number_left_out():
+    spec = MaskSpec(60)
+    files = [corpus.dataset(np.zeros((1, 1 + n), "u1")) for n in range(59)] + [b"text"]
+    found = problems(build(corpus_entries(files, spec)), spec)
     assert len(found) == 25
-    assert found[-1].code == "more_problems"
-    assert found[-1].message == "37 more problems are not shown: wrong_shape 8, wrong_type 29."
-    assert {p.code for p in found[:-1]} == {"wrong_type", "not_hdf5", "wrong_shape", "unexpected_file"}
+    assert found[-1].message == "36 more problems are not shown: wrong_shape 36."
+    assert {p.code for p in found[:-1]} == {"not_hdf5", "wrong_shape"}
 
 
 def corpus_entries(files, spec):
@@ -196,7 +311,7 @@ def test_copies_of_a_bad_file_are_all_named():
     """Equal files are read once, but each has its own problem; also where the first is damaged in the ZIP."""
     bad = corpus.dataset(np.full((128, 128), 3, "u1"))
     found = problems(zipped([bad, corpus.mask_file(corpus.MASKS[1]), bad]))
-    assert [(p.code, p.file) for p in found] == [("wrong_values", "mask_1.h5"), ("wrong_values", "mask_3.h5")]
+    assert [(p.code, p.files) for p in found] == [("wrong_values", ("mask_1.h5", "mask_3.h5"))]
     zero = corpus.mask_file(corpus.MASKS[2])
     entries = corpus_entries([zero] * 3, SPEC)
     entries[0].crc = 1

@@ -39,7 +39,7 @@ def test_check(files, capsys):
     assert (code, json.loads(out)) == (0, {"valid": True, "problems": []})
     code, out = run(capsys, "check", folder / "bad.zip", "--patches", 3)
     assert code == 1
-    assert out.startswith("not_hdf5: mask_2.h5: The file does not begin as an HDF5 file does.")
+    assert out.startswith("not_hdf5: mask_2.h5\n    The file does not begin as an HDF5 file does.")
     code, out = run(capsys, "check", folder / "bad.zip", "--patches", 4, "--json")
     told = json.loads(out)
     assert (code, told["valid"]) == (1, False)

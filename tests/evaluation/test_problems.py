@@ -34,18 +34,49 @@ def test_a_problem_outside_the_table_is_a_mistake():
 
 def test_as_dict_and_str():
     problem = Problem("not_hdf5", "mask_1.h5", "Text.")
-    assert problem.as_dict() == {"code": "not_hdf5", "file": "mask_1.h5", "message": "Text."}
+    assert problem.as_dict() == {
+        "code": "not_hdf5",
+        "file": "mask_1.h5",
+        "message": "Text.",
+        "count": 1,
+        "files": ["mask_1.h5"],
+    }
     assert str(problem) == "mask_1.h5: Text."
     assert str(Problem("empty_file", "", "Text.")) == "Text."
 
 
 @pytest.mark.parametrize("number", [1, MOST, MOST + 1, 800])
 def test_the_list_is_capped_and_counts_the_rest(number):
-    listed = InvalidArchive(Problem("not_hdf5", f"mask_{i}.h5", "Text.") for i in range(number)).problems
+    listed = InvalidArchive(Problem("not_hdf5", f"mask_{i}.h5", f"Text {i}.") for i in range(number)).problems
     assert len(listed) == min(number, MOST)
     if number > MOST:
         left = number - MOST + 1
         assert listed[-1].message.startswith(f"{left} more problems are not shown: not_hdf5 {left}.")
+
+
+def test_equal_sentences_become_one_problem_in_the_order_of_the_first():
+    found = InvalidArchive(
+        [
+            Problem("not_hdf5", "mask_1.h5", "Text."),
+            Problem("missing_file", "mask_9.h5", "Text."),
+            *(Problem("not_hdf5", f"mask_{i}.h5", "Text.") for i in range(2, 246)),
+        ]
+    ).problems
+    assert [(p.code, p.file, p.count) for p in found] == [
+        ("not_hdf5", "mask_1.h5", 245),
+        ("missing_file", "mask_9.h5", 1),
+    ]
+    assert len(found[0].files) == problems.MOST_NAMED
+    assert found[0].heading == "not_hdf5 in 245 files: mask_1.h5, mask_2.h5, mask_3.h5 …"
+    assert str(found[0]) == "245 files (mask_1.h5, mask_2.h5, mask_3.h5 …): Text."
+    assert problems.from_dicts([p.as_dict() for p in found]) == found
+
+
+def test_problems_stored_before_they_were_grouped_are_grouped_when_they_are_read():
+    stored = [{"code": "not_hdf5", "file": f"mask_{i}.h5", "message": "Text."} for i in (1, 2)]
+    (problem,) = problems.from_dicts(stored)
+    assert (problem.count, problem.files) == (2, ("mask_1.h5", "mask_2.h5"))
+    assert problems.from_dicts(None) == []
 
 
 def test_sentences_for_the_server():

@@ -405,7 +405,11 @@ def test_a_hijacked_child_cannot_say_anything_it_likes():
         b"\xff",
         b"[1]",
         b"null",
+        b'[{"code": "not_hdf5", "file": "", "message": "x", "count": 4}]',
+        b'[{"code": "not_hdf5", "file": "", "message": "x", "count": "3"}]',
+        b'[{"code": "not_hdf5", "file": "", "message": "x", "files": [1]}]',
+        b'[{"code": "not_hdf5", "file": "", "message": "x", "files": [%s"a"]}]' % (b'"a", ' * 20),
     ):
-        assert [p.code for p in reader._problems(text)] == ["unreadable"]
+        assert [p.code for p in reader._problems(text, 3)] == ["unreadable"]
     long = b'[{"code": "not_hdf5", "file": "", "message": "%s"}]' % (b"x" * 5000)
-    assert [p.code for p in reader._problems(long)] == ["unreadable"]
+    assert [p.code for p in reader._problems(long, 3)] == ["unreadable"]

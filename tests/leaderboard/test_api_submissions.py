@@ -84,7 +84,13 @@ def test_problems_and_incidents_are_shown(cast: Cast) -> None:
     body = client.get(f"{API}/submissions/{invalid.pk}/").json()
     assert body["state"] == "invalid"
     assert body["problems"] == [
-        {"code": "missing_file", "file": "mask_2.h5", "message": "mask_2.h5 is missing."}
+        {
+            "code": "missing_file",
+            "file": "mask_2.h5",
+            "message": "mask_2.h5 is missing.",
+            "count": 1,
+            "files": ["mask_2.h5"],
+        }
     ]
     assert body["attempt"] == {"state": "given_back", "reason": "the archive was invalid"}
     body = client.get(f"{API}/submissions/{failed.pk}/").json()

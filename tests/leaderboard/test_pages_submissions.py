@@ -1,5 +1,6 @@
 """Submit, my submissions, one submission: for a team's members, and for nobody else."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -250,6 +251,17 @@ def test_problems_are_shown_with_file_code_sentence_and_what_to_do(cast: Cast, c
     assert "python -m evaluation check masks.zip --patches 3 --size 16x16" in page
     assert "Attempt given back" in page
     assert "hx-get" not in page
+
+
+def test_a_problem_of_many_files_is_one_row(cast: Cast, client: Client) -> None:
+    problems = tuple(
+        Problem("dataset_missing", f"mask_{n}.h5", "There is no dataset.") for n in range(1, 246)
+    )
+    made = make_submission(cast.team, cast.phase, state=Evaluation.State.INVALID, problems=problems)
+    client.force_login(cast.teammate)
+    page = said(client.get(reverse("pages:submission", args=[made.pk])))
+    assert page.count("There is no dataset.") == 1
+    assert "245 files: mask_1.h5, mask_2.h5, mask_3.h5 …" in re.sub(r"<.*?>", "", page)
 
 
 def test_the_result_names_what_it_was_made_with(cast: Cast, client: Client) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from evaluation.archive.problems import MOST_NAMED
 from leaderboard.models import Attempt, Evaluation, Phase, Submission
 from leaderboard.models.visibility import Viewpoint
 from leaderboard.scoring.waiting import expected_waits
@@ -31,8 +32,12 @@ class SubmitSerializer(serializers.ModelSerializer):
 
 class ProblemOfArchive(serializers.Serializer):
     code = serializers.CharField()
-    file = serializers.CharField(help_text="The file in the archive; empty: the archive as a whole.")
+    file = serializers.CharField(help_text="The first file with this problem; empty: the archive as a whole.")
     message = serializers.CharField()
+    count = serializers.IntegerField(help_text="How many files have this problem.")
+    files = serializers.ListField(
+        child=serializers.CharField(), help_text=f"Their names, at most {MOST_NAMED} of them."
+    )
 
 
 class SubmissionAttemptSerializer(serializers.ModelSerializer):
@@ -85,7 +90,7 @@ class SubmissionSerializer(serializers.ModelSerializer):
     counts = serializers.SerializerMethodField(
         help_text="True positives, false positives, false negatives; organisers only."
     )
-    problems = ProblemOfArchive(many=True, source="evaluation.problems", default=list, read_only=True)
+    problems = ProblemOfArchive(many=True, source="evaluation.found_problems", default=list, read_only=True)
     incident = serializers.CharField(
         source="evaluation.incident", read_only=True, default="", help_text="Set after a server error."
     )

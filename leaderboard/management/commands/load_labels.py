@@ -101,7 +101,7 @@ def read_labels(path: str) -> tuple[Any, MaskSpec]:
     try:
         return labels.load(path)
     except InvalidArchive as invalid:
-        lines = [f"  {problem.file}: {problem.message}".replace("  : ", "  ") for problem in invalid.problems]
+        lines = [f"  {problem}" for problem in invalid.problems]
         raise CommandError("\n".join([f"The labels in {path} cannot be used:", *lines])) from invalid
     except OSError as error:
         raise CommandError(

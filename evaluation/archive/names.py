@@ -1,0 +1,294 @@
+"""Which entry of a ZIP archive is which mask, by its name; and what to do about names that are not a mask's."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from evaluation.archive.problems import Problem, printable
+from evaluation.task import TASK, MaskSpec
+
+ZIP_THE_FILES = (
+    f"Zip the mask files themselves: cd predictions && zip ../submission.zip {TASK.mask_name('*')}"
+)
+
+_JUNK = re.compile(
+    rb"((.*/)?(__MACOSX|META-INF|@eaDir|\.ipynb_checkpoints|\.Spotlight-V100|\.Trashes|\.fseventsd)(/.*)?"
+    rb"|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\.directory|\.localized|Icon\r|\._[^/]*))",
+    re.DOTALL | re.IGNORECASE,
+)
+_UNSAFE = re.compile(rb"^/|(^|/)\.\.?(/|$)|//|[:\x00-\x1f]")
+_HDF5_ENDINGS = re.compile(r"(\.(h5|hdf5?|he5|hd5|h5f))+$", re.IGNORECASE)
+_OTHER_ENDING = re.compile(r"\.[A-Za-z]\w{0,9}$", re.ASCII)
+_ARCHIVES = re.compile(rb"\.(zip|tar|t?gz|bz2|xz|7z|rar)$", re.IGNORECASE)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_STEMS = [re.compile(stem + r"[ _.-]*(\d{1,9})", re.IGNORECASE | re.ASCII) for stem in ("masks?", "images?")]
+
+
+@lru_cache(maxsize=8)
+def index_of_names(spec: MaskSpec) -> dict[bytes, int]:
+    """{name of a mask's file: index}; kept, since no archive changes it."""
+    return {spec.name(i).encode(): i for i in range(spec.patches)}
+
+
+def choose(names: list[bytes], spec: MaskSpec) -> tuple[dict[int, int], list[Problem]]:
+    """Which entry is which mask, {index of the mask: position of the entry}, and what is wrong with the names."""
+    index_of = index_of_names(spec)
+    chosen: dict[int, int] = {}
+    others: list[int] = []
+    for position, index in enumerate(map(index_of.get, names)):
+        if index is None or index in chosen:
+            others.append(position)
+        else:
+            chosen[index] = position
+    if not others and len(chosen) == spec.patches:
+        return chosen, []
+    problems, surplus, inside = _sort_out([(position, names[position]) for position in others], chosen, spec)
+    problems += _folders(inside, chosen, surplus, spec)
+    to_rename: set[int] = set()
+    problems += _unexpected(surplus, chosen, to_rename, spec)
+    missing = [i for i in range(spec.patches) if i not in chosen]
+    return chosen, problems + [_missing(i, len(chosen), i in to_rename, spec) for i in missing]
+
+
+def _missing(index: int, found: int, to_rename: bool, spec: MaskSpec) -> Problem:
+    fix = "Predict every image of the phase, and check that the archive is meant for this phase."
+    if to_rename:
+        fix = "It is there under another name: rename the files as said of them."
+    message = f"The archive holds {found:,} of {spec.patches:,} masks; this one is missing. {fix}"
+    return Problem("missing_file", spec.name(index), message)
+
+
+class _Inside(NamedTuple):
+    """An entry that lies in a folder."""
+
+    position: int
+    full: bytes
+    folder: bytes  # with its slash
+    base: bytes
+
+
+def _sort_out(
+    entries: Iterable[tuple[int, bytes]], chosen: dict[int, int], spec: MaskSpec
+) -> tuple[list[Problem], list[bytes], list[_Inside]]:
+    """Problems of unsafe names and duplicates; names without a folder that are no mask's; entries in folders."""
+    problems: list[Problem] = []
+    surplus: list[bytes] = []
+    inside: list[_Inside] = []
+    index_of = index_of_names(spec)
+    for position, full in entries:
+        name = _plain(full)
+        if _JUNK.fullmatch(name) or (full and not name):
+            continue
+        index = index_of.get(name)
+        if not name or _UNSAFE.search(name):
+            message = f"The name is not a plain file name, expected {spec.name(0)} and so on. {ZIP_THE_FILES}"
+            problems.append(Problem("unsafe_name", printable(full) or "(no name)", message))
+        elif b"/" in name:
+            folder, slash, base = name.rpartition(b"/")
+            inside.append(_Inside(position, full, folder + slash, base))
+        elif index is None:
+            surplus.append(full)
+        elif index in chosen:
+            message = "The archive holds this name more than once, expected one file per patch. Zip the files again."
+            problems.append(Problem("duplicate_file", printable(full), message))
+        else:
+            chosen[index] = position
+    return problems, surplus, inside
+
+
+def _plain(name: bytes) -> bytes:
+    """The name with slashes as ZIP has them, without a leading ./, which says nothing."""
+    name = name.replace(b"\\", b"/")
+    while name.startswith(b"./"):
+        name = name[2:].lstrip(b"/")
+    return name
+
+
+def _folders(
+    inside: list[_Inside], chosen: dict[int, int], surplus: list[bytes], spec: MaskSpec
+) -> Iterator[Problem]:
+    """What lies in folders: masks are chosen, to have their content checked too; other files join the surplus."""
+    index_of = index_of_names(spec)
+    masks = [entry for entry in inside if entry.base and _looks_like_a_mask(entry.base, spec)]
+    whole = not chosen and len({entry.folder for entry in masks}) == 1
+    if whole:
+        folder = printable(masks[0].folder)
+        message = f"The masks lie in the folder {folder} inside the ZIP archive, expected directly in it."
+        yield Problem("folder_in_archive", folder, f"{message} {ZIP_THE_FILES}")
+    for entry in inside:
+        index, folder = index_of.get(entry.base), printable(entry.folder)
+        if not entry.base:
+            if not any(other.folder.startswith(entry.folder) for other in inside if other.base):
+                message = f"The archive holds the folder {folder}, expected mask files only. {ZIP_THE_FILES}"
+                yield Problem("folder_in_archive", folder, message)
+            continue
+        if index is None:
+            surplus.append(entry.full)
+        elif index in chosen:
+            message = (
+                f"The archive holds {spec.name(index)} more than once, one of them in the folder {folder}."
+            )
+            yield Problem("duplicate_file", printable(entry.full), f"{message} Leave one of them out.")
+            continue
+        else:
+            chosen[index] = entry.position
+        if entry in masks and not whole:
+            message = (
+                f"This file lies in the folder {folder} inside the ZIP archive, expected directly in it."
+            )
+            yield Problem("folder_in_archive", printable(entry.full), f"{message} {ZIP_THE_FILES}")
+
+
+class _Guess(NamedTuple):
+    """What a name that is not a mask's may be meant as."""
+
+    kind: str  # the name with its number taken out: equal for files named alike
+    number: int | None
+    hdf5: bool  # ends as an HDF5 file does, or has no ending
+
+
+def _guess(name: bytes) -> _Guess:
+    text = unicodedata.normalize("NFKC", _plain(name).rpartition(b"/")[2].decode("utf-8", "replace")).strip()
+    stem, hdf5 = _HDF5_ENDINGS.subn("", text)
+    ending = None if hdf5 else _OTHER_ENDING.search(stem)
+    if ending:
+        stem = _HDF5_ENDINGS.sub("", stem[: ending.start()])
+    found = next((match for pattern in _STEMS if (match := pattern.search(stem))), None)
+    if found:
+        start, end = found.span(1)
+    elif numbers := list(_NUMBER.finditer(stem)):
+        start, end = numbers[-1].span()
+    else:
+        return _Guess(text, None, ending is None)
+    kind = f"{stem[:start]}#{stem[end:]}{text[len(stem) :]}"
+    return _Guess(kind, int(stem[start:end]), ending is None)
+
+
+def _looks_like_a_mask(base: bytes, spec: MaskSpec) -> bool:
+    """A mask's name, or one that is likely meant as one."""
+    if base in index_of_names(spec):
+        return True
+    guess = _guess(base)
+    return guess.hdf5 and guess.number is not None
+
+
+def _unexpected(
+    names: list[bytes], chosen: dict[int, int], to_rename: set[int], spec: MaskSpec
+) -> Iterator[Problem]:
+    """One sentence for all files that are named alike and that need the same fix.
+
+    Masks that are there under another name join `to_rename`.
+    """
+    kinds: dict[tuple[str, bool], list[tuple[bytes, int]]] = {}
+    for name in names:
+        guess = _guess(name)
+        if guess.number is None:
+            yield _unnumbered(name, guess, len(chosen) < spec.patches, spec)
+        else:
+            kinds.setdefault((guess.kind, guess.hdf5), []).append((name, guess.number))
+    for (kind, hdf5), members in kinds.items():
+        if kind == TASK.mask_name("#"):
+            yield from _misnumbered(members, chosen, to_rename, spec)
+        else:
+            yield from _misnamed(members, hdf5, chosen, to_rename, spec)
+
+
+def _expected(spec: MaskSpec) -> str:
+    return f"expected {spec.name(0)} to {spec.name(spec.patches - 1)} and nothing else"
+
+
+def _unnumbered(name: bytes, guess: _Guess, lacking: bool, spec: MaskSpec) -> Problem:
+    fix = "Leave it out."
+    if _ARCHIVES.search(name):
+        fix = "An archive inside the archive is not opened: zip the mask files themselves."
+    elif lacking and guess.hdf5:
+        fix = f"If it is a mask, rename it by the number of its image: {TASK.image_name(17)} belongs to {TASK.mask_name(17)}."
+    return Problem(
+        "unexpected_file", printable(name), f"This file is not a mask of the phase; {_expected(spec)}. {fix}"
+    )
+
+
+def _misnumbered(
+    members: list[tuple[bytes, int]], chosen: dict[int, int], to_rename: set[int], spec: MaskSpec
+) -> Iterator[Problem]:
+    """Names of the right form whose number is not one of the phase, or has leading zeros."""
+    first, last = spec.name(0), spec.name(spec.patches - 1)
+    padded = [
+        (name, number)
+        for name, number in members
+        if TASK.mask_name(number).encode() != _plain(name).rpartition(b"/")[2]
+    ]
+    if padded:
+        yield from _misnamed(padded, True, chosen, to_rename, spec, "The numbers have no leading zeros. ")
+    for name, number in members:
+        if (name, number) in padded:
+            continue
+        if number == 0 and spec.patches - 1 not in chosen:
+            to_rename.add(spec.patches - 1)
+            fix = (
+                f"The numbers start at 1: rename {TASK.mask_name(0)} to {first} and so on up to {last}, "
+                "the highest number first."
+            )
+        elif number == 0:
+            fix = f"The numbers start at 1, and all of {first} to {last} are there: leave this file out."
+        else:
+            fix = (
+                f"The phase has {spec.patches:,} patches: check that you predicted the images of this phase, and "
+                "that the archive is not meant for another phase."
+            )
+        yield Problem(
+            "unexpected_file",
+            printable(name),
+            f"This number is not one of the phase; {_expected(spec)}. {fix}",
+        )
+
+
+def _misnamed(
+    members: list[tuple[bytes, int]],
+    hdf5: bool,
+    chosen: dict[int, int],
+    to_rename: set[int],
+    spec: MaskSpec,
+    why: str = "",
+) -> Iterator[Problem]:
+    """Names that differ from a mask's in something else than the number."""
+    shift = 1 if min(number for _, number in members) == 0 else 0
+    index_of = [(name, number + shift - 1) for name, number in members]
+    # Where numbers start at 0 and a mask is missing, names that look right are to be shifted, too.
+    taken = chosen.keys() if not shift or len(chosen) == spec.patches else set()
+    there = [(name, index) for name, index in index_of if index in taken]
+    renamed = [(name, index) for name, index in index_of if index < spec.patches and index not in taken]
+    beyond = [(name, index) for name, index in index_of if index >= spec.patches]
+    why += "The numbers start at 1. " if shift else ""
+    to_rename |= {index for _, index in renamed}
+    if renamed:
+        name, index = renamed[0]
+        shown = printable(_plain(name).rpartition(b"/")[2], 40)
+        others = ", and the others likewise" if len(renamed) > 1 else ""
+        if shown.lower() == spec.name(index):
+            fix = f"Names are in lower case: rename it to {spec.name(index)}{others}."
+        elif hdf5:
+            fix = f"Rename {shown} to {spec.name(index)}{others}."
+        else:
+            fix = (
+                f"A mask is an HDF5 file: instead of {shown} write {spec.name(index)} with h5py{others}, "
+                "or rename it if it is HDF5 already."
+            )
+        message = f"This name is not a mask's; {_expected(spec)}. {why}{fix}"
+        yield from (Problem("unexpected_file", printable(name), message) for name, _ in renamed)
+    for name, _ in there:
+        message = (
+            f"This file is not a mask; {_expected(spec)}. The mask of its number is in the archive too: "
+            "leave this file out."
+        )
+        yield Problem("unexpected_file", printable(name), message)
+    for name, _ in beyond:
+        message = (
+            f"This file is not a mask of the phase; {_expected(spec)}. Its number is above {spec.patches:,}: check that "
+            f"the archive is meant for this phase, and name the masks {spec.name(0)} and so on."
+        )
+        yield Problem("unexpected_file", printable(name), message)
