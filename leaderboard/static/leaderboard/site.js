@@ -1,4 +1,4 @@
-// Small comforts on every page: the visitor's own time beside UTC, copy and print buttons, no polling while nobody looks.
+// Small conveniences on every page: local time beside UTC, copy and print buttons, no polling while the tab is hidden.
 "use strict";
 
 function showLocalTimes(root) {
@@ -32,9 +32,9 @@ function addCopyButtons(root) {
     });
     const block = code.closest("pre");
     if (block) {
-      const frame = Object.assign(document.createElement("div"), { className: "copyable" });
-      block.replaceWith(frame);
-      frame.append(block, button);
+      const wrapper = Object.assign(document.createElement("div"), { className: "copyable" });
+      block.replaceWith(wrapper);
+      wrapper.append(block, button);
     } else {
       code.after(button);
     }

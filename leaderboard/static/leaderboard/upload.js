@@ -1,4 +1,4 @@
-// The upload with its progress. Without this script the form is sent the plain way.
+// Upload with a progress bar. Without this script, the browser submits the form as usual.
 "use strict";
 
 const form = document.querySelector("form[data-upload]");
@@ -8,7 +8,7 @@ function size(bytes) {
   return bytes < 1048576 ? `${(bytes / 1024).toFixed(0)} kB` : `${(bytes / 1048576).toFixed(1)} MB`;
 }
 
-function tell(field, sentence) {
+function showError(field, sentence) {
   const place = form.querySelector(`[data-errors="${field}"]`);
   const list = document.createElement("ul");
   list.className = "errorlist";
@@ -17,19 +17,20 @@ function tell(field, sentence) {
   place.closest(".field")?.classList.toggle("has-errors", Boolean(sentence));
 }
 
-/** What is wrong with the chosen file before anything is sent, or "". */
-function fault() {
+/** The problem with the chosen file, found before anything is sent, or "". */
+function fileProblem() {
   const chosen = file.files[0];
   if (!chosen) return "Please choose the ZIP archive of your masks.";
   if (chosen.size === 0) return `${chosen.name} is empty. Choose the ZIP archive of your masks.`;
   const most = Number(form.dataset.mostBytes);
   if (chosen.size > most) {
-    return `${chosen.name} has ${size(chosen.size)}, the limit is ${size(most)}. Write the masks as uint8 and compress the ZIP.`;
+    return `${chosen.name} is ${size(chosen.size)}, but the limit is ${size(most)}. `
+      + "Write the masks as uint8 and compress the ZIP.";
   }
   return "";
 }
 
-/** Show the refusals of the server's answer beside the fields; what was typed and the chosen file stay. */
+/** Show the errors of the server's response beside the fields; the typed text and the chosen file stay. */
 function showRefusals(html) {
   const answer = new DOMParser().parseFromString(html, "text/html");
   const places = answer.querySelectorAll("form[data-upload] [data-errors]");
@@ -54,10 +55,10 @@ function send() {
   const end = (sentence) => {
     progress.hidden = cancel.hidden = true;
     button.disabled = false;
-    tell("__all__", sentence);
+    showError("__all__", sentence);
   };
 
-  tell("__all__", "");
+  showError("__all__", "");
   button.disabled = true;
   bar.value = 0;
   progress.hidden = cancel.hidden = false;
@@ -65,14 +66,15 @@ function send() {
   request.upload.onprogress = (event) => {
     const percent = Math.round((100 * event.loaded) / event.total);
     bar.value = percent;
-    cancel.hidden = percent === 100;  // what has arrived may be counted already
+    cancel.hidden = percent === 100;  // an archive that has arrived may already count
     text.textContent = percent < 100
       ? `${percent} % of ${size(event.total)} sent`
       : "All sent. The server is storing it.";
   };
   request.onerror = () => end(bar.value < 100
-    ? "The connection broke before the archive arrived. Nothing was counted: please press Submit again."
-    : "The connection broke before the server answered. Please press Submit again: the same archive is counted once.");
+    ? "The connection was lost before the archive arrived. Nothing was counted. Please press Submit again."
+    : "The connection was lost before the server answered. Please press Submit again: "
+      + "the same archive counts only once.");
   request.onabort = () => end("You stopped the upload. Nothing was counted.");
   request.onload = () => {
     if (request.status < 400) {
@@ -81,7 +83,8 @@ function send() {
       progress.hidden = cancel.hidden = true;
       button.disabled = false;
     } else {
-      end(`The server answered ${request.status} and took nothing. Please try again in a moment.`);
+      end(`The server answered with status ${request.status} and did not accept the archive. `
+        + "Please try again in a moment.");
     }
   };
   request.open("POST", form.action);
@@ -89,11 +92,11 @@ function send() {
 }
 
 if (file) {
-  file.addEventListener("change", () => tell("archive", file.files[0] ? fault() : ""));
+  file.addEventListener("change", () => showError("archive", file.files[0] ? fileProblem() : ""));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const sentence = fault();
-    tell("archive", sentence);
+    const sentence = fileProblem();
+    showError("archive", sentence);
     if (sentence) {
       file.focus();
     } else if (form.reportValidity()) {
