@@ -88,7 +88,7 @@ def test_from_sign_up_to_the_board(
     assert "100.00" in result
     assert "Attempt spent" in result
 
-    page.get_by_role("link", name="See the leaderboard").click()
+    page.get_by_role("link", name="View the leaderboard").click()
     rows = page.locator("#board tbody tr").all_inner_texts()
     assert [row.split()[:2] for row in rows] == [["1", "Newcomers"], ["2", "Earlier"]]
     assert "Your team Newcomers is at rank 1 of 2." in page.get_by_role("main").inner_text()
@@ -113,7 +113,7 @@ def test_a_folder_in_the_archive_is_named_with_the_fix(page: Any, worker: Any, t
     result = page.get_by_role("region", name="Result").inner_text()
     assert "folder_in_archive" in result
     assert "zip ../" in result
-    assert "It takes nothing from your quota" in result
+    assert "It does not count towards your quota" in result
 
 
 def _written(folder: Path) -> Path:
@@ -164,7 +164,7 @@ def test_a_broken_connection_loses_nothing(page: Any, archive: Path) -> None:
         "**/submit/", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
     )
     submit(page)
-    page.get_by_text("The connection broke before the archive arrived.").wait_for()
+    page.get_by_text("The connection was lost before the archive arrived.").wait_for()
     page.unroute("**/submit/")
     submit(page)
     page.wait_for_url("**/submissions/*/")
@@ -263,7 +263,7 @@ def test_every_field_has_a_label_and_the_keyboard_reaches_the_content(page: Any)
         )
         assert unlabelled == []
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        assert page.evaluate("document.activeElement.textContent") == "Skip to content"
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
 
@@ -310,7 +310,7 @@ def test_a_lost_answer_is_reported_as_such(page: Any, archive: Path, monkeypatch
     page.get_by_text("All sent. The server is storing it.").wait_for()
     page.context.set_offline(True)
     offline.set()
-    page.get_by_text("The connection broke before the server answered.").wait_for()
+    page.get_by_text("The connection was lost before the server answered.").wait_for()
     page.context.set_offline(False)
     submit(page)
     page.wait_for_url("**/submissions/*/")

@@ -205,7 +205,7 @@ class TestOverview:
     def test_nothing_of_another_competition(self, full: Cast, client: Client) -> None:
         client.force_login(make_user("elsewhere", is_staff=True))
         page = client.get(reverse("admin:index")).content.decode()
-        assert "You organise no competition yet" in page
+        assert "You do not organise a competition yet" in page
         assert "0123456789ab" not in page
 
     def test_asks_few_queries(self, full: Cast, organiser: Client, django_assert_max_num_queries) -> None:

@@ -68,7 +68,7 @@ def test_the_preset_has_the_rules_of_2022():
     rows = PublishedEntry.objects.values_list("phase__slug", "name", "precision", "recall", "f1")
     assert set(rows) == {(*row[:2], *(n and Decimal(n) for n in row[2:])) for row in PUBLISHED}
     assert competition.roster_locks_at == datetime(2022, 6, 13, tzinfo=UTC)
-    assert competition.roster_reopens_at == future.opens_at, "open to anyone"
+    assert competition.roster_reopens_at == future.opens_at, "open to everyone"
     prizes = [(prize.title, prize.phase, prize.rank) for prize in competition.prizes.all()]
     assert prizes == [
         ("1st place", test, 1),
@@ -283,12 +283,12 @@ def test_the_rules_page_of_the_safer_preset_has_the_numbers_of_its_phases():
     validation, test, future = competition.phases.all()
     rules = " ".join(competition.pages.get(slug="rules").body.split())
     for sentence in (
-        f"At most {validation.quota_per_day} submissions per day (UTC) and {validation.quota_total} in all.",
-        f"At most {test.quota_total} submissions in all; none can be withdrawn.",
+        f"At most {validation.quota_per_day} submissions per day (UTC) and {validation.quota_total} in total.",
+        f"At most {test.quota_total} submissions in total; none can be withdrawn.",
         f"selects at most {test.selected_limit} submissions",
         f"at most {future.quota_per_day} submission per day (UTC)",
         f"whole steps of {100 * future.ladder_step:.1f} points",
-        "may merge until a week before",
+        "can merge until a week before",
     ):
         assert sentence in rules, sentence
     assert competition.roster_locks_at - competition.mergers_until == timedelta(days=7)
@@ -299,7 +299,7 @@ def test_the_rules_page_of_the_safer_preset_has_the_numbers_of_its_phases():
     assert f"after {(test.opens_at - validation.opens_at).days // 7} weeks | validation closes" in overview
     assert f"after {(test.closes_at - validation.opens_at).days // 7} weeks | the test closes" in overview
     assert (
-        f"after {(competition.mergers_until - validation.opens_at).days // 7} weeks | last mergers"
+        f"after {(competition.mergers_until - validation.opens_at).days // 7} weeks | last team mergers"
         in overview
     )
 

@@ -148,7 +148,7 @@ def test_guessing_the_password_ends_soon(cast: Cast, client: Client) -> None:
     url = reverse("pages:account-delete")
     statuses = [client.post(url, {"password": f"guess {number}"}).status_code for number in range(12)]
     assert statuses == [400] * 10 + [429] * 2
-    assert "Too many tries" in said(client.post(url, {"password": "guess"}))
+    assert "Too many requests" in said(client.post(url, {"password": "guess"}))
 
 
 def test_the_only_organiser_cannot_leave_the_competition_alone(cast: Cast, client: Client) -> None:

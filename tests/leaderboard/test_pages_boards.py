@@ -46,7 +46,7 @@ def test_a_phase_without_labels_asks_nobody_to_submit(cast: Cast, client: Client
     cast.phase.labels = None
     cast.phase.save()
     page = client.get(board_url(cast)).content.decode()
-    assert "Nothing can be submitted yet: the organisers have still to load its labels." in page
+    assert "Submissions are not possible yet: the organisers have not loaded the labels of this phase." in page
     assert "Be the first" not in page
     later = client.get("/").content.decode()
     names = (f">{cast.competition}</a>", "/c/floods/")
@@ -55,7 +55,7 @@ def test_a_phase_without_labels_asks_nobody_to_submit(cast: Cast, client: Client
 
 
 def test_home_without_any_competition(db: None, client: Client) -> None:
-    assert "No competition is published yet" in client.get("/").content.decode()
+    assert "No competitions have been published yet" in client.get("/").content.decode()
 
 
 def test_an_unpublished_competition_is_seen_by_its_organisers_alone(cast: Cast, client: Client) -> None:
@@ -183,7 +183,7 @@ def test_a_member_sees_its_own_place_even_on_another_page(
     make_submission(cast.team, cast.phase, (50, 20, 20))
     client.force_login(cast.teammate)
     page = client.get(board_url(cast)).content.decode()
-    assert "is at rank <strong>4</strong> of 4" in page
+    assert "is ranked <strong>4</strong> of 4" in page
     second = client.get(board_url(cast), {"page": 2})
     assert [row.rank for row in second.context["board"].rows] == [3, 4]
     for bad in ("3", "no", "99999999999999"):

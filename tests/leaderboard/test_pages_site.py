@@ -35,14 +35,14 @@ def test_the_guide_is_there_before_any_competition(db: None, client: Client) -> 
 
 def test_the_status_page_counts_what_waits(cast: Cast, client: Client) -> None:
     Worker.objects.sign("host:1", timezone.now())
-    assert "Nothing waits" in said(client.get(reverse("pages:status")))
+    assert "The queue is empty" in said(client.get(reverse("pages:status")))
     old = timezone.now() - timedelta(minutes=30)
     make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED, received_at=old)
     take(make_submission(cast.other_team, cast.phase, state=Evaluation.State.QUEUED))
     answer = client.get(reverse("pages:status"))
     assert (answer.context["waiting"], answer.context["scoring"], answer.context["overdue"]) == (1, 1, 0)
     assert "about 30 min" in said(answer)
-    assert "wait longer than usual" in said(answer)
+    assert "waiting longer than usual" in said(answer)
     fragment = said(client.get(reverse("pages:status"), headers={"HX-Request": "true"}))
     assert fragment.startswith('<section id="status"')
 
@@ -51,13 +51,13 @@ def test_a_silent_worker_is_said(cast: Cast, client: Client) -> None:
     Worker.objects.sign("host:1", timezone.now())
     held = take(make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED))
     Evaluation.objects.filter(pk=held.evaluation.pk).update(lease_until=timezone.now() - timedelta(minutes=5))
-    assert "A worker has gone silent" in said(client.get(reverse("pages:status")))
+    assert "A worker has stopped responding" in said(client.get(reverse("pages:status")))
 
 
 def test_an_unknown_address_is_404_in_our_look(db: None, client: Client) -> None:
     answer = client.get("/nothing/")
     assert answer.status_code == 404
-    assert "There is nothing here" in said(answer)
+    assert "Page not found" in said(answer)
     assert "leaderboard/site.css" in said(answer)
 
 
@@ -66,7 +66,7 @@ def test_an_old_form_is_explained(cast: Cast) -> None:
     client.force_login(cast.owner)
     answer = client.post(reverse("pages:account"), {"affiliation": "X"})
     assert answer.status_code == 403
-    assert "This form has grown too old" in said(answer)
+    assert "This form has expired" in said(answer)
 
 
 def test_an_internal_error_shows_an_incident_and_not_the_cause(

@@ -147,7 +147,7 @@ def test_without_a_team_the_way_to_one_is_shown(cast: Cast, client: Client) -> N
     for url in (submit_url(cast), list_url(cast)):
         answer = client.get(url)
         assert reverse("pages:team", args=[cast.competition.slug]) in said(answer)
-        assert "First a team" in said(answer)
+        assert "You need a team first" in said(answer)
     assert post(client, cast).status_code == 403
     assert not Submission.objects.exists()
 
@@ -159,7 +159,7 @@ def test_an_organiser_reads_how_to_submit_reference_entries(cast: Cast, client: 
     assert "reference=true" in page
     home = said(client.get(reverse("pages:competition", args=[cast.competition.slug])))
     assert "You organise this competition." in home
-    assert "in no team yet" not in home
+    assert "not in a team yet" not in home
 
 
 def test_pages_of_a_team_ask_a_visitor_to_sign_in(cast: Cast, client: Client) -> None:
@@ -283,7 +283,7 @@ def test_a_fault_of_the_server_names_its_incident(cast: Cast, client: Client) ->
     client.force_login(cast.owner)
     page = said(client.get(reverse("pages:submission", args=[made.pk])))
     assert "incident <code>0123456789ab</code>" in page
-    assert "It takes nothing from your quota" in page
+    assert "It does not count towards your quota" in page
 
 
 def test_an_unfinished_submission_is_asked_for_until_it_is_final(cast: Cast, client: Client) -> None:
@@ -291,12 +291,12 @@ def test_an_unfinished_submission_is_asked_for_until_it_is_final(cast: Cast, cli
     made = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
     client.force_login(cast.owner)
     url = reverse("pages:submission", args=[made.pk])
-    assert "Place 2 in the queue, scored in about 2 s." in said(client.get(url))
+    assert "Position 2 in the queue, expected to be scored in about 2 s." in said(client.get(url))
     fragment = client.get(url, headers={"HX-Request": "true"})
     assert said(fragment).startswith('<section id="state"')
     assert 'hx-trigger="every 2s"' in said(fragment)
     assert 'hx-trigger="every 2s"' in said(client.get(list_url(cast)))
-    assert "place 2" in said(client.get(list_url(cast), headers={"HX-Request": "true"}))
+    assert "position 2" in said(client.get(list_url(cast), headers={"HX-Request": "true"}))
 
 
 @pytest.mark.parametrize(("state", "may_withdraw"), [("scored", True), ("invalid", False)])
@@ -349,7 +349,7 @@ def test_selecting_up_to_the_limit(cast: Cast, client: Client) -> None:
     first, second = make_submission(cast.team, cast.phase), make_submission(cast.team, cast.phase)
     client.force_login(cast.owner)
     answer = client.post(reverse("pages:select", args=[first.pk]), {"selected": "yes"}, follow=True)
-    assert "Take the selection back" in said(answer)
+    assert "Undo the selection" in said(answer)
     refused = client.post(reverse("pages:select", args=[second.pk]), {"selected": "yes"})
     assert refused.status_code == 409
     assert "Unselect one first." in said(refused)

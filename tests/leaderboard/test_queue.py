@@ -216,9 +216,9 @@ def test_a_team_reads_that_the_storage_is_silent_and_when_it_is_tried_again(cast
     submission = waiting(cast.team, cast.phase, content=make_archive())
     client.force_login(cast.owner)
     page = reverse("pages:submission", args=[submission.pk])
-    assert "cannot read its store" not in client.get(page).content.decode()
+    assert "cannot read its archive storage" not in client.get(page).content.decode()
     assert tasks.work() == "put off"
-    assert "cannot read its store" in client.get(page).content.decode()
+    assert "cannot read its archive storage" in client.get(page).content.decode()
     place, seconds = expected_wait(Evaluation.objects.get())
     assert place == 1
     assert 1 < seconds <= 5

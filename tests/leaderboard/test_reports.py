@@ -199,7 +199,7 @@ def test_the_public_report_holds_nothing_that_the_phase_hides(
     assert pages(client, season, ("report-json",))["report-json"].json()["shake_up"]["teams"]
     client.force_login(cast.organiser)
     page = pages(client, season, ("report",))["report"].content.decode()
-    for words in ("Precision", "To review", "not a confidence statement", "Label noise is in no interval"):
+    for words in ("Precision", "To review", "not a confidence statement", "No interval includes label noise"):
         assert words in page
 
 
@@ -401,7 +401,7 @@ def test_a_phase_without_end_publishes_how_it_stood(cast: Cast, season: Phase, c
         assert content[section] is None
     assert content["data"]["label_pixels"] is content["data"]["patches_without_label"] is None
     page = pages(client, season, ("report",))["report"].content.decode()
-    assert "goes on without end" in page
+    assert "has no end date" in page
     assert "label pixels" not in page
     for heading in ("hardest", "together", "objects"):
         assert f'id="{heading}"' not in page
