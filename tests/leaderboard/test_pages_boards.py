@@ -46,7 +46,9 @@ def test_a_phase_without_labels_asks_nobody_to_submit(cast: Cast, client: Client
     cast.phase.labels = None
     cast.phase.save()
     page = client.get(board_url(cast)).content.decode()
-    assert "Submissions are not possible yet: the organisers have not loaded the labels of this phase." in page
+    assert (
+        "Submissions are not possible yet: the organisers have not loaded the labels of this phase." in page
+    )
     assert "Be the first" not in page
     later = client.get("/").content.decode()
     names = (f">{cast.competition}</a>", "/c/floods/")
