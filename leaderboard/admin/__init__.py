@@ -1,7 +1,7 @@
 """The organisers' side: Django's admin in the unfold theme.
 
-It holds no rule: it shows QuerySets and calls ``leaderboard.actions``. Who is no superuser sees and changes only the
-competitions that he or she organises (``scope``), and every change is written into the audit log (``base``).
+It holds no rule: it shows QuerySets and calls ``leaderboard.actions``. Anyone but a superuser sees and changes only
+the competitions that they organise (``scope``), and every change is written into the audit log (``base``).
 """
 
 from . import (

@@ -1,4 +1,4 @@
-"""The audit log: read, never written here, with the state of its hash chain."""
+"""The audit log: read-only, with the state of its hash chain."""
 
 from typing import Any
 

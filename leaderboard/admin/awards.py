@@ -50,7 +50,7 @@ class PrizeAdmin(OrganiserAdmin):
 
 
 class AwardForm(RefusedForm, forms.ModelForm):
-    """Asks the action what it would refuse; ``user`` is set by the page."""
+    """Asks the action whether it would refuse; ``user`` is set by the page."""
 
     user: Any = None
 
@@ -70,7 +70,7 @@ class AwardForm(RefusedForm, forms.ModelForm):
 
 @admin.register(Award)
 class AwardAdmin(Exported, OrganiserAdmin):
-    """Given here, by the committee too, with its citation; taken back with a reason. The actions log it in public."""
+    """Awards are given here, with a citation if by the committee, and withdrawn with a reason. The actions log both publicly."""
 
     form = AwardForm
     changes = deletes = Who.NOBODY
@@ -102,7 +102,7 @@ class AwardAdmin(Exported, OrganiserAdmin):
     @display(description="certificate")
     def certificate(self, award: Award) -> str:
         address = reverse("pages:certificate", args=[award.competition.slug, award.title])
-        return format_html('<a class="underline" href="{}">Look and print</a>', address)
+        return format_html('<a class="underline" href="{}">View and print</a>', address)
 
     @action(description="Take back", icon="undo")
     def take_back(self, request: HttpRequest, object_id: int) -> HttpResponse:

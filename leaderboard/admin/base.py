@@ -25,7 +25,7 @@ NEVER_LOGGED = frozenset({"password"})
 
 
 class Who(Enum):
-    """Who may do something in the admin, within his or her scope."""
+    """Who may do something in the admin, within their scope."""
 
     NOBODY = 0
     SUPERUSERS = 1
@@ -38,7 +38,7 @@ class Who(Enum):
 class Audited(admin.ModelAdmin):
     """Every addition, change and deletion becomes an entry of the audit log, in the same transaction.
 
-    A change writes the changed columns alone, so that it cannot undo what the server wrote meanwhile.
+    A change writes only the changed columns, so that it cannot undo what the server wrote in the meantime.
     """
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -129,7 +129,7 @@ class ScopedRelatedFilter(RelatedDropdownFilter):
 
 
 class OrganiserAdmin(Audited, ModelAdmin):
-    """A page of the admin for organisers, each within his or her competitions."""
+    """A page of the admin for organisers, each limited to their own competitions."""
 
     views, adds, changes, deletes = Who.ORGANISERS, Who.ORGANISERS, Who.ORGANISERS, Who.NOBODY
     show_full_result_count = False
@@ -165,14 +165,14 @@ class OrganiserAdmin(Audited, ModelAdmin):
         return self.deletes.has(request.user)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Without Django's "delete selected": what may be deleted is deleted one by one, on its own page."""
+        """Without Django's "delete selected": rows that may be deleted are deleted one by one, on their own pages."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
 
 class ReadOnlyInline(TabularInline):
-    """Rows that belong to the one shown: looked at here, changed on their own pages."""
+    """Rows that belong to the one shown: read-only here, changed on their own pages."""
 
     extra = 0
     can_delete = False

@@ -261,7 +261,7 @@ class LabelsForm(RefusedForm, forms.Form):
         label="CSV of sites",
         required=False,
         widget=UnfoldAdminFileFieldWidget,
-        help_text="Columns patch and site. Hidden as the labels are. Without it those of the version before stay.",
+        help_text="Columns patch and site; hidden like the labels. Without a file, the previous version's sites are kept.",
     )
     note = forms.CharField(
         max_length=300,
@@ -320,7 +320,7 @@ def sites_of(file: Any, patches: int) -> tuple[str, ...]:
     except SiteFileError as error:
         raise forms.ValidationError(error.problems[:20]) from error
     except UnicodeDecodeError as error:
-        raise forms.ValidationError("The file is no text in UTF-8.") from error
+        raise forms.ValidationError("The file is not UTF-8 text.") from error
 
 
 @admin.register(LabelSet)
@@ -415,8 +415,8 @@ class LabelSetAdmin(OrganiserAdmin):
             request,
             title=f"Put {label_set} in force",
             explanation="What was scored on these labels counts at once; every other submission that still stands is "
-            "evaluated on them, behind all fresh ones. The owners of all teams are told by mail, with your reason. "
-            "The board of before stays to be read.",
+            "evaluated on them, behind all fresh ones. The owners of all teams are notified by mail, with your reason. "
+            "The earlier board remains readable.",
             button="Put in force",
             rows=[label_set],
             act=lambda reason: corrections.apply_correction(request.user, label_set, reason),

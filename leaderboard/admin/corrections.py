@@ -38,14 +38,14 @@ class LabelReportAdmin(OrganiserAdmin):
     @action(description="Accept", icon="check")
     def accept(self, request: HttpRequest, object_id: int) -> HttpResponse:
         explanation = (
-            "The team reads your answer. Then load the corrected masks at the phase, without putting them in force, and "
+            "The team sees your answer. Then load the corrected masks at the phase, without putting them in force, and "
             "look at the dry run of the new version."
         )
         return self._decide(request, object_id, True, "Accept", explanation)
 
     @action(description="Decline", icon="close")
     def decline(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        return self._decide(request, object_id, False, "Decline", "The team reads your answer.")
+        return self._decide(request, object_id, False, "Decline", "The team sees your answer.")
 
     def _decide(
         self, request: HttpRequest, pk: int, accepted: bool, button: str, explanation: str

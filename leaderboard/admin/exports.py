@@ -1,4 +1,4 @@
-"""What the admin's lists look like as files. Columns are named one by one: nothing hidden slips in with a new field."""
+"""The admin's lists as files. Columns are named one by one, so that no new field leaks hidden data."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The outbox: what waits, and what could not be delivered. The texts may hold codes and links: nobody reads them here."""
+"""The outbox: waiting and undeliverable mails. Their texts may contain codes and links, so they are not shown."""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,12 +48,12 @@ class MailAdmin(OrganiserAdmin):
 
     @action(description="Send again", icon="send")
     def again(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        explanation = "It is tried from the beginning, as if it were new."
+        explanation = "It is sent again like a new mail."
         return self._ask(request, object_id, "Send again", explanation, outbox.send_again)
 
     @action(description="Discard", icon="delete")
     def discard(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        return self._ask(request, object_id, "Discard", "It is never sent then.", outbox.discard)
+        return self._ask(request, object_id, "Discard", "It will never be sent.", outbox.discard)
 
     def _ask(
         self,

@@ -55,7 +55,7 @@ class NamesOrganisers(OrganiserAdmin):
             self,
             request,
             title=f"Remove an organiser of {competition}",
-            explanation="From then on the person sees what everybody sees. What the person did stays in the log.",
+            explanation="The person then sees only what everybody sees. Their past actions stay in the log.",
             button="Remove",
             rows=competition.organisers.all(),
             act=lambda **asked: organisers.remove_organiser(request.user, competition, **asked),

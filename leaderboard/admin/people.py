@@ -42,7 +42,7 @@ class UserAdmin(OrganiserAdmin, DjangoUserAdmin):
             "Rights",
             {
                 "fields": ("is_active", "is_staff", "is_superuser"),
-                "description": "An organiser needs the staff status, and to be named in the competition.",
+                "description": "An organiser needs staff status and must be named in the competition.",
             },
         ),
         ("Dates", {"fields": (("last_login", "date_joined"),)}),
@@ -57,7 +57,7 @@ class UserAdmin(OrganiserAdmin, DjangoUserAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(OrganiserAdmin):
-    """Who has tokens, and revoking one. A token itself is shown once, where it is made."""
+    """Lists tokens and revokes them. A token itself is shown only once, when it is created."""
 
     views = deletes = Who.SUPERUSERS
     adds = changes = Who.NOBODY

@@ -1,4 +1,4 @@
-"""The ranking of a phase as organisers see it: exact, with counts, whatever the public sees meanwhile."""
+"""The ranking of a phase as organisers see it: exact, with counts, whatever the public sees."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def rankings(request: HttpRequest, model_admin: Any, pk: int | None = None) -> H
 
 
 def public_state(phase: Phase, now: Any) -> str:
-    """One sentence: what those who are no organisers see of this board now."""
+    """One sentence: what everyone but the organisers sees of this board now."""
     view = view_of(phase, AnonymousUser(), now)
     if view.board is None:
         return "Participants see no board and no scores until the phase ends."

@@ -1,4 +1,4 @@
-"""The page between an organiser's button and the act: it says what will happen and asks for a reason."""
+"""The page between an organiser's button and the action: it says what will happen and asks for a reason."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,7 +22,7 @@ class ReasonForm(RefusedForm, forms.Form):
     reason = forms.CharField(
         max_length=300,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
-        help_text="Kept in the audit log.",
+        help_text="Stored in the audit log.",
     )
 
 

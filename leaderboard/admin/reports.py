@@ -56,7 +56,7 @@ class PhaseReportAdmin(OrganiserAdmin):
         return self.fields if obj else ()
 
     def save_model(self, request: HttpRequest, obj: PhaseReport, form: Any, change: bool) -> None:
-        """Ask for a report; where one is waited for already, that one is shown."""
+        """Ask for a report; if one is already being built, show that one."""
         row = reports.request_report(request.user, obj.phase, obj.as_of)
         obj.pk, obj._state.adding = row.pk, False
 
@@ -87,7 +87,7 @@ class PhaseReportAdmin(OrganiserAdmin):
 
     @action(description="Take back", icon="public_off")
     def withdraw(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        explanation = "Only organisers read it then. The public log keeps that it was public."
+        explanation = "Only organisers can then read it. The public log still shows that it was public."
         return self._ask(request, object_id, "Take back", explanation, reports.withdraw_report)
 
     def _ask(

@@ -96,7 +96,7 @@ class ReviewAdmin(OrganiserAdmin):
             request,
             object_id,
             "Looked at",
-            "Nothing else happens: no score changes and nobody is told. If the evidence grows later, it comes back.",
+            "Nothing else happens: no score changes and nobody is notified. It comes back if the evidence grows.",
             reviews.look_at,
             row=lambda review: review.figures,
             done=lambda review: f"{review} is {review.state}.",

@@ -1,4 +1,4 @@
-"""Requests to join, mergers, and method descriptions, which organisers look at and judge."""
+"""Requests to join, mergers, and method descriptions, which organisers review."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ VERDICTS = {"open": "warning", "accepted": "success", "ineligible": "danger"}
 
 
 class DecidedAdmin(Exported, OrganiserAdmin):
-    """What people ask of teams. The teams' owners decide; organisers look."""
+    """Requests to teams. The teams' owners decide; organisers can only look."""
 
     adds = changes = deletes = Who.NOBODY
 
@@ -68,7 +68,7 @@ class MergerAdmin(DecidedAdmin):
 
 @admin.register(MethodDescription)
 class MethodDescriptionAdmin(Exported, OrganiserAdmin):
-    """What teams handed in. Accepting says that somebody has looked; ruling out makes the team ineligible."""
+    """Descriptions that teams handed in. Accepting records a review; ruling out makes the team ineligible."""
 
     adds = changes = deletes = Who.NOBODY
     resource_classes = [MethodDescriptionResource]
@@ -112,14 +112,14 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
     @action(description="Accept", icon="check")
     def accept(self, request: HttpRequest, object_id: int) -> HttpResponse:
         explanation = (
-            "The team reads that it is accepted. A newer file that it hands in waits for its own verdict."
+            "The team sees that it is accepted. If it hands in a newer file, that one needs its own review."
         )
         return self._judge(request, object_id, "Accept", explanation, descriptions.accept_description)
 
     @action(description="Rule out", icon="block")
     def rule_out(self, request: HttpRequest, object_id: int) -> HttpResponse:
         explanation = (
-            "The team is not eligible for awards with this description. Its owners are told by mail, with your reason. "
+            "The team is not eligible for awards with this description. Its owners are notified by mail, with your reason. "
             "Until the due date it may hand in another one."
         )
         return self._judge(request, object_id, "Rule out", explanation, descriptions.rule_out)
@@ -144,7 +144,7 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
 
 
 def download(request: HttpRequest, model_admin: Any, pk: int) -> HttpResponse:
-    """The PDF as it was handed in, under a name of ours."""
+    """The PDF as handed in, under a file name chosen by the server."""
     description = get_object_or_404(model_admin.get_queryset(request), pk=pk)
     name = f"method-{description.team.competition.slug}-{description.pk}.pdf"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

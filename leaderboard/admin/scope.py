@@ -1,4 +1,4 @@
-"""Whose rows an organiser may see: those of the competitions that he or she organises; superusers see all."""
+"""Which rows an organiser may see: those of the competitions that they organise; superusers see all."""
 
 from typing import Any
 
