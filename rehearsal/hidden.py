@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from .masks import counts_near
-from .rulebook import Entry, PhaseRules
+from .rulebook import PhaseRules, SubmissionRecord
 
 RATIOS = ("f1", "precision", "recall")
 NOT_LOOKED_FOR = (
@@ -44,7 +44,7 @@ class Secret:
     kind: str
     name: str
     phase: PhaseRules
-    entry: Entry | None = None
+    entry: SubmissionRecord | None = None
     number: int | Fraction = 0
 
     def is_written(self, text: str) -> bool:
@@ -81,7 +81,7 @@ class Hidden:
                 return counts
         raise AssertionError(f"no distinctive numbers near {float(f1):.2f}")
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: SubmissionRecord) -> None:
         for kind, name, number in numbers(entry.counts):
             for form in forms_of(number):
                 self.by_form.setdefault(form, []).append(Secret(kind, name, entry.phase, entry, number))
@@ -92,7 +92,7 @@ class Hidden:
         for name, text in texts.items():
             self.texts[text] = Secret("salt", name, phase)
 
-    def show(self, phase: PhaseRules, entries: Iterable[Entry], now: datetime) -> None:
+    def show(self, phase: PhaseRules, entries: Iterable[SubmissionRecord], now: datetime) -> None:
         """Remember what the public board tells at this moment; it cannot be taken back."""
         self.shown.update(entry.pk for entry in phase.told(entries, now))
 

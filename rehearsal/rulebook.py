@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass
-class Entry:
+class SubmissionRecord:
     """A submission that the server accepted. ``counts``: TP, FP, FN; ``given_back``: it could not be scored."""
 
     phase: "PhaseRules"
@@ -99,7 +99,7 @@ class PhaseRules:
             return set()
         return {"f1"} if self.get("visible_metrics", "all") == "f1" else {"f1", "precision", "recall"}
 
-    def refusal(self, mine: Iterable[Entry], now: datetime) -> str:
+    def refusal(self, mine: Iterable[SubmissionRecord], now: datetime) -> str:
         """Why a team with these entries may not submit now: "window", "total", "day", "board"; "" if it may."""
         if not self.is_open(now):
             return "window"
@@ -115,7 +115,9 @@ class PhaseRules:
         full = (name for name, limit in limits.items() if limit is not None and used[name] >= limit)
         return next(full, "")
 
-    def counted(self, mine: Iterable[Entry], before: datetime | None = None) -> Entry | None:
+    def counted(
+        self, mine: Iterable[SubmissionRecord], before: datetime | None = None
+    ) -> SubmissionRecord | None:
         """Which of a team's entries is its result."""
         standing = [e for e in mine if e.stands and (before is None or e.received_at < before)]
         standing.sort(key=lambda entry: (entry.received_at, entry.pk))
@@ -127,7 +129,7 @@ class PhaseRules:
             return standing[-1]
         return max(chosen or standing, key=lambda entry: entry.f1, default=None)
 
-    def told(self, entries: Iterable[Entry], now: datetime) -> list[Entry]:
+    def told(self, entries: Iterable[SubmissionRecord], now: datetime) -> list[SubmissionRecord]:
         """The entries whose exact F1 the public board tells at this moment: nothing while it is hidden or a Ladder."""
         if not self.has_closed(now) and not self.metrics(now):
             return []
@@ -135,7 +137,7 @@ class PhaseRules:
         results = [self.counted(mine, before) for mine in by_team(self, entries).values()]
         return [entry for entry in results if entry]
 
-    def public_board(self, entries: Iterable[Entry], now: datetime) -> list[Line] | None:
+    def public_board(self, entries: Iterable[SubmissionRecord], now: datetime) -> list[Line] | None:
         """The board as everyone may see it; None while it is hidden."""
         if self.has_closed(now):
             return self.exact_board(entries)
@@ -145,11 +147,11 @@ class PhaseRules:
             return self.ladder_board(entries)
         return self.exact_board(entries, self.freezes_at)
 
-    def exact_board(self, entries: Iterable[Entry], before: datetime | None = None) -> list[Line]:
+    def exact_board(self, entries: Iterable[SubmissionRecord], before: datetime | None = None) -> list[Line]:
         results = [self.counted(mine, before) for mine in by_team(self, entries).values()]
         return ranked([(entry.f1, entry.received_at, entry.team) for entry in results if entry])
 
-    def ladder_board(self, entries: Iterable[Entry]) -> list[Line]:
+    def ladder_board(self, entries: Iterable[SubmissionRecord]) -> list[Line]:
         """Every scored entry climbs, withdrawn or not; what is not a whole step above the last rung shows nothing."""
         rungs = []
         for team, mine in by_team(self, entries).items():
@@ -170,8 +172,8 @@ def ranked(results: list[tuple[Fraction, datetime, str]]) -> list[Line]:
     return [Line(1 + sum(other[0] > f1 for other in results), team, f1) for f1, _, team in ordered]
 
 
-def by_team(phase: PhaseRules, entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    teams: dict[str, list[Entry]] = {}
+def by_team(phase: PhaseRules, entries: Iterable[SubmissionRecord]) -> dict[str, list[SubmissionRecord]]:
+    teams: dict[str, list[SubmissionRecord]] = {}
     for entry in entries:
         if entry.phase is phase:
             teams.setdefault(entry.team, []).append(entry)

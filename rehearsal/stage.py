@@ -24,7 +24,7 @@ from . import masks
 from .clock import Clock
 from .findings import Findings
 from .hidden import NUMBER, Hidden, Viewer, forms_of, forms_read, readings
-from .rulebook import Entry, PhaseRules, Rulebook
+from .rulebook import PhaseRules, Rulebook, SubmissionRecord
 from .walk import Walk, sample_of
 
 API = "/api/v1"
@@ -57,7 +57,7 @@ class Stage:
     ) -> None:
         self.rulebook, self.clock, self.findings, self.thorough = rulebook, clock, findings, thorough
         self.hidden, self.scored = Hidden(), 0
-        self.entries: list[Entry] = []
+        self.entries: list[SubmissionRecord] = []
         self._ordinary(document)
         self.people: dict[str, User] = {}
         self.organiser = self.person("organiser", is_staff=True)
@@ -170,7 +170,7 @@ class Stage:
         by_page: bool = False,
         complete_at: datetime | None = None,
         spoilt: bool = False,
-    ) -> Entry | None:
+    ) -> SubmissionRecord | None:
         """Send an archive; the entry if it was accepted. Compares with what the rulebook says.
 
         ``counts`` or about ``f1``; ``complete_at``: when its last byte arrives; ``spoilt``: it cannot be scored.
@@ -185,7 +185,7 @@ class Stage:
         self._compare(rules, expected, made, answer, team)
         if made is None:
             return None
-        entry = Entry(rules, team, counts, self.clock.now, made.pk, given_back=spoilt)
+        entry = SubmissionRecord(rules, team, counts, self.clock.now, made.pk, given_back=spoilt)
         self.entries.append(entry)
         if not spoilt:
             self.hidden.add(entry)
@@ -244,13 +244,13 @@ class Stage:
         for rules in self.rulebook.phases:
             self.hidden.show(rules, self.entries, self.clock.now)
 
-    def withdraw(self, entry: Entry) -> bool:
+    def withdraw(self, entry: SubmissionRecord) -> bool:
         answer = self.post(f"{API}/submissions/{entry.pk}/withdraw/", self.owner(entry.team), {})
         entry.withdrawn = entry.withdrawn or answer.status_code == 200
         self.remember()
         return answer.status_code == 200
 
-    def select(self, entry: Entry, selected: bool) -> bool:
+    def select(self, entry: SubmissionRecord, selected: bool) -> bool:
         answer = self.post(
             f"{API}/submissions/{entry.pk}/select/", self.owner(entry.team), {"selected": selected}
         )

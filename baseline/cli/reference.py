@@ -60,7 +60,7 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     end = began + 60 * chosen.limit_minutes
     with world(changes.get("device", "auto"), changes.get("threads", 0), end) as here:
 
-        def work(entry: compare.Entry) -> None:
+        def work(entry: compare.MethodRun) -> None:
             if not chosen.train:
                 return compare.score(entry, here)
             if not chosen.data:
@@ -96,7 +96,7 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
         for phase in phases.values():  # what is wrong with address or token is said before the training
             client.find_phase(connection, phase)
 
-        def work(entry: compare.Entry) -> None:
+        def work(entry: compare.MethodRun) -> None:
             reference.make_data(entry.data, chosen.images, chosen.preset, entry.seed)
             compare.carry_out(entry, chosen.preset, changes, here, archives=True)
             name = reference.entry_name(entry.method, chosen.preset, entry.seed)

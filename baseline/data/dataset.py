@@ -27,7 +27,7 @@ FOLDERS = {"train": "TrainData", "validation": "ValidData", "test": "TestData"}
 BANDS = (*(f"B{n}" for n in range(1, 13)), "slope", "DEM")
 SIZE = 128
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 class DataError(ValueError):
@@ -250,7 +250,7 @@ def load(
     dtype: type = np.float32,
     fill_nan: bool = False,
     processes: int = 1,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Patches:
     """Read a split into memory (see `find_split` for `masks`). `dtype`: np.float32 or np.float16.
 

@@ -26,7 +26,7 @@ from baseline.training.world import World
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodRun:
     """One method with one seed: the folder of its run, the folder of its data."""
 
     method: str
@@ -39,7 +39,7 @@ class Entry:
 class Finished:
     """A finished run. seconds: of training, including reading the data; exact: no part of it was killed before it could record its time."""
 
-    entry: Entry
+    entry: MethodRun
     results: dict[str, Result]
     seconds: float
     exact: bool
@@ -57,7 +57,7 @@ class Finished:
             )
 
 
-def entries(methods: Sequence[str], seeds: Sequence[int], folders: str, data: str) -> list[Entry]:
+def entries(methods: Sequence[str], seeds: Sequence[int], folders: str, data: str) -> list[MethodRun]:
     """What is to be compared, seed by seed, so that the first seed's board is whole first.
 
     folders, data: paths with {method} and {seed} in them, such as "runs/{method}-{seed}"; those of the runs need both.
@@ -66,7 +66,7 @@ def entries(methods: Sequence[str], seeds: Sequence[int], folders: str, data: st
         method(name)  # an unknown name is an error now, not in an hour
     try:
         made = [
-            Entry(name, seed, *(Path(text.format(method=name, seed=seed)) for text in (folders, data)))
+            MethodRun(name, seed, *(Path(text.format(method=name, seed=seed)) for text in (folders, data)))
             for seed in seeds
             for name in methods
         ]
@@ -94,7 +94,7 @@ def make_data(folder: Path, preset: str, seed: int) -> None:
         shutil.rmtree(partial)
 
 
-def for_each(asked: Sequence[Entry], work: Callable[[Entry], None], world: World) -> list[Entry]:
+def for_each(asked: Sequence[MethodRun], work: Callable[[MethodRun], None], world: World) -> list[MethodRun]:
     """Do the work of every entry; returns those that failed, whose errors are printed. Raises TimeIsUp at the deadline."""
     failed = []
     for entry in asked:
@@ -110,7 +110,7 @@ def for_each(asked: Sequence[Entry], work: Callable[[Entry], None], world: World
     return failed
 
 
-def carry_out(entry: Entry, preset: str, changes: dict[str, Any], world: World, archives: bool) -> None:
+def carry_out(entry: MethodRun, preset: str, changes: dict[str, Any], world: World, archives: bool) -> None:
     """Train the entry's run to its end, and score it. Raises TimeIsUp at the world's deadline."""
     module = method(entry.method)
     options = replace(from_dict(module.Options, module.PRESETS.get(preset, {}) | changes), seed=entry.seed)
@@ -123,7 +123,7 @@ def carry_out(entry: Entry, preset: str, changes: dict[str, Any], world: World, 
             write_archive(run, predictor, run.pool(split), archive_of(entry.folder, split))
 
 
-def score(entry: Entry, world: World) -> None:
+def score(entry: MethodRun, world: World) -> None:
     """Score a finished run if that has not been done; does nothing for an unfinished one."""
     if not (entry.folder / "weights.pt").exists():
         return
@@ -133,7 +133,7 @@ def score(entry: Entry, world: World) -> None:
         score_run(run, run.trained())
 
 
-def finished(entries: Sequence[Entry]) -> list[Finished]:
+def finished(entries: Sequence[MethodRun]) -> list[Finished]:
     """The entries whose runs are finished and scored."""
     found = []
     for entry in entries:
@@ -144,7 +144,7 @@ def finished(entries: Sequence[Entry]) -> list[Finished]:
     return found
 
 
-def flags_of(asked: Sequence[Entry], preset: str) -> list[str]:
+def flags_of(asked: Sequence[MethodRun], preset: str) -> list[str]:
     """The flags that, beside the preset, give the finished runs the options they have: "METHOD: --flag" where not all have it."""
     of_runs = {f.entry: _flags_of(f.entry, preset) for f in finished(asked)}
     everywhere = set.intersection(*map(set, of_runs.values())) if of_runs else set()
@@ -154,14 +154,16 @@ def flags_of(asked: Sequence[Entry], preset: str) -> list[str]:
     return list(dict.fromkeys(every))
 
 
-def _flags_of(entry: Entry, preset: str) -> list[str]:
+def _flags_of(entry: MethodRun, preset: str) -> list[str]:
     module = method(entry.method)
     usual = from_dict(module.Options, module.PRESETS.get(preset, {})).to_dict() | {"seed": entry.seed}
     options = runs.saved(entry.folder)[2].to_dict()
     return as_flags({name: value for name, value in options.items() if value != usual[name]})
 
 
-def write_tables(folder: Path, asked: Sequence[Entry], about: str, preset: str, flags: Sequence[str]) -> str:
+def write_tables(
+    folder: Path, asked: Sequence[MethodRun], about: str, preset: str, flags: Sequence[str]
+) -> str:
     """Write table.md, table.csv and table.json of all finished runs; returns the first."""
     there = finished(asked)
     of_split = {split: _of_split(there, split) for split in (*SPLITS, HELD_OUT)}

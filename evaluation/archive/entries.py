@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evaluation.archive.layout import Decoder, Explain, Layout, Refusal, inflater
+from evaluation.archive.layout import Decoder, Explain, InvalidMask, Layout, inflater
 from evaluation.archive.names import choose
 from evaluation.archive.problems import InvalidArchive, Problem, empty_file, printable
 from evaluation.archive.zip_directory import DEFLATED, read_directory
@@ -51,9 +51,9 @@ def read_archive(
                 continue
         try:
             if i in faults:
-                raise Refusal(*faults[i])
+                raise InvalidMask(*faults[i])
             decoder.add(index, _content(raw, method, crc, size, largest))
-        except Refusal as refusal:
+        except InvalidMask as refusal:
             decoder.refusals[index] = refusal
     decoder.flush()
     return _finish(decoder, copies, problems, {index: directory.names[i] for index, i in chosen.items()})
@@ -81,7 +81,7 @@ def _finish(
 def _content(raw: memoryview, method: int, crc: int, size: int, largest: int) -> bytes:
     """A file of the archive, inflated with a bound and checked against the directory."""
     if size > largest:
-        raise Refusal(
+        raise InvalidMask(
             "file_too_large",
             f"The file is larger than a mask file can be ({largest:,} bytes). Write the mask alone, as uint8.",
         )
@@ -97,7 +97,7 @@ def _content(raw: memoryview, method: int, crc: int, size: int, largest: int) ->
         content = bytes(raw)
     if whole and len(content) == size and inflater.crc32(content) == crc:
         return content
-    raise Refusal(
+    raise InvalidMask(
         "file_damaged",
         "The file's size or checksum is not what the archive states: it was damaged on the way. "
         "Create the ZIP archive again and upload it.",

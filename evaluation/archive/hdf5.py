@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5f, h5l, h5o, h5pl, h5s, h5t, h5z
 
-from evaluation.archive.layout import Layout, Pixels, Refusal, inflater
+from evaluation.archive.layout import InvalidMask, Layout, Pixels, inflater
 from evaluation.archive.problems import printable
 from evaluation.task import TASK, MaskSpec
 
@@ -37,36 +37,36 @@ PLAIN = f'Write it with create_dataset("{TASK.mask_dataset}", data=mask), mask o
 def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
     """The layout of a contiguous mask file, or the pixels (height * width of them, unchecked) of another one.
 
-    Raises Refusal for everything that is not a mask of this shape.
+    Raises InvalidMask for everything that is not a mask of this shape.
     """
     if not content.startswith(SIGNATURE):
         raise _no_signature(content)
     try:
         return _explain(content, spec)
-    except Refusal:
+    except InvalidMask:
         raise
     except (
         Exception
     ) as error:  # h5py raises eight kinds for damaged files; their texts name paths, so none is shown
-        raise Refusal(
+        raise InvalidMask(
             "hdf5_damaged",
             "The HDF5 file is cut off or damaged. Write it again, and close it before you zip it.",
         ) from error
 
 
-def _no_signature(content: bytes) -> Refusal:
+def _no_signature(content: bytes) -> InvalidMask:
     """The file does not begin as HDF5 does; it may still be a valid one, behind a user block of 512 bytes or more."""
     start = 512
     while start < len(content):
         if content.startswith(SIGNATURE, start):
-            return Refusal(
+            return InvalidMask(
                 "user_block",
                 f"The HDF5 file begins with a user block of {start:,} bytes, as MATLAB's save writes it; expected none. "
                 "In MATLAB use h5create and h5write with the transposed mask instead of save; in h5py leave "
                 "userblock_size out; or remove the block with HDF5's program h5unjam.",
             )
         start *= 2
-    return Refusal("not_hdf5", "The file does not begin as an HDF5 file does. Write the mask with h5py.")
+    return InvalidMask("not_hdf5", "The file does not begin as an HDF5 file does. Write the mask with h5py.")
 
 
 def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
@@ -74,11 +74,11 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
     if layout == h5d.VIRTUAL:
-        raise Refusal(
+        raise InvalidMask(
             "virtual_dataset", f"The mask is a virtual dataset, which points at other files. {PLAIN}"
         )
     if properties.get_external_count():
-        raise Refusal("external_storage", f"The mask's pixels are kept in another file. {PLAIN}")
+        raise InvalidMask("external_storage", f"The mask's pixels are kept in another file. {PLAIN}")
     dtype = _dtype(dataset.get_type())
     _check_shape(dataset.get_space(), spec)
     if layout == h5d.CONTIGUOUS:
@@ -86,7 +86,7 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
         if start is None:
             return _never_written(properties, dtype, spec)
         if dataset.get_storage_size() != size or start + size > len(content):
-            raise Refusal("hdf5_damaged", f"The file states pixels that it does not hold. {PLAIN}")
+            raise InvalidMask("hdf5_damaged", f"The file states pixels that it does not hold. {PLAIN}")
         return Layout(len(content), content[:start], content[start + size :], dtype)
     if layout == h5d.CHUNKED:
         return _chunked(content, dataset, properties, dtype, spec)
@@ -95,7 +95,7 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
         pixels = np.empty((spec.height, spec.width), dtype)
         dataset.read(h5s.ALL, h5s.ALL, pixels, dataset.get_type())
         return pixels.reshape(-1)
-    raise Refusal("unsupported_storage", f"The mask's pixels are stored in an unusual way. {PLAIN}")
+    raise InvalidMask("unsupported_storage", f"The mask's pixels are stored in an unusual way. {PLAIN}")
 
 
 def _open(file: h5f.FileID) -> h5d.DatasetID:
@@ -103,16 +103,16 @@ def _open(file: h5f.FileID) -> h5d.DatasetID:
     if not file.links.exists(NAME):
         names: list[bytes] = []
         file.links.iterate(_collect(names, 4))
-        raise Refusal("dataset_missing", _other_names(names))
+        raise InvalidMask("dataset_missing", _other_names(names))
     link = file.links.get_info(NAME)
     if link.type != h5l.TYPE_HARD:
-        raise Refusal(
+        raise InvalidMask(
             "dataset_is_link",
             f"The name {TASK.mask_dataset} is a soft or external link, expected the dataset itself. {PLAIN}",
         )
     dataset = h5o.open(file, NAME)
     if not isinstance(dataset, h5d.DatasetID):
-        raise Refusal(
+        raise InvalidMask(
             "not_a_dataset", f"The name {TASK.mask_dataset} is a group or a type, expected a dataset. {PLAIN}"
         )
     return dataset
@@ -149,12 +149,12 @@ def _dtype(type_id: h5t.TypeID) -> np.dtype:
         if size in (1, 2, 4, 8) and type_id.get_offset() == 0 and type_id.get_precision() == 8 * size:
             return np.dtype(f"{order}{sign}{size}")
     if kind == h5t.FLOAT:
-        raise Refusal(
+        raise InvalidMask(
             "wrong_type",
             "The mask holds floating-point numbers, expected integers 0 and 1. Threshold first: "
             '(probability > 0.5).astype("uint8").',
         )
-    raise Refusal("wrong_type", f"The mask does not hold integers, expected 0 and 1 as uint8. {PLAIN}")
+    raise InvalidMask("wrong_type", f"The mask does not hold integers, expected 0 and 1 as uint8. {PLAIN}")
 
 
 def _is_bool(type_id: Any) -> bool:
@@ -168,7 +168,7 @@ def _check_shape(space: h5s.SpaceID, spec: MaskSpec) -> None:
     shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
     if shape != (spec.height, spec.width):
         found = "x".join(map(str, shape[:6])) or "a single value"
-        raise Refusal(
+        raise InvalidMask(
             "wrong_shape",
             f"The mask's shape is {found}, expected {spec.height}x{spec.width}: one class a pixel, without further "
             "axes, in the size of the patch.",
@@ -187,25 +187,27 @@ def _chunked(content: bytes, dataset: Any, properties: Any, dtype: np.dtype, spe
     chunk = properties.get_chunk()
     size = int(np.prod(chunk, dtype=object)) * dtype.itemsize
     if len(chunk) != 2 or size > spec.most_bytes:
-        raise Refusal("unsupported_storage", f"The mask's chunks are larger than a mask. {PLAIN}")
+        raise InvalidMask("unsupported_storage", f"The mask's chunks are larger than a mask. {PLAIN}")
     undo = _filters(properties, size, dtype.itemsize)
     stored: list[Any] = []
     dataset.chunk_iter(_collect(stored, MOST_CHUNKS + 1))
     if len(stored) > MOST_CHUNKS:
-        raise Refusal("unsupported_storage", f"The mask is cut into more than {MOST_CHUNKS} chunks. {PLAIN}")
+        raise InvalidMask(
+            "unsupported_storage", f"The mask is cut into more than {MOST_CHUNKS} chunks. {PLAIN}"
+        )
     rows, columns = chunk
     pixels = _never_written(properties, dtype, spec).reshape(spec.height, spec.width)
     seen = set()
     for offset, skipped, start, length in stored:
         top, left = offset
         if skipped or top % rows or left % columns or offset in seen or start + length > len(content):
-            raise Refusal("hdf5_damaged", f"The chunks of the mask contradict each other. {PLAIN}")
+            raise InvalidMask("hdf5_damaged", f"The chunks of the mask contradict each other. {PLAIN}")
         seen.add(offset)
         raw = content[start : start + length]
         for step in undo:
             raw = step(raw)
         if len(raw) != size:
-            raise Refusal("hdf5_damaged", f"A chunk of the mask is shorter than it states. {PLAIN}")
+            raise InvalidMask("hdf5_damaged", f"A chunk of the mask is shorter than it states. {PLAIN}")
         target = pixels[top : top + rows, left : left + columns]
         target[...] = np.frombuffer(raw, dtype).reshape(chunk)[: target.shape[0], : target.shape[1]]
     return pixels.reshape(-1)
@@ -218,7 +220,7 @@ def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
         stream = inflater.decompressobj()
         out = stream.decompress(raw, size + 1)
         if len(out) != size or not stream.eof:
-            raise Refusal("hdf5_damaged", f"A compressed chunk of the mask is damaged. {PLAIN}")
+            raise InvalidMask("hdf5_damaged", f"A compressed chunk of the mask is damaged. {PLAIN}")
         return out
 
     def unshuffle(raw: bytes) -> bytes:
@@ -230,7 +232,7 @@ def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
     # Asked by number: asking for "the first filter" would look for a plug-in of its name on disk.
     present = [code for code in known if properties.get_filter_by_id(code) is not None]
     if properties.get_nfilters() != len(present):
-        raise Refusal(
+        raise InvalidMask(
             "unsupported_filter",
             f"The mask is compressed or checked by an HDF5 filter that is not read; gzip and shuffle are. {PLAIN}",
         )

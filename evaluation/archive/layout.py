@@ -28,7 +28,7 @@ _MOST_VALUES = 4  # of wrong values; more are those of a grey picture
 Pixels = npt.NDArray[np.generic]
 
 
-class Refusal(Exception):
+class InvalidMask(Exception):
     """Why a mask file is not taken: a code of the table, and the sentence."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -78,14 +78,14 @@ class Decoder:
     ) -> None:
         self.spec, self.learn = spec, learn
         self.packed = np.zeros(spec.packed_shape, np.uint8) if out is None else out
-        self.refusals: dict[int, Refusal] = {}
+        self.refusals: dict[int, InvalidMask] = {}
         self._explain = explain
         self._layout = known
         self._buffer: memoryview | None = None
         self._waiting: list[int] = []
 
     def add(self, index: int, content: bytes) -> None:
-        """Take the file of the mask at `index` (from 0). Raises Refusal, and Unexplained for a layout
+        """Take the file of the mask at `index` (from 0). Raises InvalidMask, and Unexplained for a layout
         that is not known where there is nobody to explain it. Wrong values are in `refusals` after `flush`."""
         layout = self._layout
         if layout is None or not self.learn or not layout.fits(content):
@@ -138,7 +138,7 @@ def _scratch(size: int) -> memoryview:
     return memoryview(mmap.mmap(-1, size, **flags))
 
 
-def _wrong_values(row: Pixels) -> Refusal:
+def _wrong_values(row: Pixels) -> InvalidMask:
     """What a mask with values other than 0 and 1 holds; the advice never turns a 1 into a 0."""
     wrong = rest = row[(row != 0) & (row != 1)]
     values: list[int] = []
@@ -155,7 +155,7 @@ def _wrong_values(row: Pixels) -> Refusal:
         advice = "Write"
         if len(wrong) < len(row) and len(values) == 1 and (row == 0).any():
             advice = f'If every value but 0 means {word}, write (mask != 0).astype("uint8"); otherwise write'
-    return Refusal(
+    return InvalidMask(
         "wrong_values",
         f"The mask holds {found}, expected 0 ({TASK.classes[0]}) and 1 ({TASK.classes[1]}). {advice} 0 and 1 only.",
     )

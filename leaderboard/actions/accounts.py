@@ -8,7 +8,7 @@ from django.utils import timezone
 from knox.settings import knox_settings
 
 from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Mail, Team, User
-from leaderboard.models.locks import hold_lock, hold_rows
+from leaderboard.models.locks import lock_named, lock_rows
 
 from .refusals import Conflict, InvalidInput, check_fields
 from .teams import end_membership
@@ -54,10 +54,10 @@ def delete_account(user: Any, password: str) -> None:
         raise InvalidInput(sentence, fields={"password": [sentence]})
     with transaction.atomic():
         # The last two must not both find the other one still there.
-        hold_lock("administrators")
-        hold_rows(Competition.objects.filter(organisers=user))
+        lock_named("administrators")
+        lock_rows(Competition.objects.filter(organisers=user))
         check_not_the_last(User.objects.select_for_update().get(pk=user.pk))
-        hold_rows(Team.objects.filter(memberships__user=user))
+        lock_rows(Team.objects.filter(memberships__user=user))
         for membership in user.memberships.order_by("team_id"):
             end_membership(membership)
         if user.email:

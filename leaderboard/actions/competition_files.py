@@ -31,10 +31,10 @@ from leaderboard.models import (
     User,
 )
 
+from .board_updates import phase_changed
 from .calendars import dated
 from .judging import keep_images, load_labels, name_sites
 from .organisers import appoint, check_may_organise, in_turn
-from .organising import phase_changed
 from .refusals import Refusal
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"

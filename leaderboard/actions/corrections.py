@@ -19,7 +19,7 @@ from leaderboard.models import (
     Team,
 )
 from leaderboard.models.boards import with_ranks
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 from leaderboard.models.visibility import Ratio
 from leaderboard.notifications import mails
 
@@ -70,7 +70,7 @@ def report_label(user: Any, phase: Phase, patch: int, text: str) -> LabelReport:
     row = LabelReport(phase=phase, team=team, reported_by=user, patch=patch, text=text.strip())
     check_fields(row, "text")
     with transaction.atomic():
-        hold_rows(Team.objects.filter(pk=team.pk))
+        lock_rows(Team.objects.filter(pk=team.pk))
         if LabelReport.objects.open().filter(team=team, phase=phase).count() >= OPEN_REPORTS:
             raise Conflict(
                 f"{OPEN_REPORTS} reports of your team wait for an answer. Please write to the organisers."
@@ -126,7 +126,7 @@ def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
 
 
 def _locked(label_set: LabelSet) -> Phase:
-    return hold_rows(Phase.objects.with_labels().filter(pk=label_set.phase_id))[0]
+    return lock_rows(Phase.objects.with_labels().filter(pk=label_set.phase_id))[0]
 
 
 def _board(phase: Phase) -> dict[str, tuple[int, Ratio]]:

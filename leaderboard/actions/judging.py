@@ -16,7 +16,7 @@ from evaluation.scoring.counts import sha256
 from evaluation.task import MaskSpec
 from evaluation.trust.site_files import write_sites
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, QuickLook, Standing, Submission
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
 
@@ -56,7 +56,7 @@ def load_labels(
     if sites is not None:
         check_sites(sites, spec.patches)
     with transaction.atomic():
-        [phase] = hold_rows(Phase.objects.with_labels().filter(pk=phase.pk))
+        [phase] = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))
         digest = sha256(masks, spec)
         if lost := phase.label_sets.filter(sha256=digest, masks=b"").first():
             if sites is not None:
@@ -232,7 +232,7 @@ def restore_all(user: Any, submissions: Any, reason: str) -> int:
 def judge_each(user: Any, submissions: Any, reason: str, judge: Any) -> int:
     """All or nothing, in the order in which they came in."""
     with transaction.atomic():
-        chosen = submissions.order_by("pk").hold()
+        chosen = submissions.order_by("pk").lock()
         for submission in chosen:
             judge(user, submission, reason)
     return len(chosen)
@@ -242,7 +242,7 @@ def set_disqualified(
     user: Any, submission: Submission, act: str, reason: str, *, at: Any, shown_reason: str
 ) -> None:
     with transaction.atomic():
-        [held] = Submission.objects.filter(pk=submission.pk).hold()
+        [held] = Submission.objects.filter(pk=submission.pk).lock()
         Submission.objects.filter(pk=submission.pk).update(
             disqualified_at=at, disqualified_reason=shown_reason
         )

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 
 from leaderboard.models import AuditEntry, Competition, Team, User
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 
 from .judging import need_reason
 from .refusals import Conflict, InvalidInput, NotAllowed, OrganisersDoNotCompete
@@ -32,7 +32,7 @@ def check_may_organise(person: Any, competition: Competition) -> None:
 
 def in_turn(competition: Competition) -> None:
     """Let those who change who competes, organises or wins pass one after the other; inside a transaction."""
-    hold_rows(Competition.objects.filter(pk=competition.pk))
+    lock_rows(Competition.objects.filter(pk=competition.pk))
 
 
 def find_person(username: str) -> User:

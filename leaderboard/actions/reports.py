@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from leaderboard.models import AuditEntry, Phase, PhaseReport
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 from leaderboard.models.reports import snapshots_may_be_public
 from leaderboard.models.visibility import view_of
 from leaderboard.platform.bell import ring_on_commit
@@ -26,7 +26,7 @@ def request_report(user: Any, phase: Phase, as_of: datetime | None = None) -> Ph
     check_organiser(user, phase)
     asked_for, as_of = as_of, check_as_of(phase, as_of)
     with transaction.atomic():
-        hold_rows(Phase.objects.filter(pk=phase.pk))
+        lock_rows(Phase.objects.filter(pk=phase.pk))
         same = {"as_of": asked_for} if asked_for else {}
         waiting = PhaseReport.objects.waiting(timezone.now()).filter(phase=phase, **same).first()
         row = waiting or PhaseReport.objects.create(phase=phase, requested_by=user, as_of=as_of)

@@ -17,7 +17,7 @@ from leaderboard.models import (
     Submission,
     Team,
 )
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 from leaderboard.notifications import mails
 
 from .organisers import check_may_compete, in_turn
@@ -128,13 +128,13 @@ def _decide(row: JoinRequest | Merger, accepted: bool = False, withdrawn: bool =
 
 
 def _merge(team: Team, other: Team) -> None:
-    if any(row.merged_into_id for row in hold_rows(Team.objects.filter(pk__in=[team.pk, other.pk]))):
+    if any(row.merged_into_id for row in lock_rows(Team.objects.filter(pk__in=[team.pk, other.pk]))):
         raise Conflict("One of the two teams has become part of another one meanwhile.")
     limit, together = team.competition.max_team_size, team.memberships.count() + other.memberships.count()
     if limit is not None and together > limit:
         raise TeamFull(f"Together you would be {together} people; a team may have {limit}.")
     theirs = Submission.objects.filter(team=other)
-    phases = hold_rows(Phase.objects.filter(pk__in=theirs.values("phase")))
+    phases = lock_rows(Phase.objects.filter(pk__in=theirs.values("phase")))
     for phase in phases:
         _keep_to_selected_limit(phase, team, other)
     Attempt.objects.filter(team=other).move_to(team)

@@ -15,7 +15,7 @@ from django.utils.timesince import timeuntil
 
 from evaluation.archive.problems import empty_file, too_large
 from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 from leaderboard.models.text import moment
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
@@ -105,8 +105,8 @@ def accept(submission: Submission, archive: File) -> None:
     keep_file(submission, archive)
     try:
         with transaction.atomic():
-            hold_rows(Team.objects.filter(pk=team.pk))
-            [current] = hold_rows(Phase.objects.with_labels().filter(pk=phase.pk))
+            lock_rows(Team.objects.filter(pk=team.pk))
+            [current] = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))
             check_may_submit(team, current, received_at, reference=reference)
             submission.save()
             if not reference:
@@ -226,7 +226,7 @@ def withdraw(user: Any, submission: Submission) -> None:
     if not submission.team.has_member(user):
         raise NotAllowed("Only members of the team can withdraw its submissions.")
     with transaction.atomic():
-        [held] = Submission.objects.filter(pk=submission.pk).hold()
+        [held] = Submission.objects.filter(pk=submission.pk).lock()
         if refusal := why_not_withdraw(held, now):
             raise refusal
         if not Submission.objects.filter(pk=submission.pk, withdrawn_at=None).update(withdrawn_at=now):
@@ -257,7 +257,7 @@ def select(user: Any, submission: Submission, selected: bool) -> None:
     if refusal := why_not_select(phase, now):
         raise refusal
     with transaction.atomic():
-        [held] = Submission.objects.filter(pk=submission.pk).hold()
+        [held] = Submission.objects.filter(pk=submission.pk).lock()
         others = Submission.objects.standing().filter(phase=phase, team=held.team, selected=True)
         if selected and others.exclude(pk=submission.pk).count() >= phase.selected_limit:
             raise Conflict(

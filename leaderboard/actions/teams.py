@@ -9,12 +9,12 @@ from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
 from leaderboard.models import Competition, Invitation, Membership, Team
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 from leaderboard.models.text import day, moment
 from leaderboard.notifications import mails
 
+from .board_updates import boards_changed
 from .organisers import check_may_compete, in_turn
-from .organising import boards_changed
 from .refusals import (
     AlreadyInTeam,
     Conflict,
@@ -58,7 +58,7 @@ def edit_team(user: Any, team: Team, *, name: str | None = None, affiliation: st
     check_fields(team, "name", "affiliation")
     try:
         with transaction.atomic():
-            hold_rows(Team.objects.filter(pk=team.pk))
+            lock_rows(Team.objects.filter(pk=team.pk))
             boards_changed(team.competition)
             team.save(update_fields=["name", "affiliation"])
     except IntegrityError as error:
@@ -138,7 +138,7 @@ def add_member(team: Team, user: Any) -> None:
     if not team.is_organisers:
         check_may_compete(user, team.competition)
     check_has_no_team(user, team.competition, f"{user} is")
-    [held] = hold_rows(Team.objects.filter(pk=team.pk))
+    [held] = lock_rows(Team.objects.filter(pk=team.pk))
     if held.merged_into:
         raise Conflict(f"{team} has become part of {held.merged_into}. Ask there.")
     limit = team.competition.max_team_size
@@ -162,7 +162,7 @@ def remove_member(user: Any, team: Team, member: Any) -> None:
         check_owner(user, team)
     check_roster_open(team.competition, team)
     with transaction.atomic():
-        hold_rows(Team.objects.filter(pk=team.pk))
+        lock_rows(Team.objects.filter(pk=team.pk))
         membership = team.memberships.filter(user=member).first()
         if membership is None:
             raise NotAllowed(f"{member} is not in {team}.")

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidge
 from evaluation.archive.problems import InvalidArchive
 from evaluation.scoring import labels as label_files
 from evaluation.trust.site_files import SiteFileError, read_sites
-from leaderboard.actions import awards, corrections, judging, organising, reviews
+from leaderboard.actions import awards, board_updates, corrections, judging, reviews
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
 from leaderboard.pages.forms import RefusedForm
@@ -95,7 +95,7 @@ class CompetitionAdmin(NamesOrganisers):
 
     def save_model(self, request: HttpRequest, obj: Competition, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        organising.boards_changed(obj)
+        board_updates.boards_changed(obj)
 
     @display(description="phases", ordering="phase_count")
     def phase_count(self, competition: Any) -> int:
@@ -167,7 +167,7 @@ class PhaseAdmin(OrganiserAdmin):
 
     def save_model(self, request: HttpRequest, obj: Phase, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        organising.phase_changed(obj, form.changed_data)
+        board_updates.phase_changed(obj, form.changed_data)
 
     @display(description="state", label=STATES)
     def state(self, phase: Phase) -> str:
@@ -455,8 +455,8 @@ class PublishedEntryAdmin(Exported, OrganiserAdmin):
 
     def save_model(self, request: HttpRequest, obj: PublishedEntry, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        organising.phase_changed(obj.phase, ())
+        board_updates.phase_changed(obj.phase, ())
 
     def delete_model(self, request: HttpRequest, obj: PublishedEntry) -> None:
         super().delete_model(request, obj)
-        organising.phase_changed(obj.phase, ())
+        board_updates.phase_changed(obj.phase, ())

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from leaderboard.actions import organisers, organising
+from leaderboard.actions import board_updates, organisers
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Membership, Submission, Team
 from leaderboard.models.text import folded
@@ -31,7 +31,7 @@ class TeamForm(forms.ModelForm):
         if (
             "name" in data
             and competition
-            and organising.name_is_taken(self.instance, competition, folded(data["name"]))
+            and board_updates.name_is_taken(self.instance, competition, folded(data["name"]))
         ):
             self.add_error("name", "A team of this name exists already. Please choose another name.")
         return data
@@ -80,7 +80,7 @@ class TeamAdmin(Exported, OrganiserAdmin):
         return (*self.readonly_fields, "competition", "is_organisers") if obj else self.readonly_fields
 
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
-        organising.boards_changed(obj.competition)  # first: see boards_changed
+        board_updates.boards_changed(obj.competition)  # first: see boards_changed
         super().save_model(request, obj, form, change)
 
     @display(description="members", ordering="member_count")

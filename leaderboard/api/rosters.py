@@ -64,7 +64,7 @@ class JoinRequestViewSet(RosterViewSet):
     queryset = JoinRequest.objects.none()
 
     def get_queryset(self) -> Any:
-        rows = JoinRequest.objects.told_to(self.request.user).select_related("team__competition", "user")
+        rows = JoinRequest.objects.visible_to(self.request.user).select_related("team__competition", "user")
         if self.detail:
             return rows
         asked = self.query(OpenSerializer)
@@ -194,7 +194,7 @@ class MergerViewSet(RosterViewSet):
     queryset = Merger.objects.none()
 
     def get_queryset(self) -> Any:
-        rows = Merger.objects.told_to(self.request.user)
+        rows = Merger.objects.visible_to(self.request.user)
         rows = rows.select_related("team__competition", "other__competition")
         if self.detail:
             return rows

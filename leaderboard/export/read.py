@@ -23,6 +23,7 @@ from .package import ExportInvalid, OpenedPackage
 from .tables import TABLES, USER_COLUMNS, Row, Table, decode
 
 BATCH = 200
+FORMER_NAMES = {"postponed": "put_off"}  # of columns, in exports of earlier versions
 
 
 class CompetitionExists(Exception):
@@ -212,9 +213,10 @@ def values_of(table: Table, line: Row, rows: Rows) -> Row:
     """The columns of one line as keyword arguments for the model."""
     values: Row = {}
     for column in table.columns():
-        if column.name in table.later or isinstance(column, models.FileField) or column.name not in line:
+        name = column.name if column.name in line else FORMER_NAMES.get(column.name, "")
+        if column.name in table.later or isinstance(column, models.FileField) or name not in line:
             continue
-        value = line[column.name]
+        value = line[name]
         if column.remote_field:
             values[column.attname] = rows.find(column.related_model, value)
         else:

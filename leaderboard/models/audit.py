@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from evaluation.trust.audit_log import COVERED, digest_of
 
-from .locks import hold_lock
+from .locks import lock_named
 
 
 class AuditQuerySet(models.QuerySet["AuditEntry"]):
@@ -28,7 +28,7 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
     ) -> "AuditEntry":
         """Add one entry behind the last; must be called inside the transaction of the act itself."""
         with transaction.atomic():
-            hold_lock("audit")
+            lock_named("audit")
             last = self.model.objects.order_by("-id").first()
             entry = AuditEntry(
                 at=timezone.now(),
@@ -51,7 +51,7 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
 
         It keeps its date and words; the digests that it had in its first chain are kept in its details.
         """
-        hold_lock("audit")
+        lock_named("audit")
         last = self.model.objects.order_by("-id").first()
         original = {"previous": entry.previous, "digest": entry.digest}
         entry.details = {**entry.details, "original": original}

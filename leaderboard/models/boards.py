@@ -11,7 +11,7 @@ from evaluation.scoring.ladder import Ladder, climb_all
 from evaluation.scoring.metrics import KEY_SCALE, f1_exact
 
 from .competitions import LabelSet, Phase
-from .locks import hold_rows
+from .locks import lock_rows
 from .submissions import Submission
 from .teams import Team
 
@@ -54,7 +54,7 @@ class StandingQuerySet(models.QuerySet["Standing"]):
 
         Inside a transaction. The phase is locked first: what is read afterwards includes every change before.
         """
-        phase = hold_rows(Phase.objects.with_labels().filter(pk=phase.pk))[0]
+        phase = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))[0]
         if phase.labels is None:
             return
         self._put(phase, team, Standing.Kind.EXACT, _exact_result(phase, team))

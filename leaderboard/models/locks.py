@@ -1,7 +1,7 @@
 """Locks that end with the transaction.
 
-Who needs several rows takes them in one order, so that nobody waits in a circle: the competition, its teams, its
-phases, then what belongs to these. A worker that records a score is no exception.
+To prevent deadlocks, code that needs several rows locks them in one order: the competition, its teams, its phases,
+then what belongs to these. This includes a worker that records a score.
 """
 
 import zlib
@@ -10,8 +10,8 @@ from typing import Any
 from django.db import connection, models
 
 
-def hold_lock(name: str) -> None:
-    """Wait for the named lock and hold it until the transaction ends.
+def lock_named(name: str) -> None:
+    """Wait for the named lock and keep it until the transaction ends.
 
     PostgreSQL: an advisory lock. SQLite needs none: an IMMEDIATE transaction is the only writer.
     """
@@ -21,7 +21,7 @@ def hold_lock(name: str) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [zlib.crc32(name.encode())])
 
 
-def hold_rows(rows: models.QuerySet[Any]) -> list[Any]:
+def lock_rows(rows: models.QuerySet[Any]) -> list[Any]:
     """Lock these rows, in the order of their keys, against everyone else who does; returns them as they are then.
 
     Not FOR UPDATE: a row that only names one of them (a submission its team, a standing its phase) need not wait.

@@ -27,13 +27,13 @@ class OpenQuerySet(models.QuerySet[Any]):
 
 
 class JoinRequestQuerySet(OpenQuerySet):
-    def told_to(self, user: Any) -> "JoinRequestQuerySet":
+    def visible_to(self, user: Any) -> "JoinRequestQuerySet":
         """Those that a person has made, and those made to the teams that he or she owns."""
         return self.filter(models.Q(user=user) | models.Q(team__in=Team.objects.owned_by(user)))
 
 
 class MergerQuerySet(OpenQuerySet):
-    def told_to(self, user: Any) -> "MergerQuerySet":
+    def visible_to(self, user: Any) -> "MergerQuerySet":
         """Those that the teams of an owner have proposed or been offered."""
         mine = Team.objects.owned_by(user)
         return self.filter(models.Q(team__in=mine) | models.Q(other__in=mine))

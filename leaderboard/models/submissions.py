@@ -11,7 +11,7 @@ from django.utils import timezone
 from evaluation.archive.problems import Problem, from_dicts
 
 from .competitions import Competition, LabelSet, Phase
-from .locks import hold_rows
+from .locks import lock_rows
 from .teams import Team
 from .text import plain_text
 
@@ -55,17 +55,17 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
             | models.Q(reference=True, phase__competition__in=Competition.objects.organised_by(user))
         )
 
-    def hold(self) -> list["Submission"]:
-        """These submissions as they are once their teams, then their phases are locked until the transaction ends.
+    def lock(self) -> list["Submission"]:
+        """Lock the teams, then the phases of these submissions until the transaction ends; returns them read afterwards.
 
-        Whoever changes what a board shows does this first: so no score, withdrawal, merger or switch of labels misses
-        another one.
+        Anything that changes what a board shows does this first, so no score, withdrawal, merger or switch of labels
+        misses another one.
         """
         held: set[int] = set()
         while moved := set(self.values_list("team_id", flat=True)) - held:  # a merger may have come first
-            hold_rows(Team.objects.filter(pk__in=moved))
+            lock_rows(Team.objects.filter(pk__in=moved))
             held |= moved
-        hold_rows(Phase.objects.filter(pk__in=self.values("phase")))
+        lock_rows(Phase.objects.filter(pk__in=self.values("phase")))
         return list(
             self.select_related("team", "phase__competition", "phase__labels").defer("phase__labels__masks")
         )
@@ -186,7 +186,7 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
         return self.filter(state=Evaluation.State.QUEUED)
 
     def due(self, now: datetime) -> "EvaluationQuerySet":
-        """Waiting, and not put off."""
+        """Waiting, and not postponed."""
         return self.queued().filter(models.Q(not_before=None) | models.Q(not_before__lte=now))
 
     def scoring(self) -> "EvaluationQuerySet":
@@ -241,13 +241,14 @@ class Evaluation(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.FRESH)
     tries = models.PositiveSmallIntegerField(default=0)
-    put_off = models.PositiveSmallIntegerField(
+    postponed = models.PositiveSmallIntegerField(
         default=0,
-        db_default=0,  # a worker of before the upgrade goes on writing rows
+        db_default=0,
+        db_column="put_off",  # its first name: workers still on the old version keep reading and writing it
         editable=False,
         help_text="Of the tries, those in which the storage did not answer.",
     )
-    not_before = models.DateTimeField(null=True, editable=False, help_text="Put off until then.")
+    not_before = models.DateTimeField(null=True, editable=False, help_text="Postponed until then.")
     worker = models.CharField(max_length=120, blank=True)
     queued_at = models.DateTimeField(default=timezone.now)
     rung_at = models.DateTimeField(default=timezone.now, help_text="When a worker was last told of it.")
@@ -340,11 +341,11 @@ class Evaluation(models.Model):
     @property
     def counted_tries(self) -> int:
         """Those that may have been the archive's fault."""
-        return self.tries - self.put_off
+        return self.tries - self.postponed
 
     @property
     def waits_for_storage(self) -> bool:
-        return self.state == self.State.QUEUED and self.put_off > 0
+        return self.state == self.State.QUEUED and self.postponed > 0
 
     @property
     def is_unfinished(self) -> bool:

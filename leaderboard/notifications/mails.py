@@ -83,7 +83,7 @@ def deliver() -> int:
                 connection.open()
                 _message(mail, connection).send()
             except Exception as error:
-                _put_off(mail, error)
+                _postpone(mail, error)
                 if _server_is_away(error):
                     break
             else:
@@ -118,7 +118,7 @@ def _message(mail: Mail, connection: Any) -> EmailMessage:
     )
 
 
-def _put_off(mail: Mail, error: Exception) -> None:
+def _postpone(mail: Mail, error: Exception) -> None:
     """Keep the mail for its next try, or give it up and say so."""
     reason = type(error).__name__
     log.warning("a mail could not be sent", mail=mail.pk, tries=mail.tries, error=reason)

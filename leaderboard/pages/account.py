@@ -14,7 +14,7 @@ from leaderboard.actions.refusals import Refusal
 from leaderboard.export.personal_data import personal_data
 
 from .forms import PasswordForm, ProfileForm, TokenForm
-from .frame import signed_in
+from .page_context import signed_in
 
 
 @signed_in

@@ -11,7 +11,7 @@ from leaderboard.actions import awards as actions
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Award, Competition, Team
 
-from .frame import find_competition, render_in, signed_in
+from .page_context import find_competition, render_in, signed_in
 from .rosters import chosen
 
 

@@ -13,7 +13,7 @@ from leaderboard.models import Evaluation, Phase, PhaseReport, Team
 from leaderboard.models.visibility import View, view_of
 from leaderboard.reporting.boards import Board, board_of, row_of
 
-from .frame import find_competition, my_team, phases_of, render_in
+from .page_context import find_competition, my_team, phases_of, render_in
 
 ROWS = 100
 

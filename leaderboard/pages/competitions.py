@@ -10,7 +10,7 @@ from django.utils import timezone
 from leaderboard.models import Competition, Phase
 from leaderboard.reporting.boards import Board, board_of
 
-from .frame import find_competition, phases_of, render_in
+from .page_context import find_competition, phases_of, render_in
 
 TOP = 5
 

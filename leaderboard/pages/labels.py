@@ -17,7 +17,7 @@ from leaderboard.models.boards import with_ranks
 from leaderboard.models.visibility import Ratio, view_of
 
 from .forms import LabelReportForm
-from .frame import find_competition, my_team, phases_of, render_in
+from .page_context import find_competition, my_team, phases_of, render_in
 
 
 @never_cache

@@ -19,7 +19,7 @@ from leaderboard.reporting.figures import (
 from leaderboard.reporting.reports import Audience, audience_of, shown
 from leaderboard.reporting.spreadsheets import write_csv
 
-from .frame import find_competition, phases_of, render_in
+from .page_context import find_competition, phases_of, render_in
 
 
 def report(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:

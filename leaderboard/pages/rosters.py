@@ -13,7 +13,7 @@ from leaderboard.actions import rosters as actions
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import JoinRequest, Merger, Team
 
-from .frame import find_competition, say_refusal, signed_in
+from .page_context import find_competition, say_refusal, signed_in
 from .teams import act_for_team
 
 

@@ -12,7 +12,7 @@ from leaderboard.models.visibility import view_of
 from leaderboard.reporting import charts, countries
 from leaderboard.reporting.statistics import SMALLEST_CELL, PhaseFigures, Statistics, statistics_of
 
-from .frame import find_competition, phases_of, render_in
+from .page_context import find_competition, phases_of, render_in
 
 
 def statistics(request: HttpRequest, slug: str) -> HttpResponse:

@@ -21,7 +21,7 @@ from leaderboard.models.visibility import View, view_of, visible_scores
 from leaderboard.scoring.waiting import expected_waits
 
 from .forms import SubmitForm
-from .frame import find_competition, my_team, phases_of, render_in, signed_in
+from .page_context import find_competition, my_team, phases_of, render_in, signed_in
 
 ROWS = 50
 

@@ -16,7 +16,7 @@ from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, JoinRequest, Membership, MethodDescription, Phase, Team
 
 from .forms import InvitationForm, TeamForm
-from .frame import find_competition, my_team, render_in, signed_in
+from .page_context import find_competition, my_team, render_in, signed_in
 
 
 @signed_in

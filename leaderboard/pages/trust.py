@@ -8,7 +8,7 @@ from evaluation.trust.audit_log import COVERED
 from leaderboard.actions import receipts
 from leaderboard.models import AuditEntry, Competition, LabelSet
 
-from .frame import find_competition, phases_of, render_in
+from .page_context import find_competition, phases_of, render_in
 
 ENTRIES = 200
 

@@ -20,7 +20,7 @@ from evaluation.report import detectors
 from evaluation.report import phase_report as report
 from evaluation.report.agreement import agreement
 from leaderboard.models import Evaluation, Phase, Review, Submission
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 from leaderboard.platform.bell import ring
 from leaderboard.reporting import snapshots
 
@@ -68,7 +68,7 @@ def look(phase: Phase) -> int:
     teams = dict(phase.competition.teams.values_list("name", "pk"))
     now = timezone.now()
     with transaction.atomic():
-        hold_rows(Phase.objects.filter(pk=phase.pk))
+        lock_rows(Phase.objects.filter(pk=phase.pk))
         known = {(row.kind, row.team_id, row.other_id): row for row in phase.reviews.all()}
         for finding in findings:
             first, *others = sorted(teams[name] for name in finding.teams)

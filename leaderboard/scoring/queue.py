@@ -18,7 +18,7 @@ from evaluation.archive.problems import Problem, evaluation_crashed
 from evaluation.scoring.counts import Counts
 from evaluation.scoring.metrics import rank_key
 from leaderboard.models import Attempt, Evaluation, Prediction, Standing, Submission, Team
-from leaderboard.models.locks import hold_lock
+from leaderboard.models.locks import lock_named
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def lease_end(now: datetime) -> datetime:
 def claim(worker: str) -> Claim | None:
     """Take the next evaluation in fair order, or None. One claim at a time, so that fairness sees the last one."""
     with transaction.atomic():
-        hold_lock("claim")
+        lock_named("claim")
         now = timezone.now()
         evaluation = Evaluation.objects.due(now).in_claim_order().first()
         if evaluation is None:
@@ -84,7 +84,7 @@ def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha2
     tp, fp, fn = counts.total
     now = timezone.now()
     with transaction.atomic():
-        [submission] = Submission.objects.filter(pk=held.evaluation.submission_id).hold()
+        [submission] = Submission.objects.filter(pk=held.evaluation.submission_id).lock()
         written = Evaluation.objects.filter(**held.row).update(
             state=Evaluation.State.SCORED,
             scorer=__version__,
@@ -133,7 +133,7 @@ def release(held: Claim) -> bool:
     )
 
 
-def put_off(held: Claim) -> bool:
+def postpone(held: Claim) -> bool:
     """Put an evaluation back for a while: the storage does not answer, which is no fault of the archive.
 
     Each pause is twice as long as the last one. False when the claim was lost, or when this has lasted too long.
@@ -141,13 +141,13 @@ def put_off(held: Claim) -> bool:
     now, evaluation = timezone.now(), held.evaluation
     if now - evaluation.queued_at > PATIENCE:
         return False
-    later = now + min(FIRST_PAUSE * 2 ** min(evaluation.put_off, 16), LONGEST_PAUSE)
+    later = now + min(FIRST_PAUSE * 2 ** min(evaluation.postponed, 16), LONGEST_PAUSE)
     return (
         Evaluation.objects.filter(**held.row).update(
             state=Evaluation.State.QUEUED,
             lease_until=None,
             worker="",
-            put_off=evaluation.put_off + 1,
+            postponed=evaluation.postponed + 1,
             not_before=later,
             rung_at=later,
         )

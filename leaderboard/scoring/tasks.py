@@ -107,7 +107,7 @@ def evaluate(held: queue.Claim) -> str:
             prediction = read_masks(held.evaluation)
         except StorageSilent as silence:
             log.error("the storage of the archives does not answer", error=str(silence.__cause__))
-            return "put off" if queue.put_off(held) else give_up_or_retry(held)
+            return "postponed" if queue.postpone(held) else give_up_or_retry(held)
         except InvalidArchive as refusal:
             if held.evaluation.counted_tries == 1 and refusal.problems[0].code == "unreadable":
                 # Perhaps the reader was killed from outside; an archive at fault will be so again.

@@ -113,7 +113,7 @@ def test_finished_runs_are_tabulated_wherever_they_lie(whole, tmp_path, capsys):
 
 def test_flags_that_not_all_runs_have_are_listed_by_method(whole, tmp_path):
     entry, wider = (
-        compare.Entry("unet", seed, whole / f"runs/unet-{seed}", whole / "data-0") for seed in (0, 1)
+        compare.MethodRun("unet", seed, whole / f"runs/unet-{seed}", whole / "data-0") for seed in (0, 1)
     )
     assert set(compare.flags_of([entry, wider], "tiny")) == {
         "--steps 6",
@@ -129,7 +129,7 @@ def test_flags_that_not_all_runs_have_are_listed_by_method(whole, tmp_path):
     }
     content = {"method": "seek", "data": "", "options": options}
     (other / "options.json").write_text(json.dumps(content))
-    found = compare.flags_of([entry, compare.Entry("seek", 0, other, entry.data)], "tiny")
+    found = compare.flags_of([entry, compare.MethodRun("seek", 0, other, entry.data)], "tiny")
     assert {"--width 4", "--log-every 2", "unet: --steps 6", "seek: --steps 7"} <= set(found)
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 
 from evaluation.archive.hdf5 import SIGNATURE, explain
-from evaluation.archive.layout import Refusal
+from evaluation.archive.layout import InvalidMask
 from evaluation.sandbox import process as reader_process
 
 HELD = []
@@ -27,7 +27,7 @@ def act(content, spec):
         outcome = ACTS[verb](argument)
     except (OSError, MemoryError, ValueError) as error:
         outcome = f"refused: {type(error).__name__}"
-    raise Refusal("hdf5_damaged", str(outcome))
+    raise InvalidMask("hdf5_damaged", str(outcome))
 
 
 def spin(_):

@@ -201,7 +201,7 @@ def test_while_the_storage_is_silent_submissions_wait_and_no_try_is_used_up(
     submission = waiting(cast.team, cast.phase, content=make_archive())
     pauses = []
     for _ in range(settings.EVALUATION_TRIES + 5):
-        assert tasks.work() == "put off"
+        assert tasks.work() == "postponed"
         assert tasks.work() == "nothing waits"
         row = Evaluation.objects.get()
         pauses.append(round((row.not_before - row.started_at).total_seconds()))
@@ -217,7 +217,7 @@ def test_a_team_reads_that_the_storage_is_silent_and_when_it_is_tried_again(cast
     client.force_login(cast.owner)
     page = reverse("pages:submission", args=[submission.pk])
     assert "cannot read its archive storage" not in client.get(page).content.decode()
-    assert tasks.work() == "put off"
+    assert tasks.work() == "postponed"
     assert "cannot read its archive storage" in client.get(page).content.decode()
     place, seconds = expected_wait(Evaluation.objects.get())
     assert place == 1
@@ -226,15 +226,15 @@ def test_a_team_reads_that_the_storage_is_silent_and_when_it_is_tried_again(cast
 
 def test_a_storage_that_is_silent_for_a_day_is_a_fault_of_ours(cast, silent_storage):
     submission = waiting(cast.team, cast.phase, content=make_archive())
-    assert tasks.work() == "put off"
+    assert tasks.work() == "postponed"
     Evaluation.objects.update(not_before=None, queued_at=timezone.now() - timedelta(hours=25))
     assert [tasks.work() for _ in range(3)] == ["queued again", "queued again", "failed"]
     assert Attempt.objects.get(submission=submission).state == "given_back"
 
 
-def test_others_are_scored_while_one_is_put_off(cast, silent_storage, monkeypatch):
+def test_others_are_scored_while_one_is_postponed(cast, silent_storage, monkeypatch):
     waiting(cast.team, cast.phase, content=make_archive())
-    assert tasks.work() == "put off"
+    assert tasks.work() == "postponed"
     monkeypatch.undo()
     waiting(cast.team, cast.phase, content=make_archive())
     assert [tasks.work(), tasks.work()] == ["scored", "nothing waits"]

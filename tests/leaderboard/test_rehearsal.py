@@ -23,7 +23,7 @@ from rehearsal.clock import Clock
 from rehearsal.findings import Findings
 from rehearsal.hidden import Hidden, Viewer
 from rehearsal.play import NotScratch, rehearse
-from rehearsal.rulebook import Entry, PhaseRules
+from rehearsal.rulebook import PhaseRules, SubmissionRecord
 from rehearsal.walk import NOT_OPENED, addresses, kind_of
 from tests.leaderboard.factories import make_user
 from tests.leaderboard.permissions import rows
@@ -284,13 +284,13 @@ def test_drawn_numbers_are_never_round() -> None:
         tp, fp, fn = hidden.draw(90_000, Fraction(62, 100))
         assert len(str(2 * tp / (2 * tp + fp + fn))) > 8
         rules = PhaseRules(1, {"name": "One", "opens_at": datetime(2022, 4, 1, tzinfo=UTC)})
-        hidden.add(Entry(rules, "Ridge", (tp, fp, fn), rules.opens_at, 1))
+        hidden.add(SubmissionRecord(rules, "Ridge", (tp, fp, fn), rules.opens_at, 1))
 
 
 def found(text: str) -> list[Any]:
     rules = PhaseRules(1, {"name": "One", "opens_at": datetime(2022, 4, 1, tzinfo=UTC)})
     hidden = Hidden()
-    hidden.add(Entry(rules, "Ridge", COUNTS, rules.opens_at, 1))
+    hidden.add(SubmissionRecord(rules, "Ridge", COUNTS, rules.opens_at, 1))
     return hidden.leaks(text, Viewer("anyone"), rules.opens_at)
 
 
@@ -298,7 +298,9 @@ def test_the_rulebook_works_out_a_ladder_and_a_tie_by_itself() -> None:
     opens = datetime(2022, 4, 1, tzinfo=UTC)
     rules = PhaseRules(1, {"name": "One", "opens_at": opens, "ladder_step": 0.05, "ladder_start": 0.5})
     made = [(1, "A", (54, 46, 46)), (2, "A", (63, 37, 37)), (3, "B", (64, 36, 36)), (4, "C", (64, 36, 36))]
-    entries = [Entry(rules, team, counts, opens + timedelta(hours=at), at) for at, team, counts in made]
+    entries = [
+        SubmissionRecord(rules, team, counts, opens + timedelta(hours=at), at) for at, team, counts in made
+    ]
     ladder = [(line.rank, line.team, line.f1) for line in rules.ladder_board(entries)]
     assert ladder == [(1, "A", Fraction(3, 5)), (1, "B", Fraction(3, 5)), (1, "C", Fraction(3, 5))]
     exact = [(line.rank, line.team) for line in rules.exact_board(entries)]

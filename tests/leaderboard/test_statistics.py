@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from leaderboard.models import Competition, Phase, Standing, Submission
 from leaderboard.models.visibility import view_of
-from leaderboard.pages.frame import phases_of
+from leaderboard.pages.page_context import phases_of
 from leaderboard.reporting import countries
 from leaderboard.reporting.statistics import SMALLEST_CELL, Statistics, statistics_of, told_one_by_one
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user

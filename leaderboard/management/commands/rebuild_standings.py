@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from leaderboard.actions.organising import rebuild_standings
+from leaderboard.actions.board_updates import rebuild_standings
 from leaderboard.management.rows import find_phase
 from leaderboard.models import Phase
 

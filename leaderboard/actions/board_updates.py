@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from leaderboard.models import Competition, Phase, Standing, Team
-from leaderboard.models.locks import hold_rows
+from leaderboard.models.locks import lock_rows
 
 RULES_OF_THE_BOARD = frozenset({"counts", "hidden_until_close", "freezes_at", "ladder_step", "ladder_start"})
 
@@ -24,7 +24,7 @@ def boards_changed(competition: Competition) -> None:
 
     Called before a team is saved: a new name keeps others from naming the row, also whoever holds a phase meanwhile.
     """
-    for phase in hold_rows(competition.phases.all()):
+    for phase in lock_rows(competition.phases.all()):
         Phase.objects.bump_board(phase.pk)
 
 
