@@ -17,12 +17,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='competition',
             name='descriptions_due_at',
-            field=models.DateTimeField(blank=True, help_text='Only teams that hand in their method description until then are eligible.', null=True),
+            field=models.DateTimeField(blank=True, help_text='Only teams that hand in a method description by this date are eligible.', null=True),
         ),
         migrations.AddField(
             model_name='competition',
             name='mergers_until',
-            field=models.DateTimeField(blank=True, help_text='Until then two teams may merge. Empty: as long as the roster is open.', null=True),
+            field=models.DateTimeField(blank=True, help_text='Teams may merge until this date. Empty: as long as the roster is open.', null=True),
         ),
         migrations.CreateModel(
             name='MethodDescription',
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('team', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='description', serialize=False, to='leaderboard.team')),
                 ('pdf', models.BinaryField()),
                 ('sha256', models.CharField(max_length=64)),
-                ('members', models.JSONField(default=list, help_text='Who was in the team when it was handed in.')),
+                ('members', models.JSONField(default=list, help_text='The members of the team when it was handed in.')),
                 ('uploaded_at', models.DateTimeField()),
                 ('uploaded_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='labelset',
             name='revealed_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since then everyone may read the salt.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='The date on which the salt became public.', null=True),
         ),
     ]

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('tries', models.PositiveSmallIntegerField(default=0)),
                 ('failed_at', models.DateTimeField(null=True)),
                 ('error', models.CharField(blank=True, max_length=200)),
-                ('competition', models.ForeignKey(help_text='Whose organisers care.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='mails', to='leaderboard.competition')),
+                ('competition', models.ForeignKey(help_text='Its organisers see it.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='mails', to='leaderboard.competition')),
             ],
             options={
                 'ordering': ['-id'],

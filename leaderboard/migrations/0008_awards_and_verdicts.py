@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('title', models.CharField(max_length=80, validators=[leaderboard.models.rosters.award_title])),
                 ('rank', models.PositiveSmallIntegerField(blank=True, help_text='Empty: the committee chooses.', null=True, validators=[django.core.validators.MinValueValidator(1)])),
-                ('note', models.CharField(blank=True, help_text='What it is given for.', max_length=300)),
+                ('note', models.CharField(blank=True, help_text='What the prize is for.', max_length=300)),
                 ('position', models.PositiveSmallIntegerField(default=0)),
             ],
             options={
@@ -29,12 +29,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='competition',
             name='roster_reopens_at',
-            field=models.DateTimeField(blank=True, help_text='From then on new teams can be made, for a phase that is open to all; those of before stay fixed.', null=True),
+            field=models.DateTimeField(blank=True, help_text='From this date, new teams may form, for a phase open to everybody; existing teams stay locked.', null=True),
         ),
         migrations.AddField(
             model_name='methoddescription',
             name='verdict',
-            field=models.CharField(choices=[('open', 'not looked at yet'), ('accepted', 'accepted'), ('ineligible', 'ineligible')], default='open', max_length=10),
+            field=models.CharField(choices=[('open', 'not reviewed yet'), ('accepted', 'accepted'), ('ineligible', 'ineligible')], default='open', max_length=10),
         ),
         migrations.AddField(
             model_name='methoddescription',
@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='competition',
-            constraint=models.CheckConstraint(condition=models.Q(('roster_reopens_at', None), ('roster_reopens_at__gt', models.F('roster_locks_at')), _connector='OR'), name='roster_reopens_after_it_locks', violation_error_message='Teams can open again only after the date that fixes them.'),
+            constraint=models.CheckConstraint(condition=models.Q(('roster_reopens_at', None), ('roster_reopens_at__gt', models.F('roster_locks_at')), _connector='OR'), name='roster_reopens_after_it_locks', violation_error_message='The roster can reopen only after the date that locks it.'),
         ),
         migrations.AddField(
             model_name='prize',
@@ -66,6 +66,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='prize',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('phase', None), ('rank', None)), models.Q(('phase__isnull', False), ('rank__isnull', False)), _connector='OR'), name='prize_by_rank_names_its_phase', violation_error_message='An award by rank names phase and rank; one by the committee neither.'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('phase', None), ('rank', None)), models.Q(('phase__isnull', False), ('rank__isnull', False)), _connector='OR'), name='prize_by_rank_names_its_phase', violation_error_message='A prize by rank needs a phase and a rank; a prize by the committee needs neither.'),
         ),
     ]

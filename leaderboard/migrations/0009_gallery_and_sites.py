@@ -14,17 +14,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='labelset',
             name='sites',
-            field=models.JSONField(default=list, editable=False, help_text='The site of each patch, in their order; none where unknown.'),
+            field=models.JSONField(default=list, editable=False, help_text='The site of each patch, in order; empty if unknown.'),
         ),
         migrations.AddField(
             model_name='phase',
             name='gallery',
-            field=models.CharField(choices=[('auto', 'organisers; everyone where the labels are public anyway'), ('organisers', 'organisers alone'), ('public', 'everyone, once the phase has ended')], default='auto', help_text='Who sees them in a published report. They show the hidden labels of these patches.', max_length=10, verbose_name='pictures of the hardest patches'),
+            field=models.CharField(choices=[('auto', 'organisers; everyone if the labels are public'), ('organisers', 'organisers only'), ('public', 'everyone, once the phase has ended')], default='auto', help_text='Who can see them in a published report. They show the hidden labels of these patches.', max_length=10, verbose_name='pictures of the hardest patches'),
         ),
         migrations.AddField(
             model_name='phasereport',
             name='as_of',
-            field=models.DateTimeField(blank=True, help_text='Only what was received before counts. Empty: all; in a phase without end, all until now.', null=True, verbose_name='as of'),
+            field=models.DateTimeField(blank=True, help_text='Include only submissions received before this. Empty: all; in a phase without end, all until now.', null=True, verbose_name='as of'),
         ),
         migrations.CreateModel(
             name='PatchPicture',
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             name='QuickLook',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('patch', models.PositiveIntegerField(help_text='Its number, from 1.')),
+                ('patch', models.PositiveIntegerField(help_text='The patch number, from 1.')),
                 ('png', models.BinaryField()),
                 ('phase', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='quick_looks', to='leaderboard.phase')),
             ],

@@ -16,15 +16,15 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='phase',
             name='reviewed_at',
-            field=models.DateTimeField(editable=False, help_text='When the detectors last looked at this phase.', null=True),
+            field=models.DateTimeField(editable=False, help_text='Last run of the detectors on this phase.', null=True),
         ),
         migrations.CreateModel(
             name='Review',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('probing', 'questions to the labels'), ('same_masks', 'the same masks'), ('same_counts', 'same counts on many patches'), ('same_errors', 'unusually similar errors')], max_length=12)),
+                ('kind', models.CharField(choices=[('probing', 'probing the labels'), ('same_masks', 'the same masks'), ('same_counts', 'same counts on many patches'), ('same_errors', 'unusually similar errors')], max_length=12)),
                 ('evidence', models.JSONField(default=dict)),
-                ('weight', models.FloatField(default=0, help_text='The more, the more remarkable, within one kind.')),
+                ('weight', models.FloatField(default=0, help_text='Comparable within one kind; higher is more suspicious.')),
                 ('stands', models.BooleanField(default=True, verbose_name='still found')),
                 ('found_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('changed_at', models.DateTimeField(default=django.utils.timezone.now)),

@@ -13,11 +13,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='evaluation',
             name='not_before',
-            field=models.DateTimeField(editable=False, help_text='Put off until then.', null=True),
+            field=models.DateTimeField(editable=False, help_text='Postponed until this time.', null=True),
         ),
         migrations.AddField(
             model_name='evaluation',
             name='put_off',
-            field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, help_text='Of the tries, those in which the storage did not answer.'),
+            field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, help_text='Number of tries in which the storage did not answer.'),
         ),
     ]

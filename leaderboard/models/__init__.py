@@ -1,6 +1,6 @@
-"""The rows, their constraints, and their QuerySets as the vocabulary of every other room.
+"""Models, constraints, and the QuerySets that the rest of the code uses as its vocabulary.
 
-Models hold the rules of one row and of a phase. They never change state across rows (see ``leaderboard.actions``
+Models contain the rules of one row or one phase. They never change state across rows (see ``leaderboard.actions``
 and ``leaderboard.scoring.queue``), never read a request and never send anything.
 """
 

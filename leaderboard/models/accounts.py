@@ -7,8 +7,8 @@ from django.db.models.functions import Lower
 from knox.models import AbstractAuthToken
 
 
-class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox names no manager
-    """A person. Teams compete; a person is a member of at most one team of a competition."""
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declares no manager
+    """A person. Teams compete; a person belongs to at most one team per competition."""
 
     email = models.EmailField("e-mail address", blank=True)
     affiliation = models.CharField(max_length=120, blank=True)
@@ -16,8 +16,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox names 
         "country or region",
         max_length=2,
         blank=True,
-        validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters, as in ISO 3166: DE, CN, US.")],
-        help_text="ISO 3166 two-letter code. Only counted, never shown beside your name.",
+        validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters (ISO 3166), such as DE, CN or US.")],
+        help_text="ISO 3166 two-letter code. Used for counts only, never shown next to your name.",
     )
 
     class Meta(AbstractUser.Meta):
@@ -26,7 +26,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox names 
                 Lower("email"),
                 condition=~models.Q(email=""),
                 name="one_account_per_email",
-                violation_error_message="There is an account with this e-mail address already.",
+                violation_error_message="An account with this e-mail address already exists.",
             )
         ]
 
@@ -35,7 +35,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox names 
 
 
 class ApiToken(AbstractAuthToken):
-    """A named, revocable token of a person; only its SHA-512 digest is stored."""
+    """A named, revocable API token; only its SHA-512 digest is stored."""
 
     name = models.CharField(max_length=60, default="token")
 

@@ -1,4 +1,4 @@
-"""What a submission takes from its team's quotas: the ledger, and what is left."""
+"""The ledger: what each submission uses of its team's quotas, and what is left."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .teams import Team
 
 @dataclass(frozen=True)
 class QuotaUsage:
-    """What a team has used of a phase's quotas; a limit of None does not bind."""
+    """A team's quota usage in a phase; a limit of None means unlimited."""
 
     total: int
     total_limit: int | None
@@ -52,7 +52,7 @@ class QuotaUsage:
 
 
 def utc_day(now: datetime) -> datetime:
-    """The beginning of the UTC day: quotas per day are counted in UTC."""
+    """The start of the UTC day: daily quotas are counted in UTC."""
     return datetime.combine(now.astimezone(UTC).date(), time.min, tzinfo=UTC)
 
 
@@ -61,11 +61,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.filter(team=team, phase=phase)
 
     def own(self, user: Any) -> "AttemptQuerySet":
-        """The ledger of the person's teams."""
+        """The attempts of the person's teams."""
         return self.filter(team__in=Team.objects.of(user))
 
     def usage(self, team: Team, phase: Phase, now: datetime) -> QuotaUsage:
-        """One query: what the team's attempts hold of the phase's quotas at this moment."""
+        """The team's quota usage in the phase at this time, in one query."""
         today = utc_day(now)
         held = self.of(team, phase).aggregate(
             total=models.Count("total_slot"),
@@ -90,7 +90,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         )
 
     def reserve(self, submission: Submission, now: datetime) -> "Attempt":
-        """Take the lowest free slot of every quota. The unique constraints refuse what the lock let through."""
+        """Take the lowest free slot of every quota. Unique constraints reject any race that the lock missed."""
         day = utc_day(now).date()
         held = list(self.of(submission.team, submission.phase).exclude(state=Attempt.State.GIVEN_BACK))
         return self.create(
@@ -105,7 +105,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         )
 
     def move_to(self, team: Team) -> None:
-        """Hand attempts over to a team: what they hold of the quotas adds up with what the team used itself."""
+        """Move attempts to a team; their quota usage is added to the team's own."""
         for attempt in self.order_by("reserved_at"):
             theirs = list(self.model.objects.of(team, attempt.phase))
             same_day = [other for other in theirs if other.day == attempt.day]
@@ -131,7 +131,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         )
 
     def free_board_place(self, submission_id: int) -> None:
-        """A withdrawn result leaves the board; what it took of the total and the day stays taken."""
+        """A withdrawn result leaves the board but still counts towards the total and the day."""
         self.filter(submission=submission_id).update(board_slot=None)
 
 
@@ -141,10 +141,10 @@ def _lowest_free(slots: Iterable[int | None]) -> int:
 
 
 class Attempt(models.Model):
-    """What a submission takes from its team's quotas: the ledger.
+    """What a submission uses of its team's quotas: a ledger entry.
 
-    A slot is a number that is unique within team and phase (and day); given back, it is NULL, which is never
-    equal to anything. So the database itself refuses two submissions on one place.
+    A slot number is unique within team and phase (and day). Once given back it is NULL, which never equals
+    anything, so the database itself rejects two submissions in one slot.
     """
 
     class State(models.TextChoices):

@@ -1,4 +1,4 @@
-"""An append-only, hash-chained log of what organisers and the server itself did."""
+"""An append-only, hash-chained log of actions by organisers and the server."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
         details: dict[str, Any] | None = None,
         public: bool = False,
     ) -> "AuditEntry":
-        """Add one entry behind the last; must be called inside the transaction of the act itself."""
+        """Append one entry; call it inside the transaction of the logged action."""
         with transaction.atomic():
             lock_named("audit")
             last = self.model.objects.order_by("-id").first()
@@ -47,9 +47,9 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
         return entry
 
     def adopt(self, entry: "AuditEntry") -> None:
-        """Add an entry of another server's log behind the last of this one, inside the import's transaction.
+        """Append an entry from another server's log, inside the import's transaction.
 
-        It keeps its date and words; the digests that it had in its first chain are kept in its details.
+        Its date and text are kept; its original digests are stored in its details.
         """
         lock_named("audit")
         last = self.model.objects.order_by("-id").first()
@@ -60,9 +60,9 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
         entry.save(force_insert=True)
 
     def first_broken(self, newest: int | None = None) -> "AuditEntry | None":
-        """The first entry whose digest or link to the one before does not hold, or None.
+        """The first entry whose digest or link to the previous entry is wrong, or None.
 
-        ``newest``: look at that many entries at the end of the log alone, from the link into them on.
+        ``newest``: check only that many entries at the end of the log, including the link to them.
         """
         entries, previous = self.order_by("id"), ""
         if newest is not None:
@@ -78,7 +78,7 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One act: who, what, on what, why. ``digest`` covers the entry and the digest of the one before."""
+    """One action: who, what, on what, why. ``digest`` covers the entry and the previous entry's digest."""
 
     at = models.DateTimeField(db_index=True)
     competition = models.ForeignKey(
@@ -106,5 +106,5 @@ class AuditEntry(models.Model):
         return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name}: {self.act} {self.subject}"
 
     def compute_digest(self) -> str:
-        """SHA-256 over the entry as canonical JSON; foreign keys stand as the names they had."""
+        """SHA-256 of the entry as canonical JSON, with foreign keys as the names at that time."""
         return digest_of({name: getattr(self, name) for name in COVERED} | {"at": self.at.isoformat()})

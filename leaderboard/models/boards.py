@@ -1,4 +1,4 @@
-"""Boards: each team's standing, kept in a row of its own, and the entries shown for comparison."""
+"""Boards: one row per team's standing, and the entries shown for comparison."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from .teams import Team
 def with_ranks(
     standings: Iterable["Standing"], place: int = 1, rank: int = 1
 ) -> Iterator[tuple[int, "Standing"]]:
-    """Each standing with its rank, of a board or of a part in its order: equal F1 shares a rank, the next one skips.
+    """The standings of a board, or of a window of it, with ranks: equal F1 shares a rank, then ranks skip.
 
-    ``place`` and ``rank`` are those of the first; one that shares its rank with others before it has two numbers.
+    ``place`` and ``rank`` belong to the first standing; they differ if it shares its rank with earlier ones.
     """
     key = None
     for here, standing in enumerate(standings, start=place):
@@ -33,11 +33,11 @@ def with_ranks(
 
 class StandingQuerySet(models.QuerySet["Standing"]):
     def board(self, phase: Phase, kind: str) -> "StandingQuerySet":
-        """The phase's standings under the labels in force, best first, earlier first within a tie."""
+        """The phase's standings under its current labels, best first; within a tie, earlier first."""
         return self.under(phase.labels, kind)
 
     def under(self, label_set: LabelSet | None, kind: str) -> "StandingQuerySet":
-        """The standings under a version of the labels: what was put out of force stays as it was."""
+        """The standings under one version of the labels; those of superseded versions no longer change."""
         return (
             self.filter(label_set=label_set, kind=kind)
             .select_related("team", "submission")
@@ -50,9 +50,9 @@ class StandingQuerySet(models.QuerySet["Standing"]):
         return 1 + same_board.filter(rank_key__gt=standing.rank_key).count()
 
     def refresh(self, phase: Phase, team: Team) -> None:
-        """Bring a team's rows under the labels in force up to date, and count one change of the board.
+        """Update a team's rows under the current labels, and increase the board's version.
 
-        Inside a transaction. The phase is locked first: what is read afterwards includes every change before.
+        Call inside a transaction. The phase is locked first, so later reads include every earlier change.
         """
         phase = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))[0]
         if phase.labels is None:
@@ -63,7 +63,7 @@ class StandingQuerySet(models.QuerySet["Standing"]):
         Phase.objects.bump_board(phase.pk)
 
     def rebuild(self, phase: Phase) -> None:
-        """All rows under the labels in force anew from the submissions; those of other versions stay."""
+        """Rebuild all rows under the current labels from the submissions; rows of other versions stay."""
         in_force = Phase.objects.filter(pk=phase.pk).values("labels")
         self.filter(phase=phase, label_set__in=in_force).delete()
         for team in Team.objects.filter(submissions__phase=phase).distinct():
@@ -79,7 +79,7 @@ class StandingQuerySet(models.QuerySet["Standing"]):
 
 @dataclass
 class Result:
-    """What a standing shows: the submission that counts, its key, and how many scored submissions stand behind it."""
+    """What a standing shows: the submission that counts, its key, and the number of scored submissions."""
 
     submission: Submission
     rank_key: int
@@ -116,7 +116,7 @@ def _shown_result(phase: Phase, team: Team) -> Result | None:
 
 
 def _ladder_result(phase: Phase, ladder: Ladder, team: Team) -> Result | None:
-    """Climb the Ladder with everything that the team ever had scored, withdrawn or not: a rung is never given back."""
+    """Climb the Ladder with all scored submissions of the team, withdrawn or not: no step is ever undone."""
     assert phase.labels is not None
     made = Submission.objects.filter(phase=phase, team=team, reference=False, disqualified_at=None)
     made = made.evaluated_on(phase.labels).received_before(phase.freezes_at)
@@ -136,8 +136,8 @@ def _ladder_result(phase: Phase, ladder: Ladder, team: Team) -> Result | None:
 class Standing(models.Model):
     """A team's result in a phase under one label set: one row, so that a board reads only the rows it shows.
 
-    ``exact`` is the ranking itself; ``shown`` is what the public sees meanwhile where the phase freezes its board
-    or releases scores by the Ladder.
+    ``exact`` is the ranking itself; ``shown`` is what the public sees before the end if the phase freezes its
+    board or releases scores by the Ladder.
     """
 
     class Kind(models.TextChoices):
@@ -173,16 +173,16 @@ class Standing(models.Model):
 
 
 class PublishedEntry(models.Model):
-    """A result taken from a publication: shown for comparison, never ranked, marked as not scored here."""
+    """A published result: shown for comparison, never ranked, marked as not scored here."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="published_entries")
     name = models.CharField(max_length=80)
     method = models.CharField(max_length=200, blank=True)
-    award = models.CharField(max_length=40, blank=True, help_text="e.g. 1st, special prize")
+    award = models.CharField(max_length=40, blank=True, help_text="For example 1st, or special prize.")
     precision = models.DecimalField("precision in %", max_digits=5, decimal_places=2, null=True, blank=True)
     recall = models.DecimalField("recall in %", max_digits=5, decimal_places=2, null=True, blank=True)
     f1 = models.DecimalField("F1 in %", max_digits=5, decimal_places=2)
-    source = models.CharField(max_length=200, help_text="Where it was published, e.g. the paper's table.")
+    source = models.CharField(max_length=200, help_text="Where it was published, such as a table in a paper.")
 
     class Meta:
         verbose_name_plural = "published entries"

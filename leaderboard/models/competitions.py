@@ -35,7 +35,7 @@ class CompetitionQuerySet(models.QuerySet["Competition"]):
 
 
 class Competition(models.Model):
-    """A named contest with a page, rules and phases. One server holds one or several."""
+    """A contest with pages, rules and phases. A server hosts one or more."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=120)
@@ -47,26 +47,26 @@ class Competition(models.Model):
     data_note = models.CharField(
         max_length=300,
         blank=True,
-        help_text="Shown beside every board: what data the scores are on, e.g. that they are synthetic.",
+        help_text="Shown next to every board: the data that the scores are based on, for example synthetic data.",
     )
     max_team_size = models.PositiveSmallIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     roster_locks_at = models.DateTimeField(
-        null=True, blank=True, help_text="From then on nobody can join, leave or be removed."
+        null=True, blank=True, help_text="From this date, nobody can join, leave or be removed."
     )
     roster_reopens_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="From then on new teams can be made, for a phase that is open to all; those of before stay fixed.",
+        help_text="From this date, new teams may form, for a phase open to everybody; existing teams stay locked.",
     )
     mergers_until = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Until then two teams may merge. Empty: as long as the roster is open.",
+        help_text="Teams may merge until this date. Empty: as long as the roster is open.",
     )
     descriptions_due_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Only teams that hand in their method description until then are eligible.",
+        help_text="Only teams that hand in a method description by this date are eligible.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -79,7 +79,7 @@ class Competition(models.Model):
                 condition=models.Q(roster_reopens_at=None)
                 | models.Q(roster_reopens_at__gt=models.F("roster_locks_at")),
                 name="roster_reopens_after_it_locks",
-                violation_error_message="Teams can open again only after the date that fixes them.",
+                violation_error_message="The roster can reopen only after the date that locks it.",
             )
         ]
 
@@ -92,7 +92,7 @@ class Competition(models.Model):
         return user.is_superuser or self.organisers.filter(pk=user.pk).exists()
 
     def roster_is_locked(self, now: datetime, made_at: datetime | None = None) -> bool:
-        """May nobody join or leave a team that was made at ``made_at``; None: may no team be made now?"""
+        """Whether a team created at ``made_at`` is locked; None: whether creating a team is blocked now."""
         if self.roster_locks_at is None or now < self.roster_locks_at:
             return False
         again = self.roster_reopens_at
@@ -100,7 +100,7 @@ class Competition(models.Model):
 
 
 class Page(models.Model):
-    """A text of the competition in Markdown: overview, data, rules, prizes. The first one is its home page."""
+    """A page in Markdown: overview, data, rules, prizes. The first one is the competition's home page."""
 
     RESERVED = (
         "board",
@@ -112,7 +112,7 @@ class Page(models.Model):
         "submit",
         "team",
         "trust",
-    )  # parts of the competition's own addresses
+    )  # used in the competition's own URLs
 
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="pages")
     slug = models.SlugField()
@@ -129,9 +129,7 @@ class Page(models.Model):
 
     def clean(self) -> None:
         if self.slug in self.RESERVED:
-            raise ValidationError(
-                {"slug": f"{self.slug} is an address of the site itself. Choose another word."}
-            )
+            raise ValidationError({"slug": f"{self.slug} is reserved by the site. Choose another word."})
 
 
 class PhaseQuerySet(models.QuerySet["Phase"]):
@@ -142,11 +140,11 @@ class PhaseQuerySet(models.QuerySet["Phase"]):
         return self.filter(opens_at__lte=now).filter(models.Q(closes_at=None) | models.Q(closes_at__gt=now))
 
     def with_labels(self) -> "PhaseQuerySet":
-        """With competition and the label set in force, but without its masks, which only a worker needs."""
+        """With the competition and the current label set, but without its masks, which only workers need."""
         return self.select_related("competition", "labels").defer("labels__masks")
 
     def to_review(self, now: datetime, pause: timedelta) -> "PhaseQuerySet":
-        """Where something was scored since the detectors last looked, and that is some time ago."""
+        """Phases with new scores since the last run of the detectors, if that was some time ago."""
         in_force = {"pk": models.OuterRef("labels"), "evaluations__state": "scored"}
         later = {"evaluations__finished_at__gt": models.OuterRef("reviewed_at")}
         since = LabelSet.objects.filter(**in_force, **later)
@@ -156,12 +154,12 @@ class PhaseQuerySet(models.QuerySet["Phase"]):
         )
 
     def bump_board(self, phase_id: int) -> None:
-        """Count one more change of the phase's board; the counter is the board's ETag."""
+        """Increase the version of the phase's board, on which its ETag depends."""
         self.filter(pk=phase_id).update(board_version=models.F("board_version") + 1)
 
 
 class Phase(models.Model):
-    """A window of a competition with its own labels, quotas, deletion rule and visible metrics."""
+    """A period of a competition with its own labels, quotas, withdrawal rule and visible metrics."""
 
     class Metrics(models.TextChoices):
         ALL = "all", "precision, recall and F1"
@@ -173,8 +171,8 @@ class Phase(models.Model):
         SELECTED = "selected", "the best of those that the team selected"
 
     class Gallery(models.TextChoices):
-        AUTO = "auto", "organisers; everyone where the labels are public anyway"
-        ORGANISERS = "organisers", "organisers alone"
+        AUTO = "auto", "organisers; everyone if the labels are public"
+        ORGANISERS = "organisers", "organisers only"
         PUBLIC = "public", "everyone, once the phase has ended"
 
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="phases")
@@ -185,57 +183,57 @@ class Phase(models.Model):
     opens_at = models.DateTimeField()
     closes_at = models.DateTimeField(null=True, blank=True, help_text="Empty: no end.")
     labels = models.ForeignKey(
-        "LabelSet", models.PROTECT, null=True, blank=True, related_name="+", help_text="The version in force."
+        "LabelSet", models.PROTECT, null=True, blank=True, related_name="+", help_text="The current version."
     )
     labels_public_since = models.DateField(
-        null=True, blank=True, help_text="Set when these labels are known to be public: the board says so."
+        null=True, blank=True, help_text="Set if these labels are publicly known; the board says so."
     )
     # Quotas: each optional, in any combination.
     quota_total = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Submissions of a team in all."
+        null=True, blank=True, help_text="Submissions per team in total."
     )
     quota_per_day = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Submissions of a team per UTC day."
+        null=True, blank=True, help_text="Submissions per team and UTC day."
     )
     quota_on_board = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Results of a team that may stand at a time; withdrawing one frees its place.",
+        help_text="Results per team on the board at a time; withdrawing one frees its place.",
     )
-    allows_withdrawal = models.BooleanField(default=False, help_text="May a team delete a submission?")
-    # What is shown, and which submission counts.
+    allows_withdrawal = models.BooleanField(default=False, help_text="Teams may withdraw submissions.")
+    # What is shown, and which submission counts
     visible_metrics = models.CharField(max_length=10, choices=Metrics, default=Metrics.ALL)
     counts = models.CharField(max_length=10, choices=Counts, default=Counts.BEST)
-    selected_limit = models.PositiveSmallIntegerField(default=2, help_text="How many a team may select.")
+    selected_limit = models.PositiveSmallIntegerField(default=2, help_text="How many each team may select.")
     hidden_until_close = models.BooleanField(
-        default=False, help_text="Scores are hidden from all but organisers until the end."
+        default=False, help_text="Until the end, only organisers can see scores."
     )
     freezes_at = models.DateTimeField(
-        null=True, blank=True, help_text="From then until the end the public board stands still."
+        null=True, blank=True, help_text="From this date until the end, the public board does not change."
     )
     ladder_step = models.DecimalField(
         max_digits=6,
         decimal_places=4,
         null=True,
         blank=True,
-        help_text="Ladder step as a fraction of F1, e.g. 0.005.",
+        help_text="Ladder step as a fraction of F1, such as 0.005.",
     )
     ladder_start = models.DecimalField(
         max_digits=6,
         decimal_places=4,
         null=True,
         blank=True,
-        help_text="Where the Ladder starts: the baseline's F1.",
+        help_text="Start of the Ladder: the baseline's F1.",
     )
     gallery = models.CharField(
         "pictures of the hardest patches",
         max_length=10,
         choices=Gallery,
         default=Gallery.AUTO,
-        help_text="Who sees them in a published report. They show the hidden labels of these patches.",
+        help_text="Who can see them in a published report. They show the hidden labels of these patches.",
     )
     reviewed_at = models.DateTimeField(
-        null=True, editable=False, help_text="When the detectors last looked at this phase."
+        null=True, editable=False, help_text="Last run of the detectors on this phase."
     )
     board_version = models.PositiveBigIntegerField(default=0, editable=False)
 
@@ -248,7 +246,7 @@ class Phase(models.Model):
             models.CheckConstraint(
                 condition=models.Q(closes_at=None) | models.Q(closes_at__gt=models.F("opens_at")),
                 name="phase_closes_after_it_opens",
-                violation_error_message="The end must lie after the beginning.",
+                violation_error_message="A phase must close after it opens.",
             ),
             models.CheckConstraint(
                 condition=models.Q(ladder_step=None)
@@ -278,27 +276,27 @@ class Phase(models.Model):
         return self.has_opened(now) and not self.has_closed(now)
 
     def accepts_submissions(self, now: datetime) -> bool:
-        """Of teams; whether one of them may still submit is a question of its quota."""
+        """For teams in general; whether one team may still submit depends on its quota."""
         return self.is_open(now) and self.labels_id is not None
 
     @property
     def ladder(self) -> Ladder | None:
-        """The Ladder by which this phase releases scores before its end, if it does."""
+        """The Ladder that releases scores before the end, if the phase uses one."""
         if self.ladder_step is None or self.ladder_start is None:
             return None
         return Ladder(Fraction(self.ladder_step), Fraction(self.ladder_start))
 
     @property
     def shows_a_board_of_its_own(self) -> bool:
-        """Does the public board differ from the exact one before the end (freeze or Ladder)?"""
+        """Whether the public board may differ from the exact one before the end (freeze or Ladder)."""
         return self.freezes_at is not None or self.ladder_step is not None
 
 
 class LabelSet(models.Model):
-    """A phase's hidden masks, one version: replaced by a new version, never edited.
+    """One version of a phase's hidden masks: replaced by a new version, never edited.
 
-    ``masks`` holds them bit-packed and compressed (``evaluation.scoring.labels``), so that every worker on every host
-    can read them from the database and nothing that parses an upload can.
+    ``masks`` holds them bit-packed and compressed (``evaluation.scoring.labels``), so workers on any host can
+    read them from the database, while code that parses uploads cannot.
     """
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="label_sets")
@@ -311,11 +309,11 @@ class LabelSet(models.Model):
     salt = models.CharField(max_length=64, editable=False)
     masks = models.BinaryField(editable=False)
     sites = models.JSONField(
-        default=list, editable=False, help_text="The site of each patch, in their order; none where unknown."
+        default=list, editable=False, help_text="The site of each patch, in order; empty if unknown."
     )
     note = models.CharField(max_length=300, blank=True)
     revealed_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then everyone may read the salt."
+        null=True, blank=True, editable=False, help_text="The date on which the salt became public."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -330,15 +328,15 @@ class LabelSet(models.Model):
 
     @property
     def commitment(self) -> str:
-        """SHA-256 of salt and masks' SHA-256: fixes the labels for all to see, and tells nothing of them."""
+        """SHA-256 of a salt and the masks' SHA-256: commits to the labels without revealing them."""
         return commitment(self.salt, self.sha256)
 
 
 class QuickLook(models.Model):
-    """What a patch of a phase looks like in true colour, for the report's gallery."""
+    """A true-colour image of a patch, for the report's gallery."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="quick_looks")
-    patch = models.PositiveIntegerField(help_text="Its number, from 1.")
+    patch = models.PositiveIntegerField(help_text="The patch number, from 1.")
     png = models.BinaryField(editable=False)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Reports of wrong labels: what a participant says, what the organisers decide."""
+"""Reports of wrong labels by participants, with the organisers' decisions."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ class LabelReportQuerySet(models.QuerySet["LabelReport"]):
         return self.filter(decided_at=None)
 
     def of_teams(self, user: Any) -> "LabelReportQuerySet":
-        """Those of the person's teams."""
+        """Reports by the person's teams."""
         return self.filter(team__in=Team.objects.of(user))
 
 
 class LabelReport(models.Model):
-    """A team says that the label of a patch is wrong. Organisers decide; a correction is a new label set."""
+    """A team's report that the label of a patch is wrong. Organisers decide; a correction is a new label set."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="label_reports")
     team = models.ForeignKey(Team, models.CASCADE, related_name="label_reports")

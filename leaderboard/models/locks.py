@@ -1,4 +1,4 @@
-"""Locks that end with the transaction.
+"""Locks that last until the end of the transaction.
 
 To prevent deadlocks, code that needs several rows locks them in one order: the competition, its teams, its phases,
 then what belongs to these. This includes a worker that records a score.
@@ -15,7 +15,7 @@ def lock_named(name: str) -> None:
 
     PostgreSQL: an advisory lock. SQLite needs none: an IMMEDIATE transaction is the only writer.
     """
-    assert connection.in_atomic_block, "a lock ends with its transaction: open one first"
+    assert connection.in_atomic_block, "a lock needs a transaction: open one first"
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [zlib.crc32(name.encode())])
@@ -24,9 +24,9 @@ def lock_named(name: str) -> None:
 def lock_rows(rows: models.QuerySet[Any]) -> list[Any]:
     """Lock these rows, in the order of their keys, against everyone else who does; returns them as they are then.
 
-    Not FOR UPDATE: a row that only names one of them (a submission its team, a standing its phase) need not wait.
+    Not FOR UPDATE, so that rows which only reference them (a submission, a standing) need not wait.
     """
-    # Read after the lock: what is joined in the locking query itself is of the time before it waited.
+    # Read again after locking: rows joined in the locking query date from before the wait.
     list(
         rows.select_related(None)
         .order_by("pk")

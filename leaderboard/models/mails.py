@@ -1,4 +1,4 @@
-"""The outbox: every mail of the server is a row until it is sent."""
+"""The outbox: every mail is a row until it is sent."""
 
 from datetime import datetime, timedelta
 
@@ -8,10 +8,10 @@ from django.utils import timezone
 from .competitions import Competition
 
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (2, 10, 30, 120, 360))
-"""How long after each try that failed the next one follows; the last pause is repeated."""
+"""The pause after each failed try; the last pause repeats."""
 GIVEN_UP_AFTER = timedelta(days=2)
 KEPT = timedelta(days=14)
-"""How long a mail that was given up can be sent again: as long as an invitation in it would hold."""
+"""How long a failed mail can be sent again: as long as an invitation in it is valid."""
 
 
 class MailQuerySet(models.QuerySet["Mail"]):
@@ -29,10 +29,10 @@ class MailQuerySet(models.QuerySet["Mail"]):
 
 
 class Mail(models.Model):
-    """One message to one address; deleted once it is sent. Its text may hold a code or a link: it is shown to nobody."""
+    """One message to one address; deleted once sent. Its text may contain a secret code or link: never show it."""
 
     competition = models.ForeignKey(
-        Competition, models.CASCADE, null=True, related_name="mails", help_text="Whose organisers care."
+        Competition, models.CASCADE, null=True, related_name="mails", help_text="Its organisers see it."
     )
     to = models.EmailField(max_length=320)
     sender = models.CharField(max_length=320)

@@ -1,4 +1,4 @@
-"""The report of a phase: a row that is asked for, built by a worker, and published by an organiser."""
+"""The report of a phase: requested, built by a worker, published by an organiser."""
 
 from datetime import datetime, timedelta
 
@@ -18,16 +18,16 @@ class PhaseReportQuerySet(models.QuerySet["PhaseReport"]):
         return self.exclude(built_at=None)
 
     def waiting(self, now: datetime) -> "PhaseReportQuerySet":
-        """Asked for, not built, and held by nobody: not begun, or begun by a worker that is dead by now."""
+        """Requested, not built, and without a live worker: not started, or the worker has died."""
         dead = now - timedelta(seconds=settings.EVALUATION_TIME_LIMIT_SECONDS)
         begun = models.Q(started_at=None) | models.Q(started_at__lt=dead)
         return self.filter(begun, built_at=None, error="", tries__lt=TRIES).order_by("requested_at", "pk")
 
     def for_viewer(self, phase: Phase, view: View, now: datetime) -> "PhaseReportQuerySet":
-        """The reports that someone with this view of the phase may read, the one to show first.
+        """The reports that a viewer with this view of the phase may read, the one to show first.
 
-        Organisers read all that are built, the newest first; others those published, and not before the end; of a
-        phase without end, as long as it shows its exact board.
+        Organisers may read all built reports, newest first; others only published ones, after the end of the phase or,
+        in a phase without end, while it shows its exact board.
         """
         reports = self.filter(phase=phase).built().select_related("label_set").defer("label_set__masks")
         if view.shows("counts"):
@@ -38,12 +38,12 @@ class PhaseReportQuerySet(models.QuerySet["PhaseReport"]):
 
 
 def snapshots_may_be_public(phase: Phase, view: View) -> bool:
-    """A phase without end may tell now what its board tells anyway: where it hides, freezes or coarsens nothing."""
+    """Whether a phase without end may show its report now: if it does not hide, freeze or coarsen its board."""
     return phase.closes_at is None and view.board == Standing.Kind.EXACT and view.shows("f1")
 
 
 class PhaseReport(models.Model):
-    """The statistics of a phase at one moment (``evaluation.report.phase_report``), as data. Never edited: a new one is built."""
+    """The statistics of a phase at one moment (``evaluation.report.phase_report``), as data. Never edited; a new one is built."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="reports")
     label_set = models.ForeignKey(LabelSet, models.PROTECT, null=True, editable=False, related_name="+")
@@ -62,7 +62,7 @@ class PhaseReport(models.Model):
         "as of",
         null=True,
         blank=True,
-        help_text="Only what was received before counts. Empty: all; in a phase without end, all until now.",
+        help_text="Include only submissions received before this. Empty: all; in a phase without end, all until now.",
     )
 
     objects = PhaseReportQuerySet.as_manager()
@@ -86,7 +86,7 @@ class PhaseReport(models.Model):
 
 
 class PatchPicture(models.Model):
-    """A picture of one of a report's hardest patches. It shows the label: see ``visibility.gallery_is_public``."""
+    """A picture of one of a report's hardest patches. It shows the label; see ``visibility.gallery_is_public``."""
 
     class Kind(models.TextChoices):
         IMAGE = "image", "the image"

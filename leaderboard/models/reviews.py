@@ -1,4 +1,4 @@
-"""What the detectors found in a phase: lists for organisers to review, never a verdict, never shown to participants."""
+"""The detectors' findings in a phase, for organisers to review: not verdicts, never shown to participants."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from .teams import Team
 
 class ReviewQuerySet(models.QuerySet["Review"]):
     def to_look_at(self) -> "ReviewQuerySet":
-        """Nobody has looked at them, or they have grown since."""
+        """Not reviewed yet, or changed since."""
         unseen = models.Q(looked_at=None) | models.Q(looked_at__lt=models.F("changed_at"))
         return self.filter(unseen, stands=True)
 
@@ -20,12 +20,12 @@ class ReviewQuerySet(models.QuerySet["Review"]):
 class Review(models.Model):
     """One thing to look at: a team that may be probing the labels, or two teams that may have copied.
 
-    ``evidence`` holds the detector's figures (``evaluation.report.detectors``). A shared baseline, pre-trained weights or a
-    vote of models look the same: numbers decide nothing here.
+    ``evidence`` holds the detector's figures (``evaluation.report.detectors``). A shared baseline, pre-trained weights or
+    an ensemble look the same, so the figures alone prove nothing.
     """
 
     class Kind(models.TextChoices):
-        PROBING = "probing", "questions to the labels"
+        PROBING = "probing", "probing the labels"
         SAME_MASKS = "same_masks", "the same masks"
         SAME_COUNTS = "same_counts", "same counts on many patches"
         SAME_ERRORS = "same_errors", "unusually similar errors"
@@ -35,7 +35,7 @@ class Review(models.Model):
     team = models.ForeignKey(Team, models.CASCADE, related_name="+")
     other = models.ForeignKey(Team, models.CASCADE, null=True, related_name="+")
     evidence = models.JSONField(default=dict)
-    weight = models.FloatField(default=0, help_text="The more, the more remarkable, within one kind.")
+    weight = models.FloatField(default=0, help_text="Comparable within one kind; higher is more suspicious.")
     stands = models.BooleanField("still found", default=True)
     found_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(default=timezone.now)
@@ -68,7 +68,7 @@ class Review(models.Model):
     def state(self) -> str:
         if self.looked_at is None:
             return "to look at"
-        return "more since" if self.looked_at < self.changed_at else "looked at"
+        return "changed since" if self.looked_at < self.changed_at else "looked at"
 
     @property
     def figures(self) -> str:
@@ -79,13 +79,13 @@ class Review(models.Model):
 def _probing(found: dict[str, Any]) -> str:
     return (
         f"{found['suspicious']} of {found['submissions']} submissions: {found['tiny']} predict under a tenth of the "
-        f"usual pixels, {found['nearly_repeated']} differ from an own earlier one on at most two patches, "
-        f"{found['under_half_baseline']} lie under half of the baseline"
+        f"usual pixels, {found['nearly_repeated']} differ from an earlier one by the same team on at most two patches, "
+        f"{found['under_half_baseline']} score under half of the baseline"
     )
 
 
 def _same_masks(found: dict[str, Any]) -> str:
-    return f"{found['masks']} masks were handed in by both, bit by bit the same"
+    return f"{found['masks']} identical masks were submitted by both teams"
 
 
 def _same_counts(found: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How a roster changes and what a team hands in: requests to join, mergers, method descriptions, awards."""
+"""Join requests, mergers, method descriptions, prizes and awards."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from .text import plain_text
 
 
 def award_title(value: str) -> None:
-    """A title stands in the address of its certificate."""
+    """Titles are part of the certificate's URL."""
     plain_text(value)
     if "/" in value:
-        raise ValidationError("A title cannot hold a slash. Please write it without.")
+        raise ValidationError("A title cannot contain a slash. Please remove it.")
 
 
 class OpenQuerySet(models.QuerySet[Any]):
-    """Rows that wait for a decision."""
+    """Rows awaiting a decision."""
 
     def open(self) -> "OpenQuerySet":
         return self.filter(decided_at=None)
@@ -43,7 +43,7 @@ class MergerQuerySet(OpenQuerySet):
 
 
 class Proposal(models.Model):
-    """Something asked of a team, which waits until an owner decides or whoever asked withdraws it."""
+    """A request to a team that stays open until an owner decides or the person who made it withdraws it."""
 
     decided_at = models.DateTimeField(null=True, blank=True)
     accepted = models.BooleanField(default=False)
@@ -60,7 +60,7 @@ class Proposal(models.Model):
 
 
 class JoinRequest(Proposal):
-    """A person asks to join a team; an owner of it decides."""
+    """A person asks to join a team; one of its owners decides."""
 
     team = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="join_requests")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="join_requests")
@@ -82,7 +82,7 @@ class JoinRequest(Proposal):
 
 
 class Merger(Proposal):
-    """A team proposes to take another one in; an owner of the other decides."""
+    """A team offers to take another one in; an owner of the other team decides."""
 
     team = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="proposed_mergers")
     other = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="offered_mergers")
@@ -105,22 +105,22 @@ class Merger(Proposal):
 
 
 class MethodDescription(models.Model):
-    """A team's description of its method (PDF, naming every member). The newest before the due date counts.
+    """A team's description of its method (a PDF that names every member). The newest before the due date counts.
 
-    The team is eligible with it unless an organiser has ruled it out.
+    With it, the team is eligible unless an organiser has ruled it out.
     """
 
     class Verdict(models.TextChoices):
-        OPEN = "open", "not looked at yet"
+        OPEN = "open", "not reviewed yet"
         ACCEPTED = "accepted", "accepted"
         INELIGIBLE = "ineligible", "ineligible"
 
     team = models.OneToOneField(
         "leaderboard.Team", models.CASCADE, related_name="description", primary_key=True
     )
-    pdf = models.BinaryField(editable=False)  # in the row: small, and so in every backup and on every host
+    pdf = models.BinaryField(editable=False)  # small, so every backup and host has it
     sha256 = models.CharField(max_length=64)
-    members = models.JSONField(default=list, help_text="Who was in the team when it was handed in.")
+    members = models.JSONField(default=list, help_text="The members of the team when it was handed in.")
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     uploaded_at = models.DateTimeField()
     verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.OPEN)
@@ -130,13 +130,13 @@ class MethodDescription(models.Model):
         return f"description of {self.team}"
 
     def unnamed_members(self) -> list[str]:
-        """Who joined after it was handed in, and so is not named by it."""
+        """Members who joined after it was handed in, so it does not name them."""
         names = self.team.members.order_by("username").values_list("username", flat=True)
         return [name for name in names if name not in self.members]
 
 
 class Prize(models.Model):
-    """What can be won: by a rank among the eligible teams of a phase, or, without a rank, by the committee's choice."""
+    """A prize for a rank among the eligible teams of a phase or, without a rank, by the committee's choice."""
 
     competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="prizes")
     title = models.CharField(max_length=80, validators=[award_title])
@@ -146,7 +146,7 @@ class Prize(models.Model):
     rank = models.PositiveSmallIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: the committee chooses."
     )
-    note = models.CharField(max_length=300, blank=True, help_text="What it is given for.")
+    note = models.CharField(max_length=300, blank=True, help_text="What the prize is for.")
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
@@ -160,7 +160,7 @@ class Prize(models.Model):
             models.CheckConstraint(
                 condition=models.Q(phase=None, rank=None) | models.Q(phase__isnull=False, rank__isnull=False),
                 name="prize_by_rank_names_its_phase",
-                violation_error_message="An award by rank names phase and rank; one by the committee neither.",
+                violation_error_message="A prize by rank needs a phase and a rank; a prize by the committee needs neither.",
             ),
         ]
 
@@ -169,7 +169,7 @@ class Prize(models.Model):
 
 
 class Award(models.Model):
-    """What a team has won: by its rank, or given by the committee."""
+    """A prize won by a team: by its rank, or given by the committee."""
 
     competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="awards")
     team = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="awards")

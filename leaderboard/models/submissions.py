@@ -1,4 +1,4 @@
-"""Submissions, their evaluations, and the masks that were read from them."""
+"""Submissions, their evaluations, and the masks read from them."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ def uploads_storage() -> Storage:
 
 
 def archive_name(submission: "Submission", _original: str) -> str:
-    """A name of our own: nothing of a stranger's file name reaches the disk."""
+    """A generated name: no part of the uploaded file's name reaches the disk."""
     return (
         f"{submission.phase_id}/{submission.team_id}/{submission.sha256}-{timezone.now():%Y%m%dT%H%M%S%f}.zip"
     )
@@ -29,7 +29,7 @@ def archive_name(submission: "Submission", _original: str) -> str:
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
     def with_evaluation(self) -> "SubmissionQuerySet":
-        """With all that describes one submission, but without the hidden masks and the counts per patch."""
+        """With everything that describes a submission, but without hidden masks and counts per patch."""
         return self.select_related("evaluation__label_set", "phase__competition", "team", "attempt").defer(
             "evaluation__label_set__masks", "evaluation__patch_counts"
         )
@@ -38,7 +38,7 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return self.filter(team=team)
 
     def visible_to(self, user: Any) -> "SubmissionQuerySet":
-        """Those of the person's teams, and all of the competitions that the person organises."""
+        """Submissions of the person's teams, and all in competitions that the person organises."""
         if not user.is_authenticated:
             return self.none()
         if user.is_superuser:
@@ -49,7 +49,7 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         )
 
     def own(self, user: Any) -> "SubmissionQuerySet":
-        """Those of the person's teams; for an organiser also the competition's reference entries."""
+        """Submissions of the person's teams; for organisers, also the competition's reference entries."""
         return self.filter(
             models.Q(team__in=Team.objects.of(user))
             | models.Q(reference=True, phase__competition__in=Competition.objects.organised_by(user))
@@ -78,17 +78,17 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return self if end is None else self.filter(received_at__lt=end)
 
     def evaluated_on(self, label_set: LabelSet) -> "SubmissionQuerySet":
-        """Scored on these labels, whatever became of them since."""
+        """Scored on these labels, including withdrawn and disqualified ones."""
         return self.filter(evaluation__state=Evaluation.State.SCORED, evaluation__label_set=label_set)
 
     def scored_on(self, label_set: LabelSet) -> "SubmissionQuerySet":
         return self.standing().evaluated_on(label_set)
 
     def seen_over_time(self, phase: Phase) -> "SubmissionQuerySet":
-        """The teams' scored submissions of which a history of the phase may tell: what a board has shown at its time.
+        """Scored submissions that a history of the phase may show, because a board has shown them.
 
-        None that was disqualified. What was received while the board was hidden, frozen, a Ladder's or one of
-        selected submissions counts in the end only as the result that stands.
+        Disqualified ones are excluded. Submissions received while the board was hidden, frozen, limited by a Ladder
+        or showing selected submissions are included only if they are a team's result.
         """
         if phase.labels is None:
             return self.none()
@@ -102,9 +102,9 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return made
 
     def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":
-        """A team's submissions among which the best one is its result, by the phase's rule, best first.
+        """A team's submissions that may count under the phase's rule, best first: the first is its result.
 
-        Of a team that selected none, where selected ones count: the best, or the latest where scores were hidden.
+        Where selected ones count, a team that selected none gets its best, or its latest if scores were hidden.
         """
         if phase.labels is None:
             return self.none()
@@ -124,7 +124,7 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
 
 
 class Submission(models.Model):
-    """One uploaded archive of a team in a phase. Its state is that of its evaluation in force."""
+    """An archive uploaded by a team to a phase. Its state is that of its current evaluation."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="submissions")
     team = models.ForeignKey(Team, models.CASCADE, related_name="submissions")
@@ -138,19 +138,19 @@ class Submission(models.Model):
     original_name = models.CharField(max_length=120, blank=True)
     size = models.PositiveBigIntegerField("size in bytes")
     sha256 = models.CharField("SHA-256 of the archive", max_length=64)
-    received_at = models.DateTimeField(help_text="When the last byte arrived. Decides windows and ties.")
+    received_at = models.DateTimeField(help_text="When the last byte arrived. Decides deadlines and ties.")
     idempotency_key = models.CharField(max_length=200, null=True, blank=True, editable=False)  # noqa: DJ001
     reference = models.BooleanField(
-        default=False, help_text="Made by the organisers: shown, marked, unranked."
+        default=False, help_text="Submitted by the organisers: shown, marked, unranked."
     )
-    selected = models.BooleanField(default=False, help_text="Selected by the team as one that counts.")
+    selected = models.BooleanField(default=False, help_text="Selected by the team to count.")
     evaluation = models.ForeignKey(
         "Evaluation",
         models.SET_NULL,
         null=True,
         editable=False,
         related_name="+",
-        help_text="The one in force.",
+        help_text="The current evaluation.",
     )
     withdrawn_at = models.DateTimeField(null=True, blank=True, editable=False)
     disqualified_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -193,15 +193,15 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
         return self.filter(state=Evaluation.State.SCORING)
 
     def unfinished(self) -> "EvaluationQuerySet":
-        """Waiting or being scored. By the missing end: SQLite finds no index for one of several states."""
+        """Waiting or being scored. Filters by finished_at, because SQLite uses no index for `state IN`."""
         return self.filter(finished_at=None)
 
     def awaited(self, phase: Phase) -> "EvaluationQuerySet":
-        """Those that may still change the phase's board: under way on the labels in force."""
+        """Evaluations that may still change the phase's board: unfinished, on the current labels."""
         return self.unfinished().filter(label_set=phase.labels_id)
 
     def in_claim_order(self) -> "EvaluationQuerySet":
-        """The fair order: fresh before re-scores, idle teams before busy ones, the longest unserved team first."""
+        """Fair order: new submissions before re-scores, idle teams before busy ones, longest-waiting team first."""
         busy = models.Q(submission__team__in=Evaluation.objects.scoring().values("submission__team"))
         return (
             self.queued()
@@ -217,9 +217,9 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
 
 
 class Evaluation(models.Model):
-    """One scoring of a submission against one label set by one scorer version. The row is its place in the queue.
+    """One scoring of a submission against one label set by one scorer version. The row is the queue entry.
 
-    ``tries`` is the fencing number: who claimed the row as its n-th try may only write while it is n.
+    ``tries`` is the fencing number: whoever claimed the n-th try may write only while it is n.
     """
 
     class State(models.TextChoices):
@@ -246,12 +246,12 @@ class Evaluation(models.Model):
         db_default=0,
         db_column="put_off",  # its first name: workers still on the old version keep reading and writing it
         editable=False,
-        help_text="Of the tries, those in which the storage did not answer.",
+        help_text="Number of tries in which the storage did not answer.",
     )
     not_before = models.DateTimeField(null=True, editable=False, help_text="Postponed until then.")
     worker = models.CharField(max_length=120, blank=True)
     queued_at = models.DateTimeField(default=timezone.now)
-    rung_at = models.DateTimeField(default=timezone.now, help_text="When a worker was last told of it.")
+    rung_at = models.DateTimeField(default=timezone.now, help_text="When workers were last notified.")
     lease_until = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -353,7 +353,7 @@ class Evaluation(models.Model):
 
 
 class Prediction(models.Model):
-    """A submission's masks, bit-packed and compressed: a re-score needs neither the archive nor HDF5."""
+    """A submission's masks, bit-packed and compressed: re-scoring needs neither the archive nor HDF5."""
 
     submission = models.OneToOneField(Submission, models.CASCADE, related_name="prediction", primary_key=True)
     masks = models.BinaryField()

@@ -12,12 +12,12 @@ from .text import folded, plain_text, tidy
 
 class TeamQuerySet(models.QuerySet["Team"]):
     def competing(self) -> "TeamQuerySet":
-        """Teams of participants that still exist: not the organisers' own, not merged into another."""
+        """Participants' teams: not the organisers' own, not merged into another."""
         return self.filter(is_organisers=False, merged_into=None)
 
     def eligible(self, competition: Any) -> "TeamQuerySet":
-        """Who may be awarded: competing teams whose description no organiser has ruled out; where descriptions are
-        asked for, those alone that sent one in time. ``actions.descriptions.why_not_eligible`` says it in words."""
+        """Teams that may receive awards: competing, not ruled out by an organiser, and with a description in time if
+        one is required. ``actions.descriptions.why_not_eligible`` explains it in words."""
         ruled_out = models.Q(description__verdict="ineligible")
         teams = self.competing().filter(competition=competition).exclude(ruled_out)
         if competition.descriptions_due_at is None:
@@ -36,7 +36,7 @@ class TeamQuerySet(models.QuerySet["Team"]):
 
 
 class Team(models.Model):
-    """A team of one competition. Its owner invites and removes members; every member may submit."""
+    """A team in one competition. Owners invite and remove members; every member may submit."""
 
     competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="teams")
     name = models.CharField(max_length=60, validators=[plain_text])
@@ -53,7 +53,7 @@ class Team(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     served_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When the queue last took one of its submissions."
+        null=True, blank=True, editable=False, help_text="When a worker last claimed one of its submissions."
     )
 
     objects = TeamQuerySet.as_manager()
@@ -64,7 +64,7 @@ class Team(models.Model):
             models.UniqueConstraint(
                 fields=["competition", "folded_name"],
                 name="one_team_of_a_name",
-                violation_error_message="A team of this name exists already. Please choose another name.",
+                violation_error_message="A team with this name already exists. Please choose another name.",
             )
         ]
 
@@ -92,7 +92,7 @@ class Team(models.Model):
 
 
 class Membership(models.Model):
-    """A person in a team. The database holds: one team per person and competition."""
+    """A person in a team. The database enforces one team per person and competition."""
 
     class Role(models.TextChoices):
         OWNER = "owner", "owner"
@@ -112,7 +112,7 @@ class Membership(models.Model):
             models.UniqueConstraint(
                 fields=["competition", "user"],
                 name="one_team_per_person",
-                violation_error_message="This person is in a team of this competition already.",
+                violation_error_message="This person is already in a team of this competition.",
             )
         ]
 

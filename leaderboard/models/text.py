@@ -1,5 +1,5 @@
-"""What a short text of a participant may hold (it ends up on boards, in mails and in other people's spreadsheets),
-and how a time is written in a sentence.
+"""Rules for short texts by participants, which end up on boards, in mails and in other people's spreadsheets; and how
+sentences write times.
 """
 
 import unicodedata
@@ -14,12 +14,12 @@ def tidy(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """The form under which two names count as the same."""
+    """The form in which equal names compare as equal."""
     return unicodedata.normalize("NFKC", tidy(text)).casefold()
 
 
 def plain_text(value: str) -> None:
-    """Refuse control and direction-changing characters: they can disguise one name as another."""
+    """Reject control and bidirectional characters: they can disguise one name as another."""
     for character in value:
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} and character not in "\n\r\t":
             raise ValidationError(
@@ -29,11 +29,11 @@ def plain_text(value: str) -> None:
 
 
 def moment(at: datetime) -> str:
-    """A time as a sentence names it: 3 June 2022, 00:00 UTC."""
+    """A time for a sentence: 3 June 2022, 00:00 UTC."""
     return f"{day(at)}, {at.astimezone(UTC):%H:%M} UTC"
 
 
 def day(at: datetime) -> str:
-    """Its day in UTC: 3 June 2022."""
+    """The UTC date of a time: 3 June 2022."""
     at = at.astimezone(UTC)
     return f"{at.day} {at:%B %Y}"

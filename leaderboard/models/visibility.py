@@ -1,4 +1,4 @@
-"""What a viewer may see of a phase's scores. The one place that decides it: page, API, export and mail ask here."""
+"""What a viewer may see of a phase's scores. Pages, API, export and mails all ask here."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ NOTHING: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class View:
-    """``metrics``: which numbers of a submission; ``board``: which standings, None for no board yet."""
+    """``metrics``: the visible metrics of a submission; ``board``: the visible standings, None for no board yet."""
 
     metrics: frozenset[str]
     board: str | None
@@ -30,13 +30,13 @@ class View:
 
 
 def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None = None) -> View:
-    """What this viewer (a user, possibly anonymous) may see of the phase's scores at this moment.
+    """What this viewer (a user, possibly anonymous) may see of the phase's scores now.
 
-    ``organises``: whether the viewer organises the phase's competition, where that is known already.
+    ``organises``: whether the viewer organises the competition, if already known.
 
-    Organisers see everything. Before the end a phase may hide all scores, freeze its public board, or release
-    scores by the Ladder alone (then a submission shows no score of its own). After the end the exact board shows,
-    with the metrics that the phase allows.
+    Organisers see everything. Before the end, a phase may hide all scores, freeze its public board, or release
+    scores only by the Ladder (then single submissions show no score). After the end, the exact board is shown, with
+    the metrics that the phase allows.
     """
     if phase.competition.is_organised_by(viewer) if organises is None else organises:
         return View(EVERYTHING, Standing.Kind.EXACT)
@@ -51,7 +51,7 @@ def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None 
 
 
 def gallery_is_public(phase: Phase, now: datetime) -> bool:
-    """May everyone see pictures that show labels of this phase? Never while another phase still hides the same ones."""
+    """Whether pictures with this phase's labels are public. Never while another phase hides the same labels."""
     public = phase.labels_are_public(now)
     if phase.gallery == Phase.Gallery.ORGANISERS or not (phase.has_closed(now) or public):
         return False
@@ -65,7 +65,7 @@ def gallery_is_public(phase: Phase, now: datetime) -> bool:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A metric as the integers it comes from; ``value`` is a fraction of 1, ``percent`` has two decimals."""
+    """A metric as a ratio of integers; ``value`` is a fraction of 1, ``percent`` has two decimals."""
 
     numerator: int
     denominator: int
@@ -84,7 +84,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Scores:
-    """The metrics of one evaluation that a viewer may see; the others are None."""
+    """The metrics of an evaluation that a viewer may see; hidden ones are None."""
 
     precision: Ratio | None = None
     recall: Ratio | None = None
@@ -93,12 +93,12 @@ class Scores:
 
 
 def released_by_ladder(standing: Standing) -> Scores:
-    """The one number that a Ladder lets out of a standing."""
+    """The only number of a standing that a Ladder releases."""
     return Scores(f1=Ratio(standing.rank_key, metrics.KEY_SCALE))
 
 
 def visible_scores(evaluation: Evaluation | None, view: View) -> Scores:
-    """What ``view`` lets through of an evaluation's scores; nothing unless it is scored."""
+    """The scores of an evaluation that ``view`` permits; none unless it is scored."""
     if evaluation is None or evaluation.tp is None or evaluation.fp is None or evaluation.fn is None:
         return Scores()
     tp, fp, fn = evaluation.tp, evaluation.fp, evaluation.fn
@@ -111,7 +111,7 @@ def visible_scores(evaluation: Evaluation | None, view: View) -> Scores:
 
 
 class Viewpoint:
-    """A viewer at a moment, for many phases and submissions at once: asks once what the viewer organises."""
+    """A viewer at a time, for many phases and submissions: queries only once what the viewer organises."""
 
     def __init__(self, viewer: Any, now: datetime) -> None:
         self.viewer, self.now = viewer, now
@@ -128,5 +128,5 @@ class Viewpoint:
         return self._views[phase.pk]
 
     def scores(self, submission: Submission) -> Scores:
-        """What the viewer may see of the submission's scores."""
+        """The submission's scores that the viewer may see."""
         return visible_scores(submission.evaluation, self.view(submission.phase))

@@ -1,4 +1,4 @@
-"""Which workers there are, as they say themselves."""
+"""The live workers, from their own heartbeats."""
 
 from datetime import datetime, timedelta
 
@@ -8,11 +8,11 @@ from django.db import models
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def sign(self, name: str, now: datetime) -> None:
-        """The worker is alive at this moment."""
+        """Record a heartbeat of this worker."""
         self.update_or_create(name=name, defaults={"seen_at": now})
 
     def alive(self, now: datetime) -> "WorkerQuerySet":
-        """Those that have signed lately: three times the interval of signing, at least half a minute."""
+        """Workers with a heartbeat in the last three intervals, or in the last 30 seconds if that is longer."""
         return self.filter(
             seen_at__gte=now - timedelta(seconds=max(30, 3 * settings.EVALUATION_SWEEP_SECONDS))
         )
@@ -21,12 +21,12 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         return self.filter(seen_at__lt=now - timedelta(days=1))
 
     def silent(self, now: datetime) -> "WorkerQuerySet":
-        """Those that signed within the last hour, did not sign off, and have gone silent."""
+        """Workers with a heartbeat in the last hour that went silent without signing off."""
         return self.filter(seen_at__gte=now - timedelta(hours=1)).exclude(pk__in=self.alive(now))
 
 
 class Worker(models.Model):
-    """A worker process (host:pid). It signs at every sweep's interval and signs off when it is stopped."""
+    """A worker process (host:pid). It sends a heartbeat every sweep interval and signs off when stopped."""
 
     name = models.CharField(max_length=120, unique=True)
     seen_at = models.DateTimeField()

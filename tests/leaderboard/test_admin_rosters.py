@@ -84,7 +84,7 @@ def test_who_is_not_eligible_gets_no_award(
 
 def test_prizes_are_made_and_given_by_rank(cast: Cast, organiser: Client) -> None:
     body = {"competition": cast.competition.pk, "title": "1st place", "rank": 1, "position": 1, "note": ""}
-    assert "names phase and rank" in organiser.post(url("prize_add"), body).content.decode()
+    assert "needs a phase and a rank" in organiser.post(url("prize_add"), body).content.decode()
     organiser.post(url("prize_add"), {**body, "phase": cast.phase.pk})
     prize = Prize.objects.get()
     make_submission(cast.other_team, cast.phase, (90, 10, 10))

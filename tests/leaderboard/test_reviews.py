@@ -127,7 +127,7 @@ def test_a_note_stays_and_grown_evidence_comes_back(cast: Cast, field: Phase) ->
     predict(cast.team, field, noisy(91))
     reviews.look(field)
     row = Review.objects.get(kind="same_masks", other=Team.objects.get(name="Copycat"), team=cast.team)
-    assert (row.state, row.evidence["masks"]) == ("more since", 2)
+    assert (row.state, row.evidence["masks"]) == ("changed since", 2)
     assert Review.objects.to_look_at().filter(pk=row.pk).exists()
 
 
