@@ -1,7 +1,7 @@
-"""A description of a competition in the shape of the BIAS reporting guideline, filled in as far as the database knows.
+"""A description of a competition following the BIAS reporting guideline, filled in from the database where possible.
 
 BIAS: Maier-Hein et al., "BIAS: Transparent reporting of biomedical image analysis challenges", Medical Image Analysis
-66 (2020). Its items apply to any challenge with images; the headings here follow its four parts, the words are ours.
+66 (2020). Its items apply to any image challenge; the headings follow its four parts, in our own words.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ OPEN = "[to be filled in by the organisers]"
 
 @dataclass(frozen=True)
 class Item:
-    """One item of the form; ``answer`` is OPEN where only people know."""
+    """One item of the form; ``answer`` is OPEN if only the organisers know it."""
 
     part: str
     item: str
@@ -28,7 +28,7 @@ class Item:
 
 
 def form(competition: Competition) -> list[Item]:
-    """All items, part by part."""
+    """All items, in order of their parts."""
     phases = list(competition.phases.select_related("labels").defer("labels__masks"))
     parts = {
         "Organisation": _organisation(competition, phases),
@@ -40,13 +40,13 @@ def form(competition: Competition) -> list[Item]:
 
 
 def as_markdown(competition: Competition, items: Iterable[Item]) -> str:
-    lines = [f"# {competition.name}: description in the shape of BIAS", ""]
+    lines = [f"# {competition.name}: description following BIAS", ""]
     part = ""
     for item in items:
         if item.part != part:
             part = item.part
             lines += [f"## {part}", ""]
-        gap = "\n" if item.answer.startswith("\n") else " "  # a list begins after an empty line
+        gap = "\n" if item.answer.startswith("\n") else " "  # a list needs an empty line before it
         lines += [f"**{item.item}.**{gap}{item.answer}", ""]
     return "\n".join(lines)
 
@@ -60,27 +60,27 @@ def _organisation(competition: Competition, phases: list[Phase]) -> Iterable[tup
     yield "Organisers and contact", ", ".join(people)
     yield (
         "Life cycle",
-        "one event, followed by a phase without end for later submissions"
+        "one event, followed by an open-ended phase for later submissions"
         if unending
         else "one event with a fixed end",
     )
     yield "Website", ""
-    yield "Who may take part", _participation(competition)
+    yield "Participation policy", _participation(competition)
     yield (
-        "May the organisers take part",
-        "They cannot be in a competing team. Their entries are shown as reference entries and are not ranked.",
+        "Participation of the organisers",
+        "Organisers cannot be in a competing team. Their entries are shown as reference entries, without a rank.",
     )
     yield "Awards", "".join(f"\n- {_prize(prize)}" for prize in competition.prizes.select_related("phase"))
     yield "Publication of the results", ""
-    yield "How results are submitted", "".join(f"\n- {_quota(phase)}" for phase in phases)
+    yield "Submission method", "".join(f"\n- {_quota(phase)}" for phase in phases)
     yield "Schedule", "".join(f"\n- {phase.name}: {_window(phase)}" for phase in phases)
     yield "Ethics and licence of the data", ""
     yield (
-        "Code of the evaluation",
-        f"The scorer (version {__version__}) is part of the server's code and runs offline: "
+        "Evaluation software",
+        f"The scorer (version {__version__}) is part of the server's code and also runs offline: "
         "`python -m evaluation score ARCHIVE TRUTH`.",
     )
-    yield "Code of the participants", ""
+    yield "Participants' code", ""
     yield "Conflicts of interest and funding", ""
 
 
@@ -93,27 +93,27 @@ def _prize(prize: Prize) -> str:
 
 def _mission() -> Iterable[tuple[str, str]]:
     yield "Field of application", ""
-    yield "Task", "binary segmentation: every pixel of a patch is of the class looked for or not"
-    yield "What the algorithms are meant for (target cohort)", ""
-    yield "What they are tested on (challenge cohort)", ""
+    yield "Task", "binary segmentation: every pixel of a patch either belongs to the target class or not"
+    yield "Target cohort (what the algorithms are meant for)", ""
+    yield "Challenge cohort (what they are tested on)", ""
     yield "Imaging method and context information", ""
 
 
 def _data(competition: Competition, phases: list[Phase]) -> Iterable[tuple[str, str]]:
     yield "Source of the images", ""
     yield (
-        "What one case is",
+        "Definition of a case",
         "".join(f"\n- {phase.name}: {_case(phase)}" for phase in phases if phase.labels),
     )
     yield (
         "Number of cases",
         "".join(f"\n- {phase.name}: {_cases(phase)}" for phase in phases if phase.labels),
     )
-    yield "How the labels were made, by whom, and how several annotators were brought together", ""
+    yield "Annotation: how and by whom the labels were made, and how annotations were merged", ""
     yield "Pre-processing", ""
     yield "Sources of error in images and labels", competition.data_note
     yield (
-        "Proof that the labels were fixed before",
+        "Proof that the labels were fixed in advance",
         "".join(
             f"\n- {phase.name}, version {phase.labels.version}, loaded {_day(phase.labels.created_at)}: "
             f"commitment {phase.labels.commitment}"
@@ -122,55 +122,55 @@ def _data(competition: Competition, phases: list[Phase]) -> Iterable[tuple[str, 
         ),
     )
     yield (
-        "Labels that are public",
+        "Public labels",
         "; ".join(
             f"{phase.name}: since {phase.labels_public_since}"
             for phase in phases
             if phase.labels_public_since
         )
-        or "none that the organisers know of",
+        or "none known to the organisers",
     )
 
 
 def _assessment(phases: list[Phase]) -> Iterable[tuple[str, str]]:
     yield (
         "Metric",
-        "F1 of the positive class, 2 TP / (2 TP + FP + FN), of the pixels of all cases together; precision "
-        "and recall beside it where the phase shows them",
+        "F1 of the positive class, 2 TP / (2 TP + FP + FN), over the pixels of all cases; precision "
+        "and recall are shown too if the phase allows it",
     )
-    yield "Why this metric", ""
+    yield "Justification of the metric", ""
     yield "Ranking", "".join(f"\n- {phase.name}: {phase.get_counts_display()} counts" for phase in phases)
     yield (
         "Ties",
-        "F1 is compared as an exact fraction; equal F1 shares a rank, and the submission received first stands first.",
+        "F1 is compared as an exact fraction; teams with equal F1 share a rank, listed in order of receipt.",
     )
     yield (
         "Missing results",
-        "An archive with a missing or unreadable mask is refused whole, with every problem named; it takes nothing from "
-        "the quota and is not ranked.",
+        "An archive with a missing or unreadable mask is rejected as a whole, and every problem is listed; it does not "
+        "count towards the quota and is not ranked.",
     )
     yield (
         "Statistics",
         "95 % intervals by the delta method with Student's t, differences paired on the same cases, Holm's correction "
-        "over all pairs, rank ranges from the same decisions, permutation tests for the first three, bootstrap of the "
-        "ranks as a picture. Label noise is in no interval.",
+        "over all pairs, rank ranges from the same decisions, permutation tests for the top three, and a bootstrap "
+        "chart of the ranks. The intervals do not include label noise.",
     )
-    yield "Numbers of the event", "".join(f"\n- {phase.name}: {_numbers(phase)}" for phase in phases)
+    yield "Participation", "".join(f"\n- {phase.name}: {_numbers(phase)}" for phase in phases)
 
 
 def _participation(competition: Competition) -> str:
-    said = ["Anyone with an account; a person is a member of at most one team."]
+    said = ["Anyone with an account may take part; a person can be in at most one team."]
     if competition.max_team_size:
         said.append(f"A team has at most {competition.max_team_size} members.")
     if competition.roster_locks_at:
-        said.append(f"Teams are fixed from {_day(competition.roster_locks_at)}.")
+        said.append(f"Teams are locked from {_day(competition.roster_locks_at)}.")
     return " ".join(said)
 
 
 def _quota(phase: Phase) -> str:
     limits = (
-        (phase.quota_total, "in all"),
-        (phase.quota_per_day, "a UTC day"),
+        (phase.quota_total, "in total"),
+        (phase.quota_per_day, "per UTC day"),
         (phase.quota_on_board, "on the board at a time"),
     )
     said = ", ".join(f"{limit} {words}" for limit, words in limits if limit is not None) or "no limit"
@@ -180,7 +180,7 @@ def _quota(phase: Phase) -> str:
         if phase.hidden_until_close
         else f"shown: {phase.get_visible_metrics_display()}"
     )
-    return f"{phase.name}: submissions of a team: {said}; they {taken_back}; scores {shown}"
+    return f"{phase.name}: submissions per team: {said}; they {taken_back}; scores {shown}"
 
 
 def _case(phase: Phase) -> str:

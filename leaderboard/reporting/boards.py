@@ -1,4 +1,4 @@
-"""A phase's board as page, API and export show it: ranked standings, then reference and published entries."""
+"""A phase's board for pages, API and export: ranked standings, then reference and published entries."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from leaderboard.models.visibility import Scores, View, released_by_ladder, view
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a board. ``rank`` is None for a reference entry."""
+    """A row of a board. ``rank`` is None for reference entries."""
 
     rank: int | None
     team: str
@@ -25,9 +25,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """What a viewer may see of a phase's ranking. ``rows`` is None while the phase hides its board.
+    """The ranking of a phase as visible to a viewer. ``rows`` is None while the phase hides its board.
 
-    ``total`` counts the ranked teams, of which ``rows`` may be a part.
+    ``total`` is the number of ranked teams; ``rows`` may contain only some of them.
     """
 
     phase: Phase
@@ -43,7 +43,7 @@ class Board:
 
 
 def board_of(phase: Phase, viewer: Any, now: datetime, *, first: int = 0, limit: int | None = None) -> Board:
-    """The board as ``viewer`` may see it: a handful of queries, whatever the number of submissions."""
+    """The board as ``viewer`` may see it. The number of queries does not depend on the number of submissions."""
     view = view_of(phase, viewer, now)
     published = list(phase.published_entries.all())
     if view.board is None or phase.labels is None:
@@ -59,7 +59,7 @@ def board_of(phase: Phase, viewer: Any, now: datetime, *, first: int = 0, limit:
 
 
 def row_of(board: Board, team: Team) -> Row | None:
-    """A team's own line of a board, wherever it stands."""
+    """The row of a team, wherever it is on the board."""
     if board.view.board is None or board.phase.labels is None:
         return None
     standing = Standing.objects.board(board.phase, board.view.board).filter(team=team)

@@ -1,8 +1,8 @@
-"""Charts as SVG text, for pages and for files: pure functions, no script and no style sheet needed.
+"""Charts as SVG text, for pages and files: pure functions; no scripts or style sheets needed.
 
-Colours are set by attributes, since a strict content policy forbids inline styles; lines and text take the page's
-own colour (`currentColor`), so that they read on dark pages too. Every chart says what it is in its label, and no
-chart tells by colour alone. All texts are escaped here: a page may mark the result as safe.
+Colours are attributes, because the strict content policy forbids inline styles; lines and text use the page's colour
+(`currentColor`), so that they are legible on dark pages too. Every chart has a descriptive label, and none relies on
+colour alone. All text is escaped here, so pages may mark the result as safe.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 
 WIDTH = 760
-ROW, LOW_ROW, MANY = 20, 14, 30  # height of a row, and where there are more than so many
-LABELS = 150  # width of the column of names
+ROW, LOW_ROW, MANY = 20, 14, 30  # row height, and row height if there are more rows than MANY
+LABELS = 150  # width of the name column
 PLOT_HEIGHT = 300
 FONT = 12
 
-# Okabe and Ito's colours, told apart by the colour-blind too; dashes tell the same again.
+# Okabe and Ito's colour-blind-safe colours; dash patterns repeat the distinction.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("", "6 3", "2 2", "8 3 2 3", "12 4", "1 3")
 
@@ -28,7 +28,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its limits; `marked` ones are drawn filled, the others hollow."""
+    """A value with its interval; `marked` ones are drawn filled, others hollow."""
 
     label: str
     value: float
@@ -39,7 +39,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Scale:
-    """A straight map from values (low to high) to positions (start to end)."""
+    """A linear map from values (low to high) to positions (start to end)."""
 
     low: float
     high: float
@@ -52,7 +52,7 @@ class Scale:
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten apart) within low to high."""
+    """Round tick values (steps of 1, 2 or 5 times a power of ten) from low to high."""
     raw = (high - low) / max(about, 1)
     if not raw > 0:
         return [low]
@@ -63,7 +63,7 @@ def ticks(low: float, high: float, about: int = 6) -> list[float]:
 
 
 def day_ticks(first: datetime, last: datetime, about: int = 7) -> list[datetime]:
-    """Midnights (UTC) within first to last, whole days, weeks or months apart."""
+    """Midnights (UTC) from first to last, in steps of days, weeks or months."""
     start = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     days = max((last - start).days, 1)
     step = next((s for s in (1, 2, 7, 14, 28, 91, 182, 364) if s * about >= days), 728)
@@ -74,7 +74,7 @@ def day_ticks(first: datetime, last: datetime, about: int = 7) -> list[datetime]
 def line_chart(
     title: str, series: Mapping[str, Sequence[tuple[datetime, float]]], unit: str, steps: bool = False
 ) -> str:
-    """Values over time, one line for each name, named at its end. `steps`: a value holds until the next one."""
+    """Values over time, one line per name, labelled at its end. `steps`: a value holds until the next one."""
     points = [point for line in series.values() for point in line]
     if not points:
         return _empty(title)
@@ -102,7 +102,7 @@ def line_chart(
 
 
 def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> str:
-    """One upright bar for each label, in the order given; labels are thinned where they would overlap."""
+    """One vertical bar per label, in the given order; labels that would overlap are left out."""
     if not bars:
         return _empty(title)
     y = Scale(0, max(*(value for _, value in bars), 1), PLOT_HEIGHT - 30, 26)
@@ -130,7 +130,7 @@ def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> str:
 
 
 def dot_and_whisker(title: str, rows: Sequence[Interval], unit: str, reference: float | None = None) -> str:
-    """A row for each interval, its value as a dot; `reference` draws a dashed line, such as no change."""
+    """One row per interval, with the value as a dot; `reference` is a dashed line, such as no change."""
     if not rows:
         return _empty(title)
     ends = [end for row in rows for end in (row.low, row.high)] + ([] if reference is None else [reference])
@@ -157,8 +157,8 @@ def dot_and_whisker(title: str, rows: Sequence[Interval], unit: str, reference: 
 def blob_plot(
     title: str, teams: Sequence[str], frequency: Sequence[Sequence[float]], ranges: Sequence[tuple[int, int]]
 ) -> str:
-    """How often each team (row) has each rank (column): blob areas are in proportion to the
-    shares, the largest fills its row; a line shows the rank range."""
+    """How often each team (row) has each rank (column): areas of the blobs are proportional to
+    the shares, and the largest fills its row; a line shows the rank range."""
     if not teams:
         return _empty(title)
     pitch, row = min(26.0, (WIDTH - LABELS - 20) / len(teams)), _pitch(len(teams))
@@ -201,7 +201,7 @@ def heat_matrix(
     darkest: float = 1.0,
     show: Callable[[float], str] = "{:.2f}".format,
 ) -> str:
-    """A square matrix, 0 light to `darkest` dark; up to 20 rows each cell also says its value. None stays empty."""
+    """A square matrix, from 0 (light) to `darkest` (dark); up to 20 rows, cells also show values. None is empty."""
     if not names:
         return _empty(title)
     size = min(34.0, (WIDTH - LABELS - 10) / len(names))
@@ -231,7 +231,7 @@ def heat_matrix(
                         size=10,
                     )
                 )
-    # One path for each shade keeps 85 x 85 cells small.
+    # One path per shade keeps the SVG of 85 x 85 cells small.
     fields = [
         _tag("path", d="".join(cells), fill=COLOURS[0], fill_opacity=shade / 10)
         for shade, cells in sorted(shades.items())
@@ -249,8 +249,8 @@ def tile_map(
     names: Mapping[str, str],
     counts: Mapping[str, int],
 ) -> str:
-    """A map of one square for each place (code, column, row); the darker, the more: shades by the logarithm. A place
-    with a count says it; what it is called stands in its tooltip."""
+    """A map with one square per place (code, column, row), darker for larger counts (logarithmic). Places with a count
+    show it; the tooltip has the name."""
     if not tiles:
         return _empty(title)
     columns = 1 + max(column for _, column, _ in tiles)
@@ -276,14 +276,14 @@ def tile_map(
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
-    """The range of values with a little air on both sides."""
+    """The range of values with some padding on both sides."""
     low, high = min(values), max(values)
     air = 0.05 * (high - low) or 1.0
     return low - air, high + air
 
 
 def _stairs(points: Sequence[Point]) -> list[Point]:
-    """The corners of a line that keeps its height until the next point."""
+    """The corners of a step line."""
     corners = [points[0]]
     for x, y in points[1:]:
         corners += [(x, corners[-1][1]), (x, y)]
@@ -291,7 +291,7 @@ def _stairs(points: Sequence[Point]) -> list[Point]:
 
 
 def _free(wanted: float, taken: list[float]) -> float:
-    """The height nearest below `wanted` that no earlier label is written on."""
+    """The nearest free height for a label at or below `wanted`."""
     while any(abs(wanted - other) < FONT for other in taken):
         wanted += 2
     taken.append(wanted)
@@ -355,7 +355,7 @@ def _polyline(points: Sequence[Point], **more: object) -> str:
 
 
 def _tag(name: str, content: str = "", /, **attributes: object) -> str:
-    """An element; attributes that are None or empty are left out, their underscores become hyphens."""
+    """An element; None and empty attributes are omitted, underscores in names become hyphens."""
     said = "".join(
         f' {key.replace("_", "-")}="{_number(value) if isinstance(value, float) else escape(str(value))}"'
         for key, value in attributes.items()

@@ -1,7 +1,7 @@
-"""Countries and regions: their names and a world map of one square for each, to be drawn without any map data.
+"""Countries and regions: names, and a tile map of the world that needs no map data.
 
-``GRID`` is our own arrangement: neighbours stay near each other, areas mean nothing. Codes are those of ISO 3166-1,
-and XK, which ISO leaves to its users, for Kosovo.
+``GRID`` is our own arrangement: neighbours are near each other, areas mean nothing. Codes are from ISO 3166-1, plus
+the user-assigned XK for Kosovo.
 """
 
 GRID = """
@@ -58,7 +58,7 @@ ZA South Africa|ZM Zambia|ZW Zimbabwe
 
 
 def tiles() -> list[tuple[str, int, int]]:
-    """(code, column, row) of every square of the map."""
+    """(code, column, row) of every tile of the map."""
     return [
         (code, column, row)
         for row, line in enumerate(GRID.strip().splitlines())
@@ -68,5 +68,5 @@ def tiles() -> list[tuple[str, int, int]]:
 
 
 def name_of(code: str) -> str:
-    """The country's or region's name; the code itself where the map does not know it."""
+    """The name of the country or region; the code itself if unknown."""
     return NAMES.get(code, code)

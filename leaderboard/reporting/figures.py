@@ -1,4 +1,4 @@
-"""The charts and derived rows of a report, from its data alone; a section without data has no chart."""
+"""The charts and derived rows of a report, from its data only; sections without data have no chart."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,7 +19,7 @@ Content = dict[str, Any]
 
 
 def figures(content: Content) -> dict[str, SafeString]:
-    """SVG of each chart by name. Every text in it was escaped by ``leaderboard.reporting.charts``."""
+    """The SVG of each chart by name. ``leaderboard.reporting.charts`` escapes all text."""
     drawn = {
         "intervals": charts.dot_and_whisker(
             "F1 of each team with its 95 % interval",
@@ -30,13 +30,13 @@ def figures(content: Content) -> dict[str, SafeString]:
             "F1 in %",
         ),
         "blob": charts.blob_plot(
-            "Ranks when the patches are drawn anew",
+            "Ranks when the patches are resampled",
             content["blob"]["teams"],
             content["blob"]["frequency"],
             [(row["rank_low"], row["rank_high"]) for row in content["board"]],
         ),
         "holm": charts.heat_matrix(
-            "Holm's test over all pairs: the darker, the smaller p",
+            "Holm's test over all pairs: darker means smaller p",
             content["pairs"]["teams"],
             _certainty(content["pairs"]["p_holm"]),
             show=lambda certainty: f"{1 - certainty:.3f}",
@@ -49,7 +49,7 @@ def figures(content: Content) -> dict[str, SafeString]:
     if content["masks"]:
         for kind, title in (("jaccard", "masks"), ("error_jaccard", "errors")):
             drawn[kind] = charts.heat_matrix(
-                f"How alike the teams' {title} are (Jaccard index)",
+                f"Similarity of the teams' {title} (Jaccard index)",
                 content["masks"]["teams"],
                 content["masks"][kind],
             )
@@ -57,7 +57,7 @@ def figures(content: Content) -> dict[str, SafeString]:
 
 
 def gallery(content: Content, pictures: Iterable[tuple[int, str]]) -> list[Content]:
-    """The hardest patches of which there are pictures (patch and kind), each with the kinds of its pictures."""
+    """The hardest patches that have pictures, each with the kinds of its pictures."""
     kinds: dict[str, list[str]] = {}
     for patch, kind in sorted(pictures, key=lambda picture: KINDS.index(picture[1])):
         kinds.setdefault(str(patch), []).append(kind)
@@ -65,7 +65,7 @@ def gallery(content: Content, pictures: Iterable[tuple[int, str]]) -> list[Conte
 
 
 def closest_pairs(masks: Content) -> list[Content]:
-    """The pairs of teams whose errors are most alike, most first."""
+    """The pairs of teams with the most similar errors, most similar first."""
     teams = masks["teams"]
     pairs = [
         {
@@ -80,7 +80,7 @@ def closest_pairs(masks: Content) -> list[Content]:
 
 
 def object_rows(masks: Content) -> list[Content]:
-    """For each team: boundary F1, the share found of each size class, the share of its objects that are real."""
+    """For each team: boundary F1, the share of objects found in each size class, the share of its objects that are real."""
     return [
         {
             "team": team,
@@ -96,8 +96,8 @@ def object_rows(masks: Content) -> list[Content]:
 
 
 def site_tables(sites: Content) -> list[Content]:
-    """Tables of some sites each, so that they fit on paper: for each team its F1 at each site and its rank without the
-    site (None where that cannot be said)."""
+    """Tables of a few sites each, so that they fit on paper: each team's F1 at each site and its rank without the site
+    (None if undefined)."""
     ranks = sites["ranks_without"] or [[None] * len(sites["names"])] * len(sites["teams"])
     return [
         {
@@ -115,7 +115,7 @@ def site_tables(sites: Content) -> list[Content]:
 
 
 def size_classes(masks: Content) -> list[str]:
-    """The size classes of objects in words: "1 to 9", ..., "400 and more" pixels."""
+    """Labels of the object size classes: "1 to 9", ..., "400 and more" pixels."""
     starts = masks["object_sizes"]
     return [f"{a} to {b - 1}" for a, b in pairwise(starts)] + [f"{starts[-1]} and more"]
 
@@ -136,7 +136,7 @@ def _shake_up(shake_up: Content) -> str:
             charts.Interval(team["team"], team["relative"], team["relative"] - half, team["relative"] + half)
         )
     return charts.dot_and_whisker(
-        f"Change of F1 from the earlier phase, less that of {shake_up['baseline']}",
+        f"Change of F1 since the earlier phase, minus that of {shake_up['baseline']}",
         rows,
         "points",
         reference=0,

@@ -1,7 +1,7 @@
-"""A phase's report: who may read which part of it, and the task that builds it.
+"""A phase's report: who may read which parts, and the task that builds it.
 
-Building takes seconds of a processor, so it never happens in a request. The row is the queue: a bell may be lost, the
-beat rings again; and it stands back while fresh submissions wait.
+Building takes seconds of CPU time, so it never happens in a request. The row is the queue: if a message is lost, beat
+sends another one. Building waits while new submissions are queued.
 """
 
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ from leaderboard.reporting import snapshots
 log = structlog.get_logger(__name__)
 
 Pictures = dict[int, dict[str, bytes]]
-"""PNG files by the number of the patch and the kind of picture."""
+"""PNG files by patch number and kind of picture."""
 
 IN_GALLERY = 12  # patches
-TEAMS_IN_PICTURES = 10  # those by which `evaluation.statistics.patches` calls a patch hard
+TEAMS_IN_PICTURES = 10  # used by `evaluation.statistics.patches` to find hard patches
 SECRET_SECTIONS = ("copies", "probing")
 SECTIONS_AFTER_THE_END = ("sites", "hardest", "patch_oracle", "masks")
 HIDDEN_WITH = {
@@ -46,12 +46,12 @@ HIDDEN_WITH = {
 
 
 class NothingToReport(Exception):
-    """There is no board of which a report could tell."""
+    """There is no board to report on."""
 
 
 @shared_task(name="leaderboard.reporting.reports.work")
 def work() -> str:
-    """Build the report that has waited longest, unless fresh submissions wait."""
+    """Build the report that has waited longest, unless new submissions are queued."""
     fresh = Evaluation.objects.due(timezone.now()).filter(priority=Evaluation.Priority.FRESH)
     if fresh.exists():
         return "submissions first"
@@ -93,9 +93,9 @@ def fill(row: PhaseReport) -> str:
 
 
 def build(phase: Phase, replicates: int = 10_000, as_of: datetime | None = None) -> dict[str, Any]:
-    """The report of a phase as it stands now. Raises NothingToReport where no team is ranked.
+    """The report of a phase as it is now. Raises NothingToReport if no team is ranked.
 
-    ``as_of``: as if nothing had been received from then on; what was withdrawn or disqualified since stays so.
+    ``as_of``: ignore submissions received from then on; later withdrawals and disqualifications still apply.
     """
     return build_with_pictures(phase, replicates, as_of)[0]
 
@@ -103,7 +103,7 @@ def build(phase: Phase, replicates: int = 10_000, as_of: datetime | None = None)
 def build_with_pictures(
     phase: Phase, replicates: int = 10_000, as_of: datetime | None = None
 ) -> tuple[dict[str, Any], Pictures]:
-    """``build``, and PNG files of the hardest patches by number and kind."""
+    """``build``, plus PNG files of the hardest patches by number and kind."""
     if phase.labels is None:
         raise NothingToReport(f"{phase.name} has no labels yet.")
     board = snapshots.counted(phase, as_of)
@@ -132,8 +132,8 @@ def build_with_pictures(
 
 @dataclass(frozen=True)
 class Audience:
-    """Who reads a report: ``view`` of the phase; whether it has ended, or its labels are public anyway; the same of the
-    phase before; whether pictures of patches are for them."""
+    """The reader of a report: ``view`` of the phase; whether it has ended or its labels are public; the same for the
+    previous phase; whether the reader may see pictures of patches."""
 
     view: View
     phase_is_over: bool
@@ -151,8 +151,8 @@ def audience_of(phase: Phase, earlier: Phase | None, view: View, now: datetime) 
 
 
 def shown(content: dict[str, Any], audience: Audience) -> dict[str, Any]:
-    """What an audience may read of a report: organisers all of it; others no metric that the phase hides, and while the
-    phase runs nothing of single patches, sites and objects."""
+    """The part of a report that an audience may read: organisers everything; others no metric that the phase hides and,
+    while the phase runs, nothing about single patches, sites and objects."""
     view = audience.view
     if view.shows("counts"):
         return content
@@ -169,9 +169,9 @@ def shown(content: dict[str, Any], audience: Audience) -> dict[str, Any]:
 
 
 def _coarse(content: dict[str, Any]) -> dict[str, Any]:
-    """Board and pairs of a running phase: intervals to one decimal, p to two, nothing of the labels' size.
+    """Board and pairs of a running phase: intervals to one decimal, p to two, nothing about the size of the labels.
 
-    Who knows how many pixels are positive reads precision and recall out of an F1.
+    Given the number of positive pixels, precision and recall can be computed from F1.
     """
     pairs = content["pairs"]
     return {
@@ -193,7 +193,7 @@ def _rounded(row: dict[str, Any], **digits: int) -> dict[str, Any]:
 def _gallery(
     phase: Phase, masks: report.Masks | None, board: Sequence[Submission], content: dict[str, Any]
 ) -> Pictures:
-    """Pictures of the hardest patches; none unless the masks of all teams that they tell of are kept."""
+    """Pictures of the hardest patches; none unless the masks of all teams in them are stored."""
     best = [submission.team.name for submission in board[:TEAMS_IN_PICTURES]]
     if masks is None or any(team not in masks.by_team for team in best):
         return {}

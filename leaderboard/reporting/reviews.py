@@ -1,7 +1,7 @@
-"""The detectors look at each phase while it runs: a periodic task writes what they find as rows for organisers.
+"""The detectors examine each running phase: a periodic task stores their findings for organisers.
 
-It is a task and not a page, since reading all counts and masks of a large phase takes seconds of a processor; it looks
-at most once an hour, only where something was scored since, and stands back while fresh submissions wait.
+It is a task, because reading all counts and masks of a large phase takes seconds of CPU time. It examines a phase at
+most once an hour, only after new scores, and waits while new submissions are queued.
 """
 
 from collections import defaultdict
@@ -32,7 +32,7 @@ Kind = Review.Kind
 
 @dataclass(frozen=True)
 class Finding:
-    """What a detector found: names of one team or two, its figures, and how remarkable it is within its kind."""
+    """A finding: the names of one or two teams, figures, and its weight among findings of its kind."""
 
     kind: str
     teams: tuple[str, ...]
@@ -42,7 +42,7 @@ class Finding:
 
 @shared_task(name="leaderboard.reporting.reviews.work")
 def work() -> str:
-    """Look at the phase that has waited longest, unless fresh submissions wait."""
+    """Examine the phase that has waited longest, unless new submissions are queued."""
     fresh = Evaluation.objects.due(timezone.now()).filter(priority=Evaluation.Priority.FRESH)
     if fresh.exists():
         return "submissions first"
@@ -56,14 +56,14 @@ def work() -> str:
     try:
         look(Phase.objects.select_related("competition", "labels").get(pk=phase.pk))
     except Exception:
-        log.exception("the detectors could not look at a phase", phase=phase.pk)
+        log.exception("the detectors failed on a phase", phase=phase.pk)
         return "failed"
     ring(work)
     return "looked"
 
 
 def look(phase: Phase) -> int:
-    """Bring the phase's reviews up to date; returns how many things are found now. What an organiser noted stays."""
+    """Update the phase's reviews; returns the number of findings. Organisers' notes are kept."""
     findings = list(find(phase))
     teams = dict(phase.competition.teams.values_list("name", "pk"))
     now = timezone.now()
@@ -85,7 +85,7 @@ def look(phase: Phase) -> int:
 
 
 def find(phase: Phase) -> Iterator[Finding]:
-    """Everything that the detectors find: in all submissions ever scored, copies among those that count."""
+    """All findings: probing in all submissions ever scored, copies among those that count."""
     made = list(snapshots.made(phase))
     if not made:
         return

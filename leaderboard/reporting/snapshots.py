@@ -1,4 +1,4 @@
-"""What the database knows of a phase, as the pure statistics take it: counts, masks, history. For reports and reviews."""
+"""Counts, masks and history of a phase as input for the statistics, for reports and reviews."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from leaderboard.models import LabelSet, Phase, Prediction, Review, Standing, Su
 
 
 def counted(phase: Phase, as_of: datetime | None = None) -> list[Submission]:
-    """The submission that counts for each ranked team, in the order of the board."""
+    """The submission that counts for each ranked team, in board order."""
     if as_of is None:
         standings = Standing.objects.board(phase, Standing.Kind.EXACT)
         return [
@@ -40,7 +40,7 @@ def _rank_key(submission: Submission) -> int:
 
 
 def made(phase: Phase, as_of: datetime | None = None) -> Iterable[Submission]:
-    """Everything that teams had scored on the labels in force, withdrawn or not, in the order of receipt."""
+    """All scored submissions of teams on the current labels, withdrawn or not, in order of receipt."""
     assert phase.labels is not None
     return (
         Submission.objects.filter(phase=phase, reference=False, team__is_organisers=False)
@@ -53,7 +53,7 @@ def made(phase: Phase, as_of: datetime | None = None) -> Iterable[Submission]:
 
 
 def count_table(rows: Sequence[tuple[str, Submission]], sites: Sequence[str] | None = None) -> CountTable:
-    """Counts per patch, a row for each submission under the name given; patches are named by their numbers."""
+    """Counts per patch, one row per submission under the given name; patches are named by their numbers."""
     counts = []
     for _, submission in rows:
         assert submission.evaluation is not None, "a submission of the board is scored"
@@ -66,7 +66,7 @@ def count_table(rows: Sequence[tuple[str, Submission]], sites: Sequence[str] | N
 
 
 def handed_in(made: Sequence[Submission]) -> report.Submissions:
-    """Counts, teams and SHA-256 of the masks of submissions; each is named by its number."""
+    """Counts, teams and SHA-256 of the masks of submissions, each named by its number."""
     digests = dict(
         Prediction.objects.filter(submission__in=[submission.pk for submission in made]).values_list(
             "submission", "sha256"
@@ -80,14 +80,14 @@ def handed_in(made: Sequence[Submission]) -> report.Submissions:
 
 
 def history(phase: Phase, as_of: datetime | None = None) -> list[Scored]:
-    """What a history of the phase may tell, in the order of receipt."""
+    """Submissions that a history of the phase may show, in order of receipt."""
     seen = Submission.objects.seen_over_time(phase).received_before(as_of).order_by("received_at", "pk")
     rows = seen.values_list("team__name", "received_at", "evaluation__tp", "evaluation__fp", "evaluation__fn")
     return [Scored(team, at, f1_exact(tp or 0, fp or 0, fn or 0)) for team, at, tp, fp, fn in rows]
 
 
 def baseline(phase: Phase, as_of: datetime | None = None) -> CountTable | None:
-    """The organisers' baseline: of the reference entries that stand the first that calls itself one, or the first."""
+    """The organisers' baseline: the first valid reference entry that calls itself one, or simply the first."""
     assert phase.labels is not None
     entries = list(
         Submission.objects.filter(phase=phase, reference=True)
@@ -102,7 +102,7 @@ def baseline(phase: Phase, as_of: datetime | None = None) -> CountTable | None:
 
 
 def earlier_phase(phase: Phase) -> Phase | None:
-    """The phase of the competition that ran before this one, if it has labels."""
+    """The previous phase of the competition, if it has labels."""
     return (
         phase.competition.phases.filter(opens_at__lt=phase.opens_at)
         .exclude(labels=None)
@@ -114,7 +114,7 @@ def earlier_phase(phase: Phase) -> Phase | None:
 
 
 def earlier_counts(earlier: Phase, teams: set[str]) -> CountTable | None:
-    """Counts of the earlier phase's board and its baseline; None where none of the teams was there."""
+    """Counts of the earlier phase's board and its baseline; None if no team took part in it."""
     standings = Standing.objects.board(earlier, Standing.Kind.EXACT).select_related("submission__evaluation")
     rows = [(standing.team.name, standing.submission) for standing in standings]
     if not teams.intersection(name for name, _ in rows):
@@ -124,7 +124,7 @@ def earlier_counts(earlier: Phase, teams: set[str]) -> CountTable | None:
 
 
 def masks_of(label_set: LabelSet, board: Sequence[Submission]) -> report.Masks | None:
-    """The masks of the board's teams, of those whose masks are kept; None without the labels' own."""
+    """The masks of the board's teams, if stored; None without the masks of the labels."""
     if not label_set.masks:
         return None
     spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
@@ -145,7 +145,7 @@ def masks_of(label_set: LabelSet, board: Sequence[Submission]) -> report.Masks |
 
 
 def pair_of_masks(review: Review) -> tuple[str, str, report.Masks] | None:
-    """The masks that count now of the two teams of a review; None where they are not two, or not kept."""
+    """The current masks of the two teams of a review; None unless there are two and both are stored."""
     labels_in_force = Phase.objects.select_related("labels").get(pk=review.phase_id).labels
     if review.other is None or labels_in_force is None:
         return None

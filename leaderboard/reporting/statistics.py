@@ -1,7 +1,7 @@
-"""The figures of a competition: who takes part, from where, how much is submitted, how the best score grows.
+"""Statistics of a competition: participants, their countries, submissions, and the best score over time.
 
-No person can be found in them: a country with fewer than five people is only counted among the others, and the
-others are always several and at least five, so that no difference of totals tells one of them. Scores are those that
+No person can be identified: countries with fewer than five people are counted as "others", which always covers
+several countries and at least five people, so that totals do not reveal one of them. Scores are limited to those that
 the viewer may see (``view_of``).
 """
 
@@ -25,8 +25,8 @@ KEPT_SECONDS = 600
 
 @dataclass(frozen=True)
 class People:
-    """Members of competing teams. ``countries``: (code, people), most first, none below five; ``others`` are the
-    people of ``other_countries`` that are not told one by one; ``unknown`` named none."""
+    """Members of competing teams. ``countries``: (code, people), most people first, at least five each; ``others``:
+    people in the ``other_countries`` not listed; ``unknown``: people who named no country."""
 
     users: int
     teams: int
@@ -39,7 +39,7 @@ class People:
 
 @dataclass(frozen=True)
 class Step:
-    """From ``at`` on the best F1 of the phase was ``f1``."""
+    """From ``at`` on, the phase's best F1 was ``f1``."""
 
     at: datetime
     f1: Ratio
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class PhaseFigures:
-    """``per_day``: (day in UTC, submissions) from the first to the last; ``best`` is None where scores are hidden."""
+    """``per_day``: (day in UTC, submissions) from the first to the last; ``best`` is None if scores are hidden."""
 
     name: str
     slug: str
@@ -64,7 +64,7 @@ class Statistics:
 
 
 def statistics_of(competition: Competition, phases: Sequence[Phase], views: Sequence[View]) -> Statistics:
-    """The figures as these views of the phases let through; kept until something of them changes."""
+    """The statistics that these views of the phases permit; cached until they change."""
     key = _version(competition, phases, views)
     found: Statistics | None = cache.get(key)
     if found is None:
@@ -74,7 +74,7 @@ def statistics_of(competition: Competition, phases: Sequence[Phase], views: Sequ
 
 
 def _version(competition: Competition, phases: Sequence[Phase], views: Sequence[View]) -> str:
-    """Changes with every member, submission and board, and with what may be seen; one query."""
+    """A key that changes with members, submissions, boards and visibility; one query."""
     newest = Membership.objects.filter(competition=competition).aggregate(
         models.Count("pk"), models.Max("pk")
     )
@@ -98,7 +98,7 @@ def _people(competition: Competition) -> People:
     )
     counted: dict[str, int] = dict(rows)
     unknown = counted.pop("", 0)
-    large = told_one_by_one(counted)
+    large = listed_countries(counted)
     return People(
         users=sum(counted.values()) + unknown,
         teams=teams.count(),
@@ -110,17 +110,17 @@ def _people(competition: Competition) -> People:
     )
 
 
-def told_one_by_one(counted: dict[str, int]) -> list[tuple[str, int]]:
-    """The countries that may be told, most people first: none below five, and none whose telling would leave one
-    country alone, or fewer than five people, among the others."""
-    told = [(code, people) for code, people in counted.items() if people >= SMALLEST_CELL]
-    told.sort(key=lambda row: (-row[1], row[0]))
-    while told and len(told) < len(counted):
-        others = sum(counted.values()) - sum(people for _, people in told)
-        if len(counted) - len(told) > 1 and others >= SMALLEST_CELL:
+def listed_countries(counted: dict[str, int]) -> list[tuple[str, int]]:
+    """The countries that may be listed, most people first: at least five people each. If any are left out, these are at
+    least two countries with at least five people."""
+    listed = [(code, people) for code, people in counted.items() if people >= SMALLEST_CELL]
+    listed.sort(key=lambda row: (-row[1], row[0]))
+    while listed and len(listed) < len(counted):
+        others = sum(counted.values()) - sum(people for _, people in listed)
+        if len(counted) - len(listed) > 1 and others >= SMALLEST_CELL:
             break
-        told.pop()
-    return told
+        listed.pop()
+    return listed
 
 
 def _phases(competition: Competition, phases: Sequence[Phase], views: Sequence[View]) -> list[PhaseFigures]:
@@ -151,7 +151,7 @@ def _every_day(days: Counter[date]) -> list[tuple[date, int]]:
 
 
 def _best(phase: Phase, view: View) -> list[Step] | None:
-    """The steps of the best F1, as far as the board that the viewer sees tells them."""
+    """The steps of the best F1 that the viewer's board reveals."""
     if view.board is None:
         return None
     if phase.labels is None:

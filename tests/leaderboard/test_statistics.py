@@ -15,7 +15,7 @@ from leaderboard.models import Competition, Phase, Standing, Submission
 from leaderboard.models.visibility import view_of
 from leaderboard.pages.page_context import phases_of
 from leaderboard.reporting import countries
-from leaderboard.reporting.statistics import SMALLEST_CELL, Statistics, statistics_of, told_one_by_one
+from leaderboard.reporting.statistics import SMALLEST_CELL, Statistics, listed_countries, statistics_of
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
 
 
@@ -60,7 +60,7 @@ def test_small_countries_are_only_counted(cast: Cast, client: Client) -> None:
     ],
 )
 def test_no_total_reveals_a_hidden_country(counted: dict[str, int], visible: list[str]) -> None:
-    shown = told_one_by_one(counted)
+    shown = listed_countries(counted)
     assert [code for code, _ in shown] == visible
     others = sum(counted.values()) - sum(people for _, people in shown)
     assert others == 0 or (others >= SMALLEST_CELL and len(counted) - len(shown) > 1)
