@@ -1,8 +1,8 @@
-"""A competition's whole calendar in a minute, with made-up teams and a moved clock, on a database of its own.
+"""Plays a competition's whole calendar in a minute, with made-up teams and a simulated clock, on a scratch database.
 
-``rulebook`` reads the rules out of the file by itself and says what must happen; ``play`` plays the calendar through
-pages, API, actions and the workers' own code; ``findings`` keeps which rule held; ``hidden`` knows every number that is
-hidden and who may know it when; ``walk`` opens every address as every kind of viewer and looks for them.
+``rulebook`` reads the rules from the file independently and computes what must happen; ``play`` plays the calendar
+through pages, API, actions and worker code; ``findings`` records which rules held; ``hidden`` knows every hidden number
+and who may see it when; ``walk`` opens every URL as every kind of viewer and searches for these numbers.
 
-Nothing of the server imports this app. It runs in a process of its own (``scratch``), never on the real database.
+The server never imports this app. It runs in its own process (``scratch``), never on the real database.
 """

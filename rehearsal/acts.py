@@ -1,4 +1,4 @@
-"""An act: something that is done at a moment of the calendar."""
+"""An act: something done at a point in the calendar."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Act:
-    """``order`` decides among acts of one moment: the lower first."""
+    """``order`` decides between acts at the same time: lower first."""
 
     moment: datetime
     do: Callable[[], Any]
@@ -17,5 +17,5 @@ class Act:
 
 
 def at(moment: datetime, do: Callable[..., Any], *arguments: Any, order: int = 0, **named: Any) -> Act:
-    """Do this at that moment."""
+    """Schedule an act."""
     return Act(moment, lambda: do(*arguments, **named), do.__name__.replace("_", " "), order)

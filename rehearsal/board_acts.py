@@ -1,4 +1,4 @@
-"""What is tried on every board: the order, what it shows to whom, and which submission counts."""
+"""Checks of every board: the order, what it shows to whom, and which submission counts."""
 
 from datetime import timedelta
 from fractions import Fraction
@@ -14,7 +14,7 @@ SCORES = [Fraction(n, 100) for n in (35, 62, 48, 55)]
 
 
 def competing(stage: Stage, rules: PhaseRules, beat: timedelta) -> list[Act]:
-    """Ridge sends worse and better ones, Scarp and Toe the same; then everyone looks."""
+    """Ridge submits worse and better results, Scarp and Toe equal ones; then everybody looks."""
     apart = DAY if 0 < (rules.get("quota_per_day") or 0) < 4 else beat
     scores = SCORES
     if rules.has_ladder:
@@ -44,19 +44,19 @@ def judged(stage: Stage, rules: PhaseRules) -> None:
         select_some(stage, rules)
     elif mine := by_team(rules, stage.entries).get("Ridge"):
         refused = not stage.select(mine[0], True)
-        stage.findings.check("Nothing is selected", rules.where("counts"), refused)
+        stage.findings.check("Submissions cannot be selected", rules.where("counts"), refused)
     stage.look(f"{rules}: open")
 
 
 def select_some(stage: Stage, rules: PhaseRules) -> None:
-    """The worst ones are selected, so that the board shows whether the selection counts; one more is refused."""
+    """Select the worst ones, so that the board shows whether the selection counts; one more must be refused."""
     limit = rules.get("selected_limit", 2)
     mine = sorted(by_team(rules, stage.entries).get("Ridge", []), key=lambda entry: entry.f1)
     done = [stage.select(entry, True) for entry in mine[: limit + 1]]
     where = rules.where("selected_limit")
-    stage.findings.check("So many may be selected", where, all(done[:limit]))
+    stage.findings.check("Submissions can be selected up to the limit", where, all(done[:limit]))
     if len(mine) > limit:
-        stage.findings.check("No more than so many may be selected", where, not done[limit])
+        stage.findings.check("No selection beyond the limit", where, not done[limit])
     compare_boards(stage, rules)
 
 
@@ -67,14 +67,14 @@ def after_freeze(stage: Stage, rules: PhaseRules) -> None:
 
 
 def compare_boards(stage: Stage, rules: PhaseRules) -> None:
-    """The board of everyone and that of the organisers against what the rulebook works out."""
+    """Compare the public board and the organisers' board with those of the rulebook."""
     public = rules.public_board(stage.entries, stage.clock.now)
     phase = stage.phases[rules.get("slug")]
     state = "after the end" if rules.has_closed(stage.clock.now) else "before the end"
     key = "hidden_until_close" if public is None else "ladder_step" if rules.has_ladder else "freezes_at"
     key = "counts" if state == "after the end" or (key == "freezes_at" and rules.freezes_at is None) else key
     for who, user, lines in (
-        ("The board of everyone", None, public),
+        ("The public board", None, public),
         ("The organisers' exact board", stage.organiser, rules.exact_board(stage.entries)),
     ):
         answer = stage.get(f"{API}/phases/{phase.pk}/leaderboard/", user).json()
@@ -85,17 +85,17 @@ def compare_boards(stage: Stage, rules: PhaseRules) -> None:
             a[:2] == b[:2] and abs(a[2] - b[2]) < 1e-9 for a, b in zip(shown, wanted, strict=True)
         )
         stage.findings.check(
-            f"{who} is as it must be {state}", rules.where(key), held, f"{shown} instead of {wanted}"
+            f"{who} is correct {state}", rules.where(key), held, f"{shown} instead of {wanted}"
         )
     page = stage.get(f"/c/{stage.competition.slug}/board/{phase.slug}/").content.decode()
     missing = [
         line.team for line in public or [] if percent(line.f1.numerator, line.f1.denominator) not in page
     ]
-    stage.findings.check("The page shows the same board", rules.where(key), not missing, f"without {missing}")
+    stage.findings.check("The page shows the same board", rules.where(key), not missing, f"no {missing}")
 
 
 def read_own_scores(stage: Stage, rules: PhaseRules) -> None:
-    """Which metrics a team reads of its own submission, and that organisers read all."""
+    """Check which metrics a team sees of its own submission, and that organisers see all."""
     mine = [entry for entry in by_team(rules, stage.entries).get("Ridge", []) if not entry.given_back]
     if not mine:
         return
@@ -107,14 +107,14 @@ def read_own_scores(stage: Stage, rules: PhaseRules) -> None:
         shown = {name for name in ("f1", "precision", "recall", "counts") if answer[name] is not None}
         state = "after the end" if rules.has_closed(stage.clock.now) else "before the end"
         key = "hidden_until_close" if not wanted else "visible_metrics"
-        told = f"{sorted(shown)} instead of {sorted(wanted)}"
+        seen = f"{sorted(shown)} instead of {sorted(wanted)}"
         stage.findings.check(
-            f"{who} reads what the phase shows {state}", rules.where(key), shown == wanted, told
+            f"{who} sees what the phase shows {state}", rules.where(key), shown == wanted, seen
         )
 
 
 def published_apart(stage: Stage, rules: PhaseRules) -> None:
-    """Results from papers stand on the board without a rank and say that they were not scored here."""
+    """Check that published results are on the board without a rank, marked as not scored here."""
     published = rules.get("published", [])
     if not published:
         return
@@ -125,5 +125,5 @@ def published_apart(stage: Stage, rules: PhaseRules) -> None:
     ranked = {row["team"] for row in answer["rows"]} & {entry["name"] for entry in published}
     held = apart and not ranked and "not scored here" in page.lower()
     stage.findings.check(
-        "Published results are shown, unranked, as not scored here", rules.where("slug"), held
+        "Published results are shown unranked, as not scored here", rules.where("slug"), held
     )

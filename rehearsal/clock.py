@@ -1,8 +1,7 @@
-"""The server's time, moved.
+"""A simulated clock for the server.
 
-What is moved is what ``django.utils.timezone.now`` answers: every rule, default of a field, session, token and lease
-asks there. Left alone are rate limits (they count requests in the minute of the computer's clock), deadlines of
-processes (a monotonic clock) and the time stamps of log lines.
+It replaces ``django.utils.timezone.now``, which every rule, field default, session, token and lease uses. Rate limits
+(they count per minute of real time), process deadlines (monotonic clock) and timestamps of log lines stay real.
 """
 
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ from django.utils import timezone
 
 
 class _LikeAnyDate(type):
-    """The stand-in counts as the class of every date, as the original does."""
+    """Makes isinstance checks against the replacement work for every date."""
 
     def __instancecheck__(cls, value: Any) -> bool:
         return isinstance(value, datetime)
 
 
 class Clock:
-    """Stands still until it is set."""
+    """Stands still until set."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -32,7 +31,7 @@ class Clock:
 
     @contextmanager
     def in_force(self) -> Iterator["Clock"]:
-        """Meanwhile ``timezone.now()`` is this clock's time, also where a field's default is that function."""
+        """In this context ``timezone.now()`` returns this clock's time, also as a field default."""
         clock = self
 
         class Moved(datetime, metaclass=_LikeAnyDate):

@@ -1,4 +1,4 @@
-"""Every number that a phase hides, in the forms in which it could be printed, and who may know it when."""
+"""Every number that a phase hides, in all forms in which it could be printed, and who may know it when."""
 
 import html
 import re
@@ -16,8 +16,8 @@ NOT_LOOKED_FOR = (
     "numbers rounded to fewer than two decimals of a percentage",
     "counts of single patches",
     "times and sizes in /metrics",
-    "positions in charts (the table beside a chart is read)",
-    "what can be worked out from an order or a change of ranks",
+    "positions in charts (the table next to each chart is searched)",
+    "anything that can be deduced from the order or changes of ranks",
 )
 NUMBER = re.compile(r"(?<!\w)(?<!\d[.,'])(?:\d{1,3}(?: \d{3})+(?!\w)|\d[\d.,'\u00a0\u2009\u202f]*(?!\w))")
 DECIMAL = re.compile(r"(\d{1,3})[.,](\d{2,})")
@@ -29,7 +29,7 @@ GEOMETRY = re.compile(
 
 @dataclass
 class Viewer:
-    """Who looks. ``team`` is None for who is in none; an organiser of this competition may know everything."""
+    """A viewer. ``team`` is None for people without a team; organisers of this competition may know everything."""
 
     name: str
     user: Any = None
@@ -48,7 +48,7 @@ class Secret:
     number: int | Fraction = 0
 
     def is_written(self, text: str) -> bool:
-        """Is it this number as far as the text goes? Long decimals are compared in full."""
+        """Whether the text matches this number. Long decimals are compared in full."""
         decimal = DECIMAL.fullmatch(text)
         if isinstance(self.number, int) or decimal is None:
             return True
@@ -63,15 +63,15 @@ class Secret:
 
 @dataclass
 class Hidden:
-    """The secrets by the forms in which they can be printed."""
+    """The secrets, indexed by the forms in which they can be printed."""
 
     by_form: dict[str, list[Secret]] = field(default_factory=dict)
-    ordinary: set[str] = field(default_factory=set)  # forms that stand in the competition's own texts
+    ordinary: set[str] = field(default_factory=set)  # forms that occur in the competition's own texts
     texts: dict[str, Secret] = field(default_factory=dict)
-    shown: set[int] = field(default_factory=set)  # submissions whose score a public board has told
+    shown: set[int] = field(default_factory=set)  # submissions whose score a public board has shown
 
     def draw(self, positives: int, f1: Fraction) -> tuple[int, int, int]:
-        """Counts of about this F1 of which no number is round, and every form unlike all others."""
+        """Counts with about this F1, without round numbers, and with forms unlike all others."""
         for shift in range(1, 2000):
             counts = counts_near(positives, f1, shift)
             if any(is_round(number) for _, _, number in numbers(counts)):
@@ -109,7 +109,7 @@ class Hidden:
         return entry.pk in self.shown or viewer.team == entry.team
 
     def found_in(self, text: str) -> Iterator[tuple[str, list[Secret]]]:
-        """Every secret's form in a text, with the secrets that it may stand for."""
+        """Every form of a secret in a text, with the secrets that it may represent."""
         text = GEOMETRY.sub(" ", html.unescape(text))
         for match in NUMBER.finditer(text):
             for written in readings(match[0]):
@@ -120,7 +120,7 @@ class Hidden:
         yield from ((form, [secret]) for form, secret in self.texts.items() if form in text)
 
     def leaks(self, text: str, viewer: Viewer, now: datetime) -> list[tuple[Secret, str]]:
-        """What this text tells the viewer that it must not: a number, and how it was written."""
+        """The leaks in this text for this viewer: the secret, and how it was written."""
         return [
             (secrets[0], written)
             for written, secrets in self.found_in(text)
@@ -129,7 +129,7 @@ class Hidden:
 
 
 def numbers(counts: tuple[int, int, int]) -> list[tuple[str, str, int | Fraction]]:
-    """(kind, name, number) of everything that is counted of one submission."""
+    """(kind, name, number) of every count of a submission."""
     tp, fp, fn = counts
     return [
         ("f1", "F1", Fraction(2 * tp, 2 * tp + fp + fn)),
@@ -142,16 +142,16 @@ def numbers(counts: tuple[int, int, int]) -> list[tuple[str, str, int | Fraction
 
 
 def is_round(number: int | Fraction) -> bool:
-    """Could it be written with fewer than four digits of its fraction, as 0.62 or 0.625?"""
+    """Whether the fraction could be written with fewer than four digits, such as 0.62 or 0.625."""
     return isinstance(number, Fraction) and any(
         (1000 * Fraction(round(10**n * number), 10**n)).denominator == 1 for n in (4, 6)
     )
 
 
 def forms_of(number: int | Fraction) -> list[str]:
-    """How a number is told in writing: whole, or with four digits of its fraction, cut or rounded.
+    """The forms of a number: whole, or the first four digits of its fraction, truncated or rounded.
 
-    The recall's denominator is the number of positives, so that a ratio is never whole.
+    Recall's denominator is the number of positives, so a ratio is never whole.
     """
     if isinstance(number, int):
         return [f"whole {number}"]
@@ -160,12 +160,12 @@ def forms_of(number: int | Fraction) -> list[str]:
 
 
 def readings(written: str) -> set[str]:
-    """A run of digits, points and commas as one number, and as a list of them: 12,345 or 0.62,0.64."""
+    """Read digits, points and commas as one number, and as a list: 12,345 or 0.62,0.64."""
     return {written.strip(".,'"), *(part.strip(".'") for part in written.split(","))}
 
 
 def forms_read(written: str) -> Iterator[str]:
-    """The forms that a written number may be of: 74.54, 0.7454, 0.745390, 12345, 12,345."""
+    """The forms that match a written number: 74.54, 0.7454, 0.745390, 12345, 12,345."""
     if WHOLE.fullmatch(written):
         yield "whole " + re.sub(r"\D", "", written)
     if decimal := DECIMAL.fullmatch(written):

@@ -1,4 +1,4 @@
-"""Made-up labels, and archives that score exactly the counts that are wanted."""
+"""Made-up labels, and archives that score exactly the requested counts."""
 
 import io
 from fractions import Fraction
@@ -10,8 +10,8 @@ from evaluation.task import MaskSpec
 
 SPEC = MaskSpec(12, 128, 128)
 PIXELS = SPEC.patches * SPEC.height * SPEC.width
-LEAST = 10_000  # of every count: numbers of five digits do not turn up by chance
-LOWEST, HIGHEST = Fraction(3, 20), Fraction(4, 5)  # F1 that can be made with that
+LEAST = 10_000  # of every count: five-digit numbers do not occur by chance
+LOWEST, HIGHEST = Fraction(3, 20), Fraction(4, 5)  # the range of F1 that this allows
 
 
 def labels(positives: int) -> np.ndarray:
@@ -20,16 +20,16 @@ def labels(positives: int) -> np.ndarray:
 
 
 def archive_of(positives: int, counts: tuple[int, int, int]) -> bytes:
-    """An archive in the official format with these TP, FP, FN against ``labels(positives)``."""
+    """An archive in the official format with these TP, FP and FN against ``labels(positives)``."""
     tp, fp, fn = counts
-    assert tp + fn == positives, "a mask finds or misses what there is"
+    assert tp + fn == positives, "TP + FN must equal the positives"
     content = io.BytesIO()
     mask_zip.write(content, _runs((fn, positives + fp)))
     return content.getvalue()
 
 
 def counts_near(positives: int, f1: Fraction, shift: int = 0) -> tuple[int, int, int]:
-    """TP, FP, FN of about this F1; another ``shift`` gives others."""
+    """TP, FP and FN with about this F1; each ``shift`` gives different ones."""
     f1 = min(max(f1, LOWEST), HIGHEST)
     tp = round(positives * f1 * Fraction(97, 100)) + 11 * shift
     fn = positives - tp

@@ -1,4 +1,4 @@
-"""What is tried in every phase: its window, its quotas, what is kept until its end."""
+"""Checks of every phase: its dates, its quotas, and what stays hidden until its end."""
 
 import math
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from .rulebook import PhaseRules, utc_day
 from .stage import API, QUOTAS, Stage
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
-MOST = 400  # submissions of one team: a larger quota is not rehearsed
+MOST = 400  # submissions per team: larger quotas are not rehearsed
 
 
 def acts_of(stage: Stage, rules: PhaseRules) -> list[Act]:
@@ -40,7 +40,7 @@ def acts_of(stage: Stage, rules: PhaseRules) -> list[Act]:
     return acts
 
 
-# The window
+# Opening and closing
 
 
 def commitment(stage: Stage, rules: PhaseRules) -> None:
@@ -55,7 +55,7 @@ def before_opening(stage: Stage, rules: PhaseRules) -> None:
     stage.submit("Talus", rules, by_page=True)
     begun = stage.clock.now
     entry = stage.submit("Scree", rules, Fraction(28, 100), complete_at=rules.opens_at)
-    rule = "The last byte decides: begun before the opening, complete at it, is accepted"
+    rule = "The last byte decides: an upload that begins before the opening and completes at it is accepted"
     stage.findings.check(rule, rules.where("opens_at"), entry is not None, f"begun {begun:%H:%M:%S}")
 
 
@@ -63,7 +63,7 @@ def last_second(stage: Stage, rules: PhaseRules) -> None:
     stage.submit("Talus", rules, Fraction(33, 100))
     if rules.closes_at is not None:
         entry = stage.submit("Talus", rules, complete_at=rules.closes_at)
-        rule = "The last byte decides: begun before the end, complete at it, is refused"
+        rule = "The last byte decides: an upload that begins before the end and completes at it is refused"
         stage.findings.check(rule, rules.where("closes_at"), entry is None)
         stage.clock.now = rules.closes_at - SECOND
     stage.score()
@@ -82,10 +82,10 @@ def ended(stage: Stage, rules: PhaseRules) -> None:
     mine = [entry for entry in stage.entries if entry.phase is rules and entry.stands]
     if mine and rules.get("allows_withdrawal"):
         held = not stage.withdraw(mine[0])
-        stage.findings.check("Nothing is withdrawn after the end", rules.where("closes_at"), held)
+        stage.findings.check("No withdrawals after the end", rules.where("closes_at"), held)
     if mine and rules.get("counts") == "selected":
         held = not stage.select(mine[0], not mine[0].selected)
-        stage.findings.check("The selection stays as it is after the end", rules.where("closes_at"), held)
+        stage.findings.check("The selection cannot change after the end", rules.where("closes_at"), held)
     stage.look(f"{rules}: after the end", decisive=True)
     reveal(stage, rules, allowed=True)
 
@@ -93,24 +93,24 @@ def ended(stage: Stage, rules: PhaseRules) -> None:
 def without_end(stage: Stage, rules: PhaseRules) -> None:
     entry = stage.submit("Talus", rules, Fraction(37, 100))
     stage.score()
-    told = "400 days after the opening"
-    stage.findings.check("The phase has no end", rules.where("closes_at"), entry is not None, told)
+    later = "400 days after the opening"
+    stage.findings.check("The phase has no end", rules.where("closes_at"), entry is not None, later)
     compare_boards(stage, rules)
-    stage.look(f"{rules}: {told}")
+    stage.look(f"{rules}: {later}")
 
 
 def report_too_early(stage: Stage, rules: PhaseRules) -> None:
-    """A report is built at any time, and is for organisers alone before the end. A phase without end that shows its
-    exact board may have its report published, which then must tell nothing else."""
+    """Reports can be built at any time, but only organisers may read them before the end. If a phase without end shows its
+    exact board, its report may be published, but must reveal nothing else."""
     phase = stage.competition.phases.get(slug=rules.get("slug"))
     report = request_report(stage.organiser, phase)
     reports.work()
     report.refresh_from_db()
     where, address = rules.where("closes_at"), f"/c/{stage.competition.slug}/report/{phase.slug}/"
     answers = [stage.get(address, user).status_code for user in (stage.organiser, None, stage.owner("Ridge"))]
-    told = f"{answers} for an organiser, anyone and a team"
+    statuses = f"{answers} for an organiser, anonymous and a team"
     stage.findings.check(
-        "An unpublished report is for organisers alone", where, answers == [200, 404, 404], told
+        "Only organisers can read an unpublished report", where, answers == [200, 404, 404], statuses
     )
     exact = not (rules.get("hidden_until_close") or rules.has_ladder or rules.freezes_at)
     code = stage.refuses(lambda: publish_report(stage.organiser, report))
@@ -121,13 +121,13 @@ def report_too_early(stage: Stage, rules: PhaseRules) -> None:
 
 
 def reveal(stage: Stage, rules: PhaseRules, *, allowed: bool) -> None:
-    """The salt of the commitment is public after the end and not before."""
+    """The salt of the commitment can be published after the end, but not before."""
     labels = stage.competition.phases.get(slug=rules.get("slug")).labels
     code = stage.refuses(lambda: reveal_labels(stage.organiser, labels, "the rehearsal"))
     rule = (
-        "The salt of the labels can be shown after the end"
+        "The salt of the labels can be published after the end"
         if allowed
-        else "The salt cannot be shown before the end"
+        else "The salt cannot be published before the end"
     )
     stage.findings.check(rule, rules.where("closes_at"), (code == "") is allowed, code)
     if not code:
@@ -140,13 +140,11 @@ def reveal(stage: Stage, rules: PhaseRules, *, allowed: bool) -> None:
 
 
 def filling(stage: Stage, rules: PhaseRules, opens: datetime, ends: datetime) -> list[Act]:
-    """The team Brim uses up every quota, day by day, and tries one more each time."""
+    """Team Brim uses up every quota, day by day, and tries one more each time."""
     total, per_day, on_board = (rules.get(f"quota_{name}") for name in ("total", "per_day", "on_board"))
     for key, limit in (("quota_total", total), ("quota_per_day", per_day), ("quota_on_board", on_board)):
         if limit is not None:
-            why = (
-                f"more than {MOST} are not made up" if limit > MOST else "the phase ends before it is used up"
-            )
+            why = f"more than {MOST} are not tried" if limit > MOST else "the phase ends too early"
             stage.findings.check(QUOTAS[key], rules.where(key), None, why)
     first = datetime.combine(utc_day(opens), datetime.min.time(), opens.tzinfo) + DAY
     if first + 2 * DAY >= ends:
@@ -166,7 +164,7 @@ def fill(stage: Stage, rules: PhaseRules, day: int) -> None:
         if spoilt is not None:
             answer = stage.get(f"{API}/submissions/{spoilt.pk}/", stage.owner("Brim")).json()
             held = answer["state"] == "invalid" and answer["attempt"]["state"] == "given_back"
-            stage.findings.check("An archive that cannot be scored costs nothing", rules.where("slug"), held)
+            stage.findings.check("An invalid archive uses no quota", rules.where("slug"), held)
     limits = [rules.get(f"quota_{name}") for name in ("total", "per_day", "on_board")]
     most = MOST if any(limits) else 12
     for number in range(most):
@@ -176,7 +174,7 @@ def fill(stage: Stage, rules: PhaseRules, day: int) -> None:
         if full:
             break
     else:
-        rule = "Any number of submissions"
+        rule = "The number of submissions is unlimited"
         stage.findings.check(
             rule, rules.where("quota_total"), True if most == 12 else None, f"{most} were made"
         )
@@ -186,7 +184,7 @@ def fill(stage: Stage, rules: PhaseRules, day: int) -> None:
 
 
 def withdraw_one(stage: Stage, rules: PhaseRules) -> None:
-    """What a withdrawal frees: its place on the board, nothing of the total and the day."""
+    """Check that a withdrawal frees a place on the board, but not in the total or daily quota."""
     mine = [
         entry for entry in stage.entries if entry.phase is rules and entry.team == "Brim" and entry.stands
     ]
@@ -202,6 +200,6 @@ def withdraw_one(stage: Stage, rules: PhaseRules) -> None:
         stage.findings.check(rule, rules.where("quota_on_board"), entry is not None)
         stage.submit("Brim", rules)
     elif allowed and (rules.get("quota_total") or rules.get("quota_per_day")):
-        rule = "A withdrawal gives nothing of the total or the day back"
+        rule = "A withdrawal does not restore the total or daily quota"
         stage.findings.check(rule, rules.where("allows_withdrawal"), entry is None)
     stage.score()

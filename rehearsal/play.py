@@ -28,20 +28,20 @@ SETTINGS = {
 
 
 class NotScratch(Exception):
-    """There is something in this database; a rehearsal makes people, teams and scores up."""
+    """The database is not empty; a rehearsal needs an empty one, because it makes up people, teams and scores."""
 
 
 def rehearse(document: dict[str, Any], *, thorough: bool = True) -> Findings:
-    """Play the calendar of a checked competition file on the empty database that is in use.
+    """Play the calendar of a validated competition file on the current, empty database.
 
-    Not ``thorough``: hidden numbers are looked for only before and after the end of a phase, as a member of another team
-    and in mails, logs and export; every rule is tried all the same.
+    Not ``thorough``: search for hidden numbers only before and after the end of a phase, as a member of another team and
+    in mails, logs and export; every rule is still tried.
 
-    Raises NotScratch where the database holds anything. CompetitionFileInvalid names what is wrong with the file.
+    Raises NotScratch if the database is not empty, CompetitionFileInvalid if the file is invalid.
     """
     if User.objects.exists() or Competition.objects.exists():
         raise NotScratch(
-            "This database holds people or competitions: a rehearsal runs on an empty one alone."
+            "This database contains people or competitions: a rehearsal only runs on an empty database."
         )
     findings = Findings(not_looked_for=list(NOT_LOOKED_FOR))
     book = Rulebook.of(dated(document)[0])
@@ -61,19 +61,19 @@ def rehearse(document: dict[str, Any], *, thorough: bool = True) -> Findings:
 
 
 def play(act: Act, clock: Clock, findings: Findings) -> None:
-    """An error of the server, or of an act that could not go on, is a finding like any other."""
+    """An error in the server or in an act is a finding like any other."""
     clock.now = act.moment
     try:
         act.do()
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"
-        findings.check(f"The rehearsal goes on: {act.name}", f"{act.moment:%Y-%m-%d %H:%M:%S}", False, told)
+        cause = f"{type(error).__name__}: {error} ({last.filename.rpartition('/')[2]}:{last.lineno})"
+        findings.check(f"The act succeeds: {act.name}", f"{act.moment:%Y-%m-%d %H:%M:%S}", False, cause)
 
 
 @contextmanager
 def listening(log: logging.Handler) -> Iterator[None]:
-    """All that is logged goes to the walk, and not to the terminal."""
+    """Send all log records to the walk instead of the terminal."""
     root = logging.getLogger()
     others, root.handlers = root.handlers, [log]
     try:

@@ -1,6 +1,6 @@
-"""The rules of a competition as its file states them, read a second time and apart from the server's models.
+"""The rules of a competition, read from its file independently of the server's models.
 
-What must happen is computed here from the file and from what the rehearsal did itself; the server is asked nothing.
+The expected results are computed from the file and the rehearsal's own acts, without the server.
 """
 
 import math
@@ -36,7 +36,7 @@ class SubmissionRecord:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a board: rank, team and the F1 that is shown."""
+    """A row of a board: rank, team and the F1 shown."""
 
     rank: int
     team: str
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class PhaseRules:
-    """One [[phases]] table of the file, number ``number`` in it."""
+    """The [[phases]] table with this number in the file."""
 
     number: int
     table: dict[str, Any]
@@ -64,10 +64,10 @@ class PhaseRules:
         return self.table.get(key, default)
 
     def where(self, key: str) -> str:
-        """The place in the file that a rule comes from."""
+        """The place in the file that states a rule."""
         value = self.table.get(key)
         shown = (
-            "left out"
+            "not given"
             if value is None
             else f"{value:%Y-%m-%d %H:%M}"
             if isinstance(value, datetime)
@@ -94,7 +94,7 @@ class PhaseRules:
         return Fraction(str(self.get("ladder_start")))
 
     def metrics(self, now: datetime) -> set[str]:
-        """Which metrics of its own submissions a team may read at this moment."""
+        """The metrics of its own submissions that a team may see now."""
         if not self.has_closed(now) and (self.get("hidden_until_close") or self.has_ladder):
             return set()
         return {"f1"} if self.get("visible_metrics", "all") == "f1" else {"f1", "precision", "recall"}
@@ -167,7 +167,7 @@ class PhaseRules:
 
 
 def ranked(results: list[tuple[Fraction, datetime, str]]) -> list[Line]:
-    """Best first, equal F1 shares a rank, the earlier stands first."""
+    """Best first; teams with equal F1 share a rank, listed in order of receipt."""
     ordered = sorted(results, key=lambda result: (-result[0], result[1]))
     return [Line(1 + sum(other[0] > f1 for other in results), team, f1) for f1, _, team in ordered]
 
@@ -182,7 +182,7 @@ def by_team(phase: PhaseRules, entries: Iterable[SubmissionRecord]) -> dict[str,
 
 @dataclass(frozen=True)
 class Rulebook:
-    """A whole file: its [competition] table and its phases. ``document`` has dates, no "day N"."""
+    """A whole file: its [competition] table and phases. ``document`` has dates instead of "day N"."""
 
     competition: dict[str, Any]
     phases: list[PhaseRules]
@@ -197,7 +197,7 @@ class Rulebook:
     def where(self, key: str) -> str:
         value = self.competition.get(key)
         shown = (
-            "left out"
+            "not given"
             if value is None
             else f"{value:%Y-%m-%d %H:%M}"
             if isinstance(value, datetime)
@@ -207,19 +207,19 @@ class Rulebook:
 
     @property
     def begins_at(self) -> datetime:
-        """Two days before the first date of the calendar: then the teams are made."""
+        """Two days before the first date of the calendar, when the teams are created."""
         keys = ("roster_locks_at", "mergers_until", "descriptions_due_at")
         dates = [self.competition.get(key) for key in keys] + [phase.opens_at for phase in self.phases]
         return min(date for date in dates if date is not None) - timedelta(days=2)
 
     @property
     def final(self) -> PhaseRules | None:
-        """The last phase that ends: it decides the final ranking."""
+        """The last phase to end, which decides the final ranking."""
         ending = [phase for phase in self.phases if phase.closes_at is not None]
         return max(ending, key=lambda phase: phase.closes_at, default=None)  # type: ignore[arg-type, return-value]
 
     def mergers_end(self) -> datetime | None:
-        """The earlier of the last day of mergers and the lock of the rosters."""
+        """The deadline for mergers or the roster lock, whichever is earlier."""
         dates = [self.competition.get(key) for key in ("mergers_until", "roster_locks_at")]
         return min((date for date in dates if date is not None), default=None)
 

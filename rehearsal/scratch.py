@@ -1,4 +1,4 @@
-"""A rehearsal runs in a process of its own, whose environment names a database and a data folder made for it alone."""
+"""A rehearsal runs in its own process, with an environment that points to a new scratch database and data folder."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Nothing of the server's own settings: no database, broker, storage, mail server or key of it."""
+    """An environment without the server's settings: no database, broker, storage, mail server or keys."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return {
         **kept,
@@ -27,7 +27,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(file: str, *options: str) -> int:
-    """Rehearse a file in a child process and return its exit code; nothing of it is left."""
+    """Rehearse a file in a child process and return its exit code; all its data is deleted."""
     path = Path(file)
     if path.exists():
         file = str(path.resolve())
@@ -38,11 +38,11 @@ def run(file: str, *options: str) -> int:
 
 
 def is_inside() -> bool:
-    """Is this the child process? Raises RuntimeError where its database or data do not lie in the folder made for it."""
+    """Whether this is the child process. Raises RuntimeError if its database or data are outside its folder."""
     folder = os.environ.get(MARK)
     if not folder:
         return False
     for path in (settings.DATABASES["default"]["NAME"], settings.DATA_DIR):
         if not Path(path).resolve().is_relative_to(folder):
-            raise RuntimeError(f"{MARK} is {folder}, but {path} lies elsewhere: unset it and start again.")
+            raise RuntimeError(f"{MARK} is {folder}, but {path} is outside it: unset it and start again.")
     return True

@@ -1,4 +1,4 @@
-"""The stage: the competition as the file makes it, made-up people and teams, and what they can do on the server."""
+"""The stage: the competition from the file, made-up people and teams, and what they can do on the server."""
 
 import io
 import json
@@ -31,9 +31,9 @@ API = "/api/v1"
 TEAMS = ("Ridge", "Scarp", "Toe", "Brim", "Scree", "Talus", "Flow", "Fan", "Apron")
 POSITIVES = 90_007
 QUOTAS = {
-    "quota_total": "So many submissions of a team in all, no more",
-    "quota_per_day": "So many submissions of a team per UTC day, no more",
-    "quota_on_board": "So many results of a team standing at a time, no more",
+    "quota_total": "The total quota of submissions per team",
+    "quota_per_day": "The daily quota of submissions per team",
+    "quota_on_board": "The quota of results per team on the board",
 }
 REFUSED = {
     "window": "phase_not_open",
@@ -44,7 +44,7 @@ REFUSED = {
 
 
 class Stage:
-    """Everything that an act of the script needs."""
+    """Everything that an act needs."""
 
     def __init__(
         self,
@@ -71,14 +71,14 @@ class Stage:
             texts = {
                 "salt": labels.salt,
                 "SHA-256": labels.sha256,
-                "beginning of the SHA-256": labels.sha256[:12],
+                "start of the SHA-256": labels.sha256[:12],
             }
             self.hidden.add_labels(rules, labels.positive_pixels, texts)
         self.walk = Walk(self.competition, findings, self.hidden, self.viewers())
         self._clients: dict[str, tuple[datetime, Client]] = {}
 
     def _ordinary(self, document: dict[str, Any]) -> None:
-        """No made-up number may look like one of the file's own texts."""
+        """Made-up numbers must not look like numbers in the file's own texts."""
         text = json.dumps(document, default=str)
         self.hidden.ordinary = {
             form
@@ -94,7 +94,7 @@ class Stage:
                 self.hidden.ordinary.update(form for number in numbers for form in forms_of(number))
 
     def create(self, document: dict[str, Any]) -> Any:
-        """The competition from its file by the real command's actions, with made-up labels in the place of others."""
+        """Create the competition from its file with the real command's actions, but with made-up labels."""
         with tempfile.TemporaryDirectory() as folder:
             for number, phase in enumerate(document["phases"]):
                 path = Path(folder) / f"{number}.zip"
@@ -142,7 +142,7 @@ class Stage:
         ]
 
     def client(self, user: User | None) -> Client:
-        """Logged in, anew when the clock has moved far; sessions end after two weeks."""
+        """A logged-in client, renewed when the clock has moved far, because sessions expire after two weeks."""
         name = user.username if user else ""
         at, client = self._clients.get(name, (None, None))
         if client is None or at is None or abs((self.clock.now - at).days) > 7:
@@ -173,10 +173,10 @@ class Stage:
     ) -> SubmissionRecord | None:
         """Send an archive; the entry if it was accepted. Compares with what the rulebook says.
 
-        ``counts`` or about ``f1``; ``complete_at``: when its last byte arrives; ``spoilt``: it cannot be scored.
+        ``counts`` or about ``f1``; ``complete_at``: when its last byte arrives; ``spoilt``: an invalid archive.
         """
         counts = counts or self.hidden.draw(self.positives[rules], f1 or Fraction(1, 2))
-        content = b"PK, but no archive" if spoilt else masks.archive_of(self.positives[rules], counts)
+        content = b"PK, but not an archive" if spoilt else masks.archive_of(self.positives[rules], counts)
         mine = [entry for entry in self.entries if entry.phase is rules and entry.team == team]
         before = Submission.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         answer = self._send(team, rules, content, by_page, complete_at)
@@ -207,40 +207,38 @@ class Stage:
         return self.client(self.owner(team)).generic("POST", address, body, MULTIPART_CONTENT, **extra)
 
     def _compare(self, rules: PhaseRules, expected: str, made: Any, answer: Any, team: str) -> None:
-        """One row for each rule by which a submission is accepted or refused."""
+        """One finding for the rule that accepts or refuses the submission."""
         now = self.clock.now
         names = {
             "total": (QUOTAS["quota_total"], "quota_total"),
             "day": (QUOTAS["quota_per_day"], "quota_per_day"),
             "board": (QUOTAS["quota_on_board"], "quota_on_board"),
-            "window": ("Nothing is accepted before the opening", "opens_at")
+            "window": ("No submissions are accepted before the opening", "opens_at")
             if now < rules.opens_at
-            else ("Nothing is accepted from the end on", "closes_at"),
-            "": ("What window and quotas allow is accepted", "slug"),
+            else ("No submissions are accepted from the end on", "closes_at"),
+            "": ("Submissions within dates and quotas are accepted", "slug"),
         }
         rule, key = names[expected]
         held = (made is None) == bool(expected)
         if held and expected and answer.headers["Content-Type"].endswith("json"):
             held = answer.json()["code"] == REFUSED[expected]
-        told = f"{team} at {now:%Y-%m-%d %H:%M:%S}: {'accepted' if made else f'refused with {answer.status_code}'}"
-        self.findings.check(rule, rules.where(key), held, told)
+        outcome = f"{team} at {now:%Y-%m-%d %H:%M:%S}: {'accepted' if made else f'refused with {answer.status_code}'}"
+        self.findings.check(rule, rules.where(key), held, outcome)
 
     def score(self) -> None:
-        """The workers' own code, until nothing waits; the counts must be those of the masks."""
+        """Run the real worker code until the queue is empty; the counts must match the masks."""
         while tasks.work() != "nothing waits":
             pass
         for entry in self.entries[self.scored :]:
             found = Evaluation.objects.get(submission=entry.pk)
             counts = None if entry.given_back else entry.counts
             held = (found.tp, found.fp, found.fn) == (counts or (None, None, None))
-            self.findings.check(
-                "The counts are those of the masks", "the score", held, f"submission {entry.pk}"
-            )
+            self.findings.check("The counts match the masks", "the scorer", held, f"submission {entry.pk}")
         self.scored = len(self.entries)
         self.remember()
 
     def remember(self) -> None:
-        """What the public board tells now is known for good."""
+        """What the public board shows now is known from now on."""
         for rules in self.rulebook.phases:
             self.hidden.show(rules, self.entries, self.clock.now)
 
@@ -260,7 +258,7 @@ class Stage:
         return answer.status_code == 200
 
     def look(self, moment: str, *, decisive: bool = False) -> None:
-        """Send what mail waits and walk through everything, as everyone; ``decisive``: also where time is short."""
+        """Send waiting mail and open everything as every viewer; ``decisive``: even if not thorough."""
         mails.deliver()
         self.remember()
         if self.thorough or decisive:
@@ -268,7 +266,7 @@ class Stage:
             self.walk.look(moment, self.clock.now, sample)
 
     def refuses(self, act: Callable[[], Any]) -> str:
-        """The code with which an action refuses; "" when it does it."""
+        """The code of an action's refusal; "" if it succeeds."""
         try:
             act()
         except Refusal as refused:
@@ -277,7 +275,7 @@ class Stage:
 
 
 class SlowBody(io.BytesIO):
-    """A request's body; when its last byte has been read, the clock moves on."""
+    """A request body; after its last byte has been read, the clock is set to ``complete_at``."""
 
     def __init__(self, content: bytes, clock: Clock, complete_at: datetime | None) -> None:
         super().__init__(content)

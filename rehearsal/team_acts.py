@@ -1,4 +1,4 @@
-"""What is tried with people and teams: one team a person, the lock, mergers, descriptions, awards."""
+"""Checks of people and teams: one team per person, the lock, mergers, descriptions, awards."""
 
 from datetime import timedelta
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from .rulebook import by_team
 from .stage import API, TEAMS, Stage
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
-UNDESCRIBED = "Toe"  # every other team hands its description in
+UNDESCRIBED = "Toe"  # all other teams hand in a description
 
 
 def acts_of(stage: Stage) -> list[Act]:
@@ -45,7 +45,7 @@ def found(stage: Stage) -> None:
 
 
 def one_team_each(stage: Stage) -> None:
-    """By mail, by request, by founding another: who is in a team gets into no second one."""
+    """A team member cannot join a second team by invitation, by request or by creating one."""
     where = "competition"
     second = stage.person("Ridge-second")
     teams.invite(stage.owner("Ridge"), stage.team("Ridge"), second.email)
@@ -56,7 +56,7 @@ def one_team_each(stage: Stage) -> None:
         else ""
     )
     token = link.partition("?invitation=")[2]
-    stage.findings.check("An invitation comes by mail", where, bool(token))
+    stage.findings.check("An invitation arrives by mail", where, bool(token))
     code = stage.refuses(lambda: teams.accept_invitation(second, token))
     stage.findings.check("An invitation lets a person join", where, not code, code)
     _, token = teams.invite(stage.owner("Scarp"), stage.team("Scarp"))
@@ -65,7 +65,7 @@ def one_team_each(stage: Stage) -> None:
     tries["request"] = stage.refuses(lambda: rosters.ask_to_join(member, stage.team("Scarp")))
     tries["founding"] = stage.refuses(lambda: teams.create_team(member, stage.competition, "Second"))
     held = set(tries.values()) == {"already_in_team"}
-    stage.findings.check("A person is in one team of the competition", where, held, str(tries))
+    stage.findings.check("A person can be in only one team of the competition", where, held, str(tries))
     code = stage.refuses(lambda: teams.create_team(stage.organiser, stage.competition, "Judges"))
     stage.findings.check("Organisers do not compete", "organisers", code != "", "an organiser made a team")
     fill_up(stage)
@@ -78,12 +78,12 @@ def fill_up(stage: Stage) -> None:
     codes = [join(stage, f"Brim-{number}", "Brim") for number in range(2, limit + 2)]
     held = not any(codes[:-1]) and codes[-1] == "team_full"
     stage.findings.check(
-        "So many people in a team, no more", stage.rulebook.where("max_team_size"), held, str(codes)
+        "The limit of people per team", stage.rulebook.where("max_team_size"), held, str(codes)
     )
 
 
 def join(stage: Stage, name: str, team: str) -> str:
-    """Ask to join and be taken in; the code of the refusal, if any."""
+    """Ask to join and be accepted; returns the code of the refusal, if any."""
 
     def act() -> None:
         person = stage.person(name)
@@ -100,13 +100,13 @@ def join(stage: Stage, name: str, team: str) -> str:
 
 def last_to_join(stage: Stage) -> None:
     code = join(stage, "Flow-second", "Flow")
-    rule = "Until the lock people join"
+    rule = "People can join until the lock"
     stage.findings.check(rule, stage.rulebook.where("roster_locks_at"), not code, code)
     rosters.ask_to_join(stage.person("late"), stage.team("Flow"))
 
 
 def locked(stage: Stage) -> None:
-    """Each way to change a roster, tried in the second of the lock."""
+    """Try every change of a roster at the second of the lock."""
     flow, owner, competition = stage.team("Flow"), stage.owner("Flow"), stage.competition
     second, late = stage.person("Flow-second"), stage.person("late")
     waiting = JoinRequest.objects.get(user=late)
@@ -114,7 +114,7 @@ def locked(stage: Stage) -> None:
         "create": lambda: teams.create_team(stage.person("later"), competition, "Late"),
         "invite": lambda: teams.invite(owner, flow),
         "ask": lambda: rosters.ask_to_join(stage.person("later"), flow),
-        "take in": lambda: rosters.decide_request(owner, waiting, accept=True),
+        "accept": lambda: rosters.decide_request(owner, waiting, accept=True),
         "leave": lambda: teams.leave(second, flow),
         "remove": lambda: teams.remove_member(owner, flow, second),
     }
@@ -122,30 +122,30 @@ def locked(stage: Stage) -> None:
     for way, act in ways.items():
         code = stage.refuses(act)
         stage.findings.check(
-            f"From the lock on the roster is fixed: {way}", where, code == "roster_locked", code
+            f"Rosters cannot change after the lock: {way}", where, code == "roster_locked", code
         )
 
 
 def before_reopening(stage: Stage) -> None:
     code = stage.refuses(lambda: teams.create_team(stage.person("newcomer"), stage.competition, "Newcomers"))
-    rule = "No new team before the roster opens again"
+    rule = "No new teams before the roster reopens"
     stage.findings.check(rule, stage.rulebook.where("roster_reopens_at"), code == "roster_locked", code)
 
 
 def reopened(stage: Stage) -> None:
-    """New teams can be made; those of before stay as they were."""
+    """New teams can form; existing teams stay locked."""
     where = stage.rulebook.where("roster_reopens_at")
     code = stage.refuses(lambda: teams.create_team(stage.person("newcomer"), stage.competition, "Newcomers"))
-    stage.findings.check("From then on new teams can be made", where, not code, code)
+    stage.findings.check("New teams can form once the roster reopens", where, not code, code)
     code = stage.refuses(lambda: teams.leave(stage.person("Flow-second"), stage.team("Flow")))
-    stage.findings.check("The teams of before stay fixed", where, code == "roster_locked", code)
+    stage.findings.check("Existing teams stay locked", where, code == "roster_locked", code)
 
 
 # Mergers
 
 
 def use_attempts(stage: Stage) -> None:
-    """Both teams submit in whatever phase is open then."""
+    """Both teams submit in every phase that is open."""
     for rules in stage.rulebook.phases:
         if rules.is_open(stage.clock.now):
             for team in ("Fan", "Apron", "Apron"):
@@ -164,7 +164,7 @@ def merge(stage: Stage) -> None:
         rosters.decide_merger(stage.owner("Apron"), offered, accept=True)
 
     code = stage.refuses(act)
-    stage.findings.check("Two teams merge before the last moment", where, not code, code)
+    stage.findings.check("Teams can merge until the deadline", where, not code, code)
     if code:
         return
     for entry in stage.entries:
@@ -173,15 +173,15 @@ def merge(stage: Stage) -> None:
     totals = {quota["name"]: quota["total"] for quota in mine["quotas"]}
     wanted = {str(rules): number for rules, number in used.items()}
     held = totals == wanted if any(wanted.values()) else None
-    told = f"{totals} instead of {wanted}" if any(wanted.values()) else "no phase was open before"
-    stage.findings.check("A merged team carries the sum of used attempts", where, held, told)
+    detail = f"{totals} instead of {wanted}" if any(wanted.values()) else "no phase was open before"
+    stage.findings.check("A merged team has the sum of the used attempts", where, held, detail)
 
 
 def too_late_to_merge(stage: Stage) -> None:
     code = stage.refuses(
         lambda: rosters.propose_merger(stage.owner("Scree"), stage.team("Scree"), stage.team("Talus"))
     )
-    rule = "Nobody merges from the last moment on"
+    rule = "Teams cannot merge after the deadline"
     stage.findings.check(rule, stage.rulebook.where("mergers_until"), code == "roster_locked", code)
 
 
@@ -196,7 +196,7 @@ def hand_in(stage: Stage, team: str) -> str:
 def describe(stage: Stage) -> None:
     existing = [name for name in TEAMS if not stage.team(name).merged_into and name != UNDESCRIBED]
     codes = {name: hand_in(stage, name) for name in existing}
-    rule = "Descriptions are taken until they are due"
+    rule = "Descriptions are accepted until the due date"
     stage.findings.check(
         rule, stage.rulebook.where("descriptions_due_at"), not any(codes.values()), str(codes)
     )
@@ -204,31 +204,31 @@ def describe(stage: Stage) -> None:
 
 def too_late_to_describe(stage: Stage) -> None:
     code = hand_in(stage, UNDESCRIBED)
-    rule = "No description is taken afterwards"
+    rule = "No descriptions are accepted after the due date"
     stage.findings.check(rule, stage.rulebook.where("descriptions_due_at"), code == "roster_locked", code)
 
 
 def award(stage: Stage) -> None:
-    """Awards by rank to the best eligible teams, one more by the committee; pages and certificates say so."""
+    """Awards by rank go to the best eligible teams, one more by the committee; pages and certificates show them."""
     book, where = stage.rulebook, stage.rulebook.where("descriptions_due_at")
     asked = book.competition.get("descriptions_due_at") is not None
     by_rank, shared = winners(stage, UNDESCRIBED if asked else "")
     code = stage.refuses(lambda: awards.give_ranked_awards(stage.organiser, stage.competition))
     expected = "conflict" if shared or not by_rank else ""
     stage.findings.check(
-        "Awards by rank are given; not where teams share the rank", "awards", code == expected, code
+        "Awards by rank are given, unless teams share the rank", "awards", code == expected, code
     )
     wanted = {} if expected else by_rank
     prize = next((table["title"] for table in book.awards if "rank" not in table), "A prize")
     code = give(stage, "Brim", prize)
-    stage.findings.check("The committee gives a prize to any eligible team", "awards", not code, code)
+    stage.findings.check("The committee can give a prize to any eligible team", "awards", not code, code)
     given = {award.title: award.team.name for award in stage.competition.awards.select_related("team")}
     held = given == {**wanted, prize: "Brim"}
-    stage.findings.check("The best eligible teams hold the awards by rank", where, held, f"{given}")
+    stage.findings.check("The best eligible teams have the awards by rank", where, held, f"{given}")
     if asked:
         code = give(stage, UNDESCRIBED, "No prize")
         stage.findings.check(
-            "Who sent no description in time is not eligible", where, code == "not_allowed", code
+            "Teams without a description in time are not eligible", where, code == "not_allowed", code
         )
     page = stage.get(f"/c/{stage.competition.slug}/winners/").content.decode()
     held = all(title in page and team in page for title, team in given.items())
@@ -242,7 +242,7 @@ def award(stage: Stage) -> None:
 
 
 def winners(stage: Stage, without: str) -> tuple[dict[str, str], bool]:
-    """Title and team of each award by rank, and whether teams share such a rank. Ranks are among the eligible."""
+    """Title and team of each award by rank, and whether teams share such a rank. Only eligible teams are ranked."""
     found, shared = {}, False
     for table in stage.rulebook.awards:
         rules = next(

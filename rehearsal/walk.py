@@ -1,4 +1,4 @@
-"""Opens every address as every kind of viewer, reads mails, logs and the export, and looks for hidden numbers."""
+"""Opens every URL as every kind of viewer, reads mails, logs and the export, and searches for hidden numbers."""
 
 import io
 import itertools
@@ -24,7 +24,7 @@ from .findings import Findings, Leak
 from .hidden import Hidden, Viewer
 
 NAMESPACES = {"", "pages:", "api:"}
-# What tells nothing of a row, and what takes POST alone.
+# URLs that show no data of a row, or accept only POST
 NOT_OPENED = {
     *((f"api:{name}", ()) for name in ("schema", "docs", "unknown", "account-delete-account")),
     *((f"pages:{name}", ()) for name in ("account-delete", "create-token", "revoke-token")),
@@ -39,13 +39,11 @@ OF_A_SUBMISSION = (
     "api:submission-detail",
     "api:submission-receipt",
 )
-SAMPLE = (
-    8  # submissions of which every viewer tries to open the pages: those with a score, and some of each team
-)
+SAMPLE = 8  # submissions whose pages every viewer tries to open: those with a score, and some of each team
 
 
 class Walk:
-    """Knows the addresses; remembers which mails and log lines were read already."""
+    """Knows the URLs; remembers which mails and log lines have been read."""
 
     def __init__(
         self, competition: Competition, findings: Findings, hidden: Hidden, viewers: list[Viewer]
@@ -55,7 +53,7 @@ class Walk:
         self.mails_read = 0
 
     def look(self, moment: str, now: datetime, sample: list[int]) -> None:
-        """Everything that can be read at this moment, by everyone."""
+        """Read everything that can be read now, as every viewer."""
         found, shared = 0, self.addresses(sample)
         for viewer in self.viewers:
             client = Client(SERVER_NAME="localhost", raise_request_exception=False)
@@ -75,21 +73,21 @@ class Walk:
                 self.check_whose(address, answer.status_code, viewer)
         if sample and self.hidden.by_form:
             self.findings.check(
-                "The search finds the numbers on the organisers' own pages", "the rehearsal itself", found > 0
+                "The search finds the numbers on the organisers' pages", "the rehearsal itself", found > 0
             )
         self.read_export(moment, now)
         self.read_mails_and_log(moment, now)
 
     def check_whose(self, address: str, status: int, viewer: Viewer) -> None:
-        """A submission, its archive and its receipt are its team's and the organisers'."""
+        """Check that only its team and organisers can open a submission, its archive and its receipt."""
         if found := re.search(r"/submissions/(\d+)/", address):
             team = Submission.objects.values_list("team__name", flat=True).get(pk=found[1])
             held = status != 200 or team == viewer.team
-            rule = "A submission opens for its team and the organisers alone"
-            self.findings.check(rule, "the server", held, f"{viewer.name} opens {address}")
+            rule = "Only its team and organisers can open a submission"
+            self.findings.check(rule, "the server", held, f"{viewer.name} can open {address}")
 
     def control(self, client: Client, sample: list[int]) -> int:
-        """How many hidden numbers the search finds where organisers read them."""
+        """The number of hidden numbers that the search finds on organisers' pages."""
         pages = [client.get(reverse("pages:submission", args=[pk])) for pk in sample]
         return sum(1 for page in pages for _ in self.hidden.found_in(text_of(page)))
 
@@ -99,7 +97,7 @@ class Walk:
             self.findings.leak(Leak(str(secret), viewer.name, moment, where, written))
 
     def read_mails_and_log(self, moment: str, now: datetime) -> None:
-        """Mails as those who got them; the log as anyone, for more people read logs than organise."""
+        """Read mails as their recipients, and the log as anybody: not only organisers read logs."""
         by_address = {viewer.user.email: viewer for viewer in self.viewers if viewer.user}
         for message in mail.outbox[self.mails_read :]:
             for address in message.recipients():
@@ -112,7 +110,7 @@ class Walk:
             self.search(line, Viewer("the log"), line[:120], moment, now)
 
     def read_export(self, moment: str, now: datetime) -> None:
-        """The static pages of ``export_competition``, which are made to be public."""
+        """Read the static pages of ``export_competition``, which are meant to be public."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "export.zip"
             call_command(
@@ -125,7 +123,7 @@ class Walk:
                         self.search(text, Viewer("a reader of the export"), name, moment, now)
 
     def addresses(self, sample: list[int]) -> list[str]:
-        """Every address of pages and API, with every way to fill it in; none where it is about a row of another kind."""
+        """Every URL of pages and API with all possible arguments; none for URLs about other kinds of rows."""
         competition = self.competition
         rows: dict[str, Any] = {
             "slug": [competition.slug],
@@ -161,7 +159,7 @@ class Walk:
 
 @cache
 def addresses() -> frozenset[tuple[str, tuple[str, ...]]]:
-    """Name and arguments of every address of pages and API, and of those without a namespace."""
+    """Name and arguments of every URL of pages and API, and of those without a namespace."""
     return frozenset(found for found in _addresses(get_resolver(), "", ()) if found[0])
 
 
@@ -179,14 +177,14 @@ def _addresses(
 
 
 def kind_of(name: str) -> str:
-    """What row an address with a number is about; "" where it takes POST alone."""
+    """The kind of row that a URL with a number is about; "" if it accepts only POST."""
     if name in OF_A_SUBMISSION:
         return "submission"
     return next((kind for kind in ("phase", "team") if name.startswith(f"api:{kind}")), "")
 
 
 def text_of(answer: Any) -> str:
-    """Headers (but the body's length) and body; nothing of a file that is streamed."""
+    """Headers (except Content-Length) and body; streamed files are skipped."""
     body = "" if answer.streaming else answer.content.decode("utf-8", "replace")
     if answer.request["PATH_INFO"] == "/metrics":
         body = TIMES_AND_SIZES.sub("", body)
@@ -194,18 +192,18 @@ def text_of(answer: Any) -> str:
     return f"{headers}\n{body}"
 
 
-def sample_of(competition: Competition, told: set[int], most: int) -> list[int]:
-    """Submissions for everyone to try: the newest of each of so many teams, and half as many that no board has told."""
+def sample_of(competition: Competition, shown: set[int], most: int) -> list[int]:
+    """Submissions for every viewer to try: the newest of up to ``most`` teams, and half as many that no board has shown."""
     made = Submission.objects.filter(phase__competition=competition).order_by("-pk")
     newest: dict[int, int] = {}
     for pk, team in made.values_list("pk", "team"):
         newest.setdefault(team, pk)
-    untold = [pk for pk in made.values_list("pk", flat=True) if pk not in told]
-    return sorted({*list(newest.values())[:most], *untold[: most // 2]})
+    unshown = [pk for pk in made.values_list("pk", flat=True) if pk not in shown]
+    return sorted({*list(newest.values())[:most], *unshown[: most // 2]})
 
 
 class _Lines(logging.Handler):
-    """Keeps what is logged, as the server's own format writes it."""
+    """Keeps log lines in the server's own format."""
 
     def __init__(self) -> None:
         super().__init__()

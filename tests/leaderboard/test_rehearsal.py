@@ -137,9 +137,9 @@ def test_rules_that_are_switched_off_are_found_and_the_command_fails(small, monk
     assert found["all_held"] is False
     wrong = {(rule["rule"], rule["where"]) for rule in found["rules"] if rule["held"] is False}
     for one in (
-        ("So many submissions of a team in all, no more", "phases[1].quota_total: 5"),
-        ("Nothing is accepted before the opening", "phases[1].opens_at: 2022-04-01 00:00"),
-        ("From the lock on the roster is fixed: take in", "competition.roster_locks_at: 2022-04-03 00:00"),
+        ("The total quota of submissions per team", "phases[1].quota_total: 5"),
+        ("No submissions are accepted before the opening", "phases[1].opens_at: 2022-04-01 00:00"),
+        ("Rosters cannot change after the lock: accept", "competition.roster_locks_at: 2022-04-03 00:00"),
         ("/c/small/statistics/ can be opened", "the server"),
     ):
         assert one in wrong
@@ -177,7 +177,7 @@ def test_numbers_on_board_api_export_mail_log_and_page_are_found(small, monkeypa
     ) in found
     assert any(what == "F1" and reader == "the log" for what, reader, _ in found)
     assert {rule.rule for rule in findings.rules if rule.held is False} == {
-        "The board of everyone is as it must be before the end"
+        "The public board is correct before the end"
     }
 
 
@@ -221,7 +221,7 @@ def test_the_process_inherits_no_setting_of_the_server(tmp_path, monkeypatch) ->
 def test_a_marked_process_with_another_database_stops(tmp_path, monkeypatch) -> None:
     assert scratch.is_inside() is False
     monkeypatch.setenv(scratch.MARK, str(tmp_path))
-    with pytest.raises(RuntimeError, match="lies elsewhere"):
+    with pytest.raises(RuntimeError, match="is outside it"):
         scratch.is_inside()
 
 

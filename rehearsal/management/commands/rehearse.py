@@ -1,4 +1,4 @@
-"""Play a competition's whole calendar before it is real."""
+"""Play a competition's whole calendar before it goes live."""
 
 import json
 import sys
@@ -16,17 +16,17 @@ from rehearsal.play import rehearse
 
 class Command(BaseCommand):
     help = (
-        "Play the whole calendar of a competition file with made-up teams and labels and a moved clock, on a database "
-        "of its own, and tell which rule did not hold and which hidden number could be read. Exit code 0: all held."
+        "Play the whole calendar of a competition file with made-up teams and labels and a simulated clock, on a "
+        "scratch database, and report broken rules and leaks of hidden numbers. Exit code 0: all rules held."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: Any) -> None:
         presets = " or ".join(competition_files.presets())
         parser.add_argument("file", metavar="FILE", help=f"a TOML file, or the name of a preset: {presets}")
-        parser.add_argument("--json", action="store_true", help="everything that was found, as JSON")
+        parser.add_argument("--json", action="store_true", help="print all findings as JSON")
         parser.add_argument(
-            "--quick", action="store_true", help="look for hidden numbers less often, and as one viewer only"
+            "--quick", action="store_true", help="search for hidden numbers less often, as one viewer"
         )
 
     def handle(self, *, file: str, **options: bool) -> None:
