@@ -12,7 +12,7 @@ from leaderboard.platform import processes
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
 
-# The warning about running as root is about pickled messages; here they are JSON and carry no work.
+# The root warning concerns pickled messages; these are JSON and carry no work.
 warnings.filterwarnings(
     "ignore", message="You're running the worker with superuser", category=SecurityWarning
 )
@@ -42,7 +42,7 @@ FORMER_NAMES = {
 
 @signals.import_modules.connect(sender=app)
 def _accept_former_names(**_: Any) -> None:
-    """Runs after the task modules were imported (autodiscovery listens to the same signal, and was connected first)."""
+    """Runs after the task modules are imported (autodiscovery was connected to the same signal first)."""
     for former, name in FORMER_NAMES.items():
         app.tasks[former] = app.tasks[name]
 
@@ -52,11 +52,11 @@ app.steps["worker"].add(DjangoStructLogInitStep)
 
 @signals.setup_logging.connect
 def keep_logging(**_: Any) -> None:
-    """Keep Django's LOGGING: with a listener on this signal Celery installs no handlers of its own."""
+    """Keep Django's LOGGING: with this signal connected, Celery installs no handlers."""
 
 
 @signals.celeryd_init.connect
 @signals.beat_init.connect
 def follow_supervisor(**_: Any) -> None:
-    """Worker and beat end with the `manage.py serve` that started them."""
+    """Worker and beat exit with the `manage.py serve` that started them."""
     processes.end_with_supervisor()

@@ -1,7 +1,7 @@
-"""The settings, all from environment variables; `.env.example` lists them. Without any it is the one-command demo.
+"""Settings, all from environment variables (listed in `.env.example`). Without any, this is the one-command demo.
 
-Production begins where SITE_URL is https:// or the database is PostgreSQL: then SECRET_KEY is required, and with https the
-cookies are secure and HSTS is sent.
+An https:// SITE_URL or a PostgreSQL database means production: then SECRET_KEY is required. With https, cookies are
+secure and HSTS is sent.
 """
 
 import logging
@@ -36,7 +36,7 @@ REDIS_URL = env.url("REDIS_URL", ("redis", "rediss", "unix"), example="redis://h
 WEB_THREADS = env.number("WEB_THREADS", 8, least=1, most=256)
 TRUSTED_PROXIES = env.number(
     "TRUSTED_PROXIES", 0, most=10
-)  # those in front that set X-Forwarded-For and -Proto
+)  # proxies in front that set X-Forwarded-For and -Proto
 ENCRYPTED = SITE_URL.startswith("https://")
 
 POSTGRESQL = DATABASE_URL.startswith("postgres")
@@ -45,7 +45,7 @@ PRODUCTION = ENCRYPTED or POSTGRESQL
 if REDIS_URL and not POSTGRESQL:
     raise env.refuse(
         "REDIS_URL",
-        "is set while the database is SQLite: Redis is for processes on several hosts, SQLite for one host",
+        "is set, but the database is SQLite: Redis is for several hosts, SQLite for one host",
         "Set DATABASE_URL to a PostgreSQL database, or leave both empty.",
     )
 
@@ -132,14 +132,14 @@ if REDIS_URL:
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     }
 
-# Files. Uploads and labels lie outside every served path. Bodies stream to disk, beside the place they go to.
+# Files. Uploads and labels are outside every served path. Bodies stream to disk, next to their final place.
 MAX_UPLOAD_MB = env.number("MAX_UPLOAD_MB", 64, least=1, most=1 << 20)
 MAX_UPLOAD_BYTES = MAX_UPLOAD_MB * 1024 * 1024
 S3_BUCKET = env.text("S3_BUCKET")
 
 
 def _private_files(name: str) -> dict[str, Any]:
-    """The storage of private files called `name`: a folder of DATA_DIR, or a prefix of the S3 bucket."""
+    """The storage of private files called `name`: a folder in DATA_DIR, or a prefix in the S3 bucket."""
     if not S3_BUCKET:
         return {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
@@ -163,7 +163,7 @@ def _private_files(name: str) -> dict[str, Any]:
             "default_acl": None,
             "file_overwrite": False,
             "querystring_auth": True,
-            "max_memory_size": 8 * 1024 * 1024,  # without it a file that is read back is held in memory whole
+            "max_memory_size": 8 * 1024 * 1024,  # without it, reading a file holds all of it in memory
         },
     }
 
@@ -171,7 +171,7 @@ def _private_files(name: str) -> dict[str, Any]:
 STATIC_URL = "static/"
 STATIC_ROOT = (
     env.text("STATIC_ROOT") or None
-)  # set: collectstatic fills it and hashed names are served from it
+)  # if set, collectstatic fills it and hashed names are served from it
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 STORAGES = {
     "default": _private_files("files"),
@@ -210,8 +210,8 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = SITE_NAME
 
-# Mail goes through the outbox (leaderboard.notifications.mails), from there into files under DATA_DIR/mail until a server is
-# named. An address can be verified only where mail is sent.
+# Mail goes through the outbox (leaderboard.notifications.mails), and from there to files in DATA_DIR/mail unless
+# EMAIL_URL is set. Addresses can be verified only if mail is sent.
 EMAIL_URL = env.url("EMAIL_URL", ("smtp", "smtps"), example="smtp://user:password@mail.example.org:587")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"leaderboard@{_site_host or 'localhost'}")
 EMAIL_BACKEND = "leaderboard.notifications.mails.Outbox"
@@ -228,10 +228,10 @@ ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = bool(EMAIL_URL)
 KNOX_TOKEN_MODEL = "leaderboard.ApiToken"  # noqa: S105  a model's name
 MIGRATION_MODULES = {
     "knox": None
-}  # its migrations make a table for its own model even where another takes its place
+}  # its migrations create its own model's table even if that model is replaced
 REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Bearer",
-    "TOKEN_PREFIX": "l4s_",  # lets secret scanners recognise a token that was committed by mistake
+    "TOKEN_PREFIX": "l4s_",  # lets secret scanners recognise a token committed by mistake
     "TOKEN_TTL": timedelta(days=env.number("API_TOKEN_DAYS", 180, least=1, most=3650)),
     "TOKEN_LIMIT_PER_USER": 20,
 }
@@ -252,7 +252,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "leaderboard.api.errors.handler",
     "NUM_PROXIES": TRUSTED_PROXIES,
 }
-API_RATES = {  # requests in a minute, for one person or one address; generous to scripts that poll
+API_RATES = {  # requests per minute, per person or address; generous to scripts that poll
     "person": env.number("API_RATE_PERSON", 3000, least=1),
     "address": env.number("API_RATE_ADDRESS", 1200, least=1),
     "upload": env.number("API_RATE_UPLOAD", 600, least=1),
@@ -281,12 +281,10 @@ SPECTACULAR_SETTINGS = {
 SESSION_ENGINE = "leaderboard.platform.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = ENCRYPTED
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from inside, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # requested internally, without TLS
 SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 31536000) if ENCRYPTED else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENCRYPTED
-SILENCED_SYSTEM_CHECKS = [
-    "security.W021"
-]  # the preload list binds a whole domain for years: its owner's choice
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # preloading binds the whole domain for years: the owner's choice
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
@@ -300,7 +298,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Evaluation. The database row is the queue of record; a Celery message is only a bell (see leaderboard.scoring.tasks).
+# Evaluation. The database row is the queue of record; a Celery message is only a notification (leaderboard.scoring.tasks).
 EVALUATION_LEASE_SECONDS = env.seconds("EVALUATION_LEASE_SECONDS", 60)
 EVALUATION_HEARTBEAT_SECONDS = env.seconds("EVALUATION_HEARTBEAT_SECONDS", EVALUATION_LEASE_SECONDS / 3)
 EVALUATION_SWEEP_SECONDS = env.seconds("EVALUATION_SWEEP_SECONDS", 10)
@@ -313,27 +311,25 @@ if EVALUATION_HEARTBEAT_SECONDS >= EVALUATION_LEASE_SECONDS:
     raise env.refuse(
         "EVALUATION_HEARTBEAT_SECONDS",
         f"({EVALUATION_HEARTBEAT_SECONDS:g}) is not shorter than the lease ({EVALUATION_LEASE_SECONDS:g})",
-        "Leave it out: a third of EVALUATION_LEASE_SECONDS is right.",
+        "Leave it unset: the default is a third of EVALUATION_LEASE_SECONDS.",
     )
 
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_ACKS_LATE = (
-    False  # redelivery by the broker is not relied on: the lease in the row brings work back
-)
+CELERY_TASK_ACKS_LATE = False  # the lease in the row returns lost work, not redelivery by the broker
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-# A worker hears both; where those that score have no way out of their network, another one sends the mail.
+# A worker consumes both queues; if scoring workers have no network access, a separate one sends the mail.
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "mail")]
 CELERY_TASK_ROUTES = {"leaderboard.notifications.mails.deliver": {"queue": "mail"}}
-CELERY_WORKER_POOL = "solo"  # one process, one evaluation at a time; more workers are more processes
+CELERY_WORKER_POOL = "solo"  # one evaluation at a time per process; more workers are more processes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no file: a sweep too many or too late does no harm
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # keeps no state file: an extra or late sweep does no harm
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "leaderboard.scoring.tasks.sweep",
@@ -342,17 +338,17 @@ CELERY_BEAT_SCHEDULE = {
     },
     "reports": {
         "task": "leaderboard.reporting.reports.work",
-        "schedule": 60.0,  # only for reports whose bell nobody heard, or that stood back
+        "schedule": 60.0,  # only for reports whose message was lost, or that had to wait
         "options": {"expires": 60.0},
     },
     "reviews": {
         "task": "leaderboard.reporting.reviews.work",
-        "schedule": 600.0,  # it looks at a phase once an hour at most
+        "schedule": 600.0,  # it checks each phase at most once an hour
         "options": {"expires": 600.0},
     },
     "mails": {
         "task": "leaderboard.notifications.mails.deliver",
-        "schedule": 30.0,  # for mails that are tried again, and those whose bell nobody heard
+        "schedule": 30.0,  # for retries, and for mails whose message was lost
         "options": {"expires": 30.0},
     },
     "housekeeping": {
@@ -364,13 +360,13 @@ CELERY_BEAT_SCHEDULE = {
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
-        # A publish while Redis is down fails at once instead of holding the upload; the sweep rings again.
+        # While Redis is down, publishing fails at once instead of blocking the upload; the sweep repeats it.
         "max_retries": 0,
         "interval_start": 0,
         "interval_step": 0.05,
         "interval_max": 0.1,
         "socket_connect_timeout": 1,
-        "socket_timeout": 2,  # a Redis that is frozen, not gone, holds an upload no longer; above kombu's 1 s of waiting
+        "socket_timeout": 2,  # the longest that a frozen Redis can block an upload; above kombu's 1 s wait
         "global_keyprefix": "celery:",
     }
 else:
@@ -384,17 +380,17 @@ else:
         "polling_interval": 0.2,
     }
 
-# Watching it
+# Monitoring
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
     raise env.refuse("LOG_LEVEL", f"is {LOG_LEVEL!r}", "Write DEBUG, INFO, WARNING or ERROR.")
 LOGGING = logs.configure(json_lines=env.flag("LOG_JSON", PRODUCTION), level=LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
-# One line for each request, none for a task that went well: leaderboard.scoring.tasks says what it did.
+# One line per request; none per successful task, because leaderboard.scoring.tasks logs its own.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_TASK_SUCCESS_LOG_LEVEL = logging.DEBUG
-METRICS_TOKEN = env.text("METRICS_TOKEN")  # empty: /metrics answers on the loopback interface only
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # empty: /metrics answers only on the loopback interface
 sentry.start(env.url("SENTRY_DSN", ("https", "http"), example="https://key@sentry.example.org/1"))

@@ -1,8 +1,8 @@
-"""Mail goes through the outbox: a row in the transaction of the act, sent by a worker afterwards.
+"""Mail goes through the outbox: a row in the action's transaction, sent by a worker afterwards.
 
-``Outbox`` is Django's mail backend here, so every mail takes this way, also those of the accounts. A mail server that
-is slow or away holds no request and loses nothing: what fails is tried again for two days, then given up, and the
-organisers are told. A worker that dies right after sending sends that one mail twice.
+``Outbox`` is Django's mail backend here, so this includes every mail, also account mails. A slow or unavailable mail
+server blocks no request and loses no mail: failed mails are retried for two days, then given up, and the organisers are
+notified. If a worker dies right after sending a mail, that mail is sent twice.
 """
 
 import time
@@ -31,19 +31,19 @@ from leaderboard.platform.bell import ring, ring_on_commit
 
 log = structlog.get_logger(__name__)
 
-SECONDS_AT_A_TIME = 15  # then a worker looks after submissions again
+SECONDS_AT_A_TIME = 15  # then the worker returns to submissions
 NOTICE_EVERY = timedelta(hours=1)
 
 
 class Outbox(BaseEmailBackend):
-    """Stores messages, a row for each recipient; nobody reads the others' addresses. Text only: an HTML version of the
-    same text is left out, an attachment refused."""
+    """Stores messages, one row per recipient, so that nobody sees other addresses. Text only: HTML alternatives are
+    dropped, attachments rejected."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         rows = []
         for message in email_messages:
             if message.attachments:
-                raise ValueError("The outbox takes no attachments: put a link into the text.")
+                raise ValueError("The outbox does not accept attachments: put a link in the text.")
             rows += [
                 Mail(
                     competition=getattr(message, "competition", None),
@@ -61,7 +61,7 @@ class Outbox(BaseEmailBackend):
 
 
 def send(competition: Competition, subject: str, text: str, addresses: Iterable[str]) -> None:
-    """The same mail to each of the addresses, on behalf of a competition; its organisers hear of it if that fails."""
+    """Send the same mail to each address on behalf of a competition; its organisers are notified of failures."""
     messages = []
     for address in addresses:
         message = EmailMessage(f"[{settings.SITE_NAME}] {subject}", text, to=[address])
@@ -73,7 +73,7 @@ def send(competition: Competition, subject: str, text: str, addresses: Iterable[
 
 @shared_task(name="leaderboard.notifications.mails.deliver")
 def deliver() -> int:
-    """Send what is due, for some seconds at most; returns how many were sent."""
+    """Send due mails for at most SECONDS_AT_A_TIME; returns how many were sent."""
     sent, begun = 0, time.monotonic()
     connection = get_connection(settings.MAIL_DELIVERY_BACKEND)
     Mail.objects.outdated(timezone.now()).delete()
@@ -96,12 +96,12 @@ def deliver() -> int:
         try:
             connection.close()
         except Exception as error:
-            log.info("the mail server went away", error=type(error).__name__)
+            log.info("the mail server closed the connection", error=type(error).__name__)
     return sent
 
 
 def _claim() -> Mail | None:
-    """The mail that is due longest. Its next try is set before this one, so that two workers never send one mail."""
+    """The mail due longest. Its next try is scheduled first, so that two workers never send the same mail."""
     while mail := Mail.objects.due(now := timezone.now()).first():
         mine = Mail.objects.due(now).filter(pk=mail.pk, tries=mail.tries)
         pause = PAUSES[min(mail.tries, len(PAUSES) - 1)]
@@ -132,22 +132,22 @@ def _postpone(mail: Mail, error: Exception) -> None:
 
 
 def _tell_organisers(mail: Mail, reason: str) -> None:
-    """An entry of the log for each mail that was given up, and at most one mail an hour about them."""
+    """Log each mail that was given up, and send at most one notification an hour."""
     competition = mail.competition
     entries = AuditEntry.objects.filter(act="mail given up", competition=competition)
-    told_lately = entries.filter(at__gt=timezone.now() - NOTICE_EVERY).exists()
+    notified_lately = entries.filter(at__gt=timezone.now() - NOTICE_EVERY).exists()
     AuditEntry.objects.append(
         "mail given up",
         competition=competition,
         subject=f"mail {mail.pk}",
         details={"tries": mail.tries, "error": reason},
     )
-    if competition is None or told_lately or mail.subject.endswith(NOTICE):
+    if competition is None or notified_lately or mail.subject.endswith(NOTICE):
         return
     addresses = competition.organisers.exclude(email="").exclude(email__iexact=mail.to)
     text = (
         f"“{mail.subject}” could not be sent to {mail.to} ({reason}, {mail.tries} tries). There may be others.\n\n"
-        f"See who was not told, and send them again: {settings.SITE_URL}/admin/leaderboard/mail/\n"
+        f"See which mails failed and send them again: {settings.SITE_URL}/admin/leaderboard/mail/\n"
     )
     send(competition, NOTICE, text, addresses.values_list("email", flat=True))
 
@@ -156,7 +156,7 @@ NOTICE = "Mail could not be delivered"
 
 
 def _is_final(error: Exception) -> bool:
-    """Will another try end the same way? Then it is about this address or text, not about the server."""
+    """Whether a retry would fail the same way: the cause is this address or text, not the server."""
     if isinstance(error, SMTPRecipientsRefused):
         return all(code >= 500 for code, _ in error.recipients.values())
     if isinstance(error, SMTPDataError):
@@ -165,6 +165,6 @@ def _is_final(error: Exception) -> bool:
 
 
 def _server_is_away(error: Exception) -> bool:
-    """Would any other mail fail as well now? Then they are left in peace until the beat rings."""
+    """Whether other mails would fail too now: then they wait until beat rings."""
     about_one_mail = SMTPRecipientsRefused | SMTPDataError | SMTPNotSupportedError
     return isinstance(error, OSError | SMTPException) and not isinstance(error, about_one_mail)

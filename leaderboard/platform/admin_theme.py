@@ -1,4 +1,4 @@
-"""The look and the menu of the admin, for ``settings.UNFOLD``. Imports no model: the settings read it."""
+"""The look and menu of the admin, for ``settings.UNFOLD``. Imports no models, because settings import it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.urls import reverse_lazy
 def _page(title: str, icon: str, name: str, *, superusers: bool = False) -> dict[str, Any]:
     link = reverse_lazy(f"admin:leaderboard_{name}")
     item: dict[str, Any] = {"title": title, "icon": icon, "link": link}
-    if name.startswith("phase_"):  # rankings lie below the phases; only one of the two is where we are
+    if name.startswith("phase_"):  # ranking URLs are below the phases'; mark only one as active
         rankings = name == "phase_rankings"
         item["active"] = lambda request: (
             "/phase/" in request.path and request.path.endswith("/rankings/") == rankings
@@ -66,7 +66,7 @@ MENU = [
     },
 ]
 
-# Greens of a hillside; each shade keeps a contrast of 4.5 : 1 with white text from 600 on.
+# Shades of green; from 600 on, white text has a contrast of at least 4.5 : 1.
 GREEN = {
     "50": "oklch(97% .02 160)",
     "100": "oklch(94% .04 160)",
@@ -83,7 +83,7 @@ GREEN = {
 
 
 def theme(site_name: str) -> dict[str, Any]:
-    """The settings of django-unfold for a site of this name."""
+    """Settings of django-unfold for a site with this name."""
     return {
         "SITE_TITLE": f"{site_name}: organisers",
         "SITE_HEADER": site_name,

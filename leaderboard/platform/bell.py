@@ -1,4 +1,4 @@
-"""The bell: a Celery message that tells a worker that rows are waiting. It carries no work and may be lost."""
+"""The bell: an empty Celery message that wakes a worker when rows are waiting. It may be lost."""
 
 from functools import partial
 from typing import Any
@@ -11,13 +11,13 @@ log = structlog.get_logger(__name__)
 
 
 def ring(task: "Task[..., Any]") -> None:
-    """Send `task` to the workers. Never raises and never blocks: the beat rings again for what no worker heard."""
+    """Send `task` to the workers. Never raises or blocks: beat rings again if the message is lost."""
     try:
         task.apply_async(retry=False, ignore_result=True)
     except Exception as error:
-        log.warning("broker unreachable; the beat will ring", task=task.name, error=type(error).__name__)
+        log.warning("broker unreachable; beat will ring", task=task.name, error=type(error).__name__)
 
 
 def ring_on_commit(task: "Task[..., Any]") -> None:
-    """Ring once the running transaction has committed, so that the worker finds the row."""
+    """Ring after the current transaction commits, so that the worker finds the row."""
     transaction.on_commit(partial(ring, task), robust=True)

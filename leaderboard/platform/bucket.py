@@ -1,4 +1,4 @@
-"""Uploads in an S3 bucket: a service that does not answer is an OSError within a minute, as a disk that fails is."""
+"""Uploads in an S3 bucket. A silent service raises OSError within a minute, like a failing disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from storages.backends.s3 import S3Storage
 
-# Two tries of at most 5 + 20 seconds: whoever uploads waits for them.
+# Two tries of at most 5 + 20 seconds: the person who uploads has to wait for them.
 PATIENCE = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2, "mode": "standard"})
 
 
 class Bucket(S3Storage):
-    """A prefix of a bucket. Errors: FileNotFoundError for a file that is not there, else OSError."""
+    """A prefix of a bucket. Raises FileNotFoundError for a missing file, otherwise OSError."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(client_config=PATIENCE, **options)
@@ -23,7 +23,7 @@ class Bucket(S3Storage):
         with told_as_os_error(name):
             opened = super()._open(name, mode)
             if "r" in mode:
-                opened.seek(0)  # fetches it now, not when somebody who knows no bucket reads it
+                opened.seek(0)  # fetches it now, so that S3 errors surface here
             return opened
 
     def _save(self, name: str, content: Any) -> Any:

@@ -1,6 +1,6 @@
-"""A Redis cache whose loss is a miss, not an error: pages and uploads go on while Redis is down.
+"""A Redis cache that treats failures as misses, so that pages and uploads work while Redis is down.
 
-Rate limits live in the cache, so they are open for that time. The quota does not: it is kept by the database.
+Rate limits use the cache, so they are off meanwhile. Quotas are not affected: the database enforces them.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ logger = structlog.get_logger(__name__)
 
 
 class ForgivingRedisCache(RedisCache):
-    """Django's Redis cache; where the server cannot be reached each call answers as on an empty cache."""
+    """Django's Redis cache; if the server is unreachable, each call behaves as on an empty cache."""
 
     def add(self, *args: Any, **kwargs: Any) -> Any:
         return self._forgive(super().add, True, args, kwargs)

@@ -1,4 +1,4 @@
-"""What each process counts for Prometheus: requests and refusals. The queue is asked of the database (prometheus.py)."""
+"""Per-process Prometheus counters: requests and refusals. Queue figures come from the database (prometheus.py)."""
 
 import time
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
-REFUSALS = Counter("leaderboard_refusals", "Actions refused, by the refusal's code", ["code"])
+REFUSALS = Counter("leaderboard_refusals", "Refused actions by code", ["code"])
 REQUESTS = Histogram(
     "leaderboard_request_seconds",
-    "Requests answered, by route, method and status",
+    "Requests by route, method and status",
     ["route", "method", "status"],
     buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60),
 )
@@ -17,7 +17,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class MeasureMiddleware:
-    """Measures every request under the name of its route, so that the number of series stays bounded."""
+    """Measures requests by route name, so that the number of series stays bounded."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

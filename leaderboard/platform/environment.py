@@ -1,4 +1,4 @@
-"""Environment variables read with a type: what cannot be parsed is refused by name, with the mend."""
+"""Typed environment variables: errors name the variable and the fix."""
 
 import os
 import re
@@ -13,29 +13,29 @@ DATABASE_EXAMPLE = "postgres://user:password@host:5432/leaderboard"
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-def refuse(name: str, problem: str, mend: str) -> ImproperlyConfigured:
-    """The error for the environment variable `name`: what is wrong with it and what to write instead."""
-    return ImproperlyConfigured(f"Environment variable {name} {problem}. {mend}")
+def refuse(name: str, problem: str, fix: str) -> ImproperlyConfigured:
+    """The error for the environment variable `name`: the problem, and what to write instead."""
+    return ImproperlyConfigured(f"Environment variable {name} {problem}. {fix}")
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable without surrounding blanks; an empty one counts as not set."""
+    """The variable without surrounding whitespace; empty counts as not set."""
     return os.environ.get(name, "").strip() or default
 
 
 def words(name: str, default: list[str] | None = None) -> list[str]:
-    """A list written with commas."""
+    """A comma-separated list."""
     found = [word.strip() for word in text(name).split(",") if word.strip()]
     return found or list(default or [])
 
 
 def flag(name: str, default: bool = False) -> bool:
-    """Yes or no."""
+    """A yes/no value."""
     value = text(name).lower()
     if not value:
         return default
     if value not in YES + NO:
-        raise refuse(name, f"is {value!r}, neither yes nor no", f"Write one of {', '.join(YES + NO)}.")
+        raise refuse(name, f"is {value!r}, not yes or no", f"Write one of {', '.join(YES + NO)}.")
     return value in YES
 
 
@@ -50,59 +50,59 @@ def number(name: str, default: int, least: int = 0, most: int = 2**31) -> int:
 
 
 def seconds(name: str, default: float, least: float = 0.1) -> float:
-    """A length of time in seconds, at least `least`."""
+    """A duration in seconds, at least `least`."""
     value = text(name) or str(default)
     try:
         found = float(value)
     except ValueError:
-        raise refuse(name, f"is {value!r}, not a number of seconds", f"Write e.g. {default}.") from None
+        raise refuse(name, f"is {value!r}, not a number of seconds", f"For example: {default}.") from None
     if not least <= found < float("inf"):
         raise refuse(name, f"is {value}", f"Write at least {least} seconds.")
     return found
 
 
 def folder(name: str, default: Path) -> Path:
-    """An absolute path of a folder that exists afterwards; one made here can be read by its owner only."""
+    """An absolute path of a folder, created if missing and then readable only by its owner."""
     path = Path(text(name) or default).expanduser().absolute()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise refuse(
             name,
-            f"is {path}, which cannot be made ({error.strerror})",
-            "Name a folder that this user may write.",
+            f"is {path}, which cannot be created ({error.strerror})",
+            "Use a folder that this user can write to.",
         ) from error
     return path
 
 
 def url(name: str, schemes: tuple[str, ...], default: str = "", example: str = "") -> str:
-    """A URL with one of `schemes`, a host and no surprises."""
+    """A valid URL with one of `schemes`."""
     value = text(name) or default
     if not value:
         return ""
     try:
         parts = urlsplit(value)
-        parts.port  # noqa: B018  raises where the port is not a number
+        parts.port  # noqa: B018  raises if the port is not a number
     except ValueError as error:
-        raise refuse(name, f"is not a URL ({error})", f"Write e.g. {example or default}.") from None
+        raise refuse(name, f"is not a URL ({error})", f"For example: {example or default}.") from None
     if parts.scheme not in schemes:
         accepted = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise refuse(name, f"does not begin with {accepted}", f"Write e.g. {example or default}.")
+        raise refuse(name, f"does not start with {accepted}", f"For example: {example or default}.")
     return value
 
 
 def database(name: str, value: str) -> dict[str, Any]:
-    """Django's settings of the database that `value` (a postgres:// or sqlite:// URL, of variable `name`) points to."""
+    """Django's settings for the database URL `value` (postgres:// or sqlite://) of variable `name`."""
     parts = urlsplit(value)
     path = unquote(parts.path)
     if parts.scheme == "sqlite":
         if parts.netloc or not path.startswith("/"):
             raise refuse(
-                name, "names no file", "Write three slashes and an absolute path: sqlite:///srv/db.sqlite3."
+                name, "has no file path", "Use three slashes and an absolute path: sqlite:///srv/db.sqlite3."
             )
         return _sqlite(Path(path))
     if not path.strip("/"):
-        raise refuse(name, "names no database", f"Write e.g. {DATABASE_EXAMPLE}.")
+        raise refuse(name, "has no database name", f"For example: {DATABASE_EXAMPLE}.")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": path.lstrip("/"),
@@ -117,8 +117,8 @@ def database(name: str, value: str) -> dict[str, Any]:
 
 
 def _sqlite(path: Path) -> dict[str, Any]:
-    # Measured: IMMEDIATE and 20 s let 32 writers go on without one "database is locked"; Django's own settings fail
-    # from 4 writers on. NORMAL may lose the last commits at a power cut, not when a process is killed.
+    # Measured: with IMMEDIATE and 20 s, 32 writers never hit "database is locked"; Django's defaults fail with 4.
+    # NORMAL may lose the last commits on a power cut, but not when a process is killed.
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
@@ -131,7 +131,7 @@ def _sqlite(path: Path) -> dict[str, Any]:
         },
         "TEST": {
             "NAME": path.with_name(f"test_{path.name}")
-        },  # a file: threads and worker processes share it
+        },  # a file, shared by threads and worker processes
     }
 
 
@@ -139,7 +139,7 @@ def smtp(name: str, value: str) -> dict[str, Any]:
     """Django's mail settings for smtp://user:password@host:587 (STARTTLS) or smtps://…:465 (TLS from the start)."""
     parts = urlsplit(value)
     if not parts.hostname:
-        raise refuse(name, "names no mail server", "Write e.g. smtp://user:password@mail.example.org:587.")
+        raise refuse(name, "has no host name", "For example: smtp://user:password@mail.example.org:587.")
     encrypted = parts.scheme == "smtps"
     return {
         "EMAIL_HOST": parts.hostname,
@@ -153,29 +153,29 @@ def smtp(name: str, value: str) -> dict[str, Any]:
 
 
 def secret(name: str, keep_in: Path, required: bool, least: int = 50) -> str:
-    """A secret: from the variable, or (where it is not required) drawn once and kept in the file `keep_in`.
+    """A secret: from the variable or, if not required, generated once and stored in the file `keep_in`.
 
-    The file is readable by its owner only. Two processes that start at the same time agree on one key.
+    Only the owner can read the file. Processes that start at the same time agree on one key.
     """
-    mend = "Draw one with: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    fix = "Generate one with: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
     value = text(name)
     if value and len(value) < least:
-        raise refuse(name, f"has {len(value)} characters, too few to be secret", mend)
+        raise refuse(name, f"has {len(value)} characters, too few for a secret", fix)
     if value:
         return value
     if required:
-        raise refuse(name, "is not set, and this server runs in production", mend)
+        raise refuse(name, "is not set, and this server runs in production", fix)
     return _kept_secret(keep_in)
 
 
 def _kept_secret(path: Path) -> str:
-    # Imported by settings: no Django helper that itself needs settings may be used here.
+    # Imported by settings, so Django helpers that need settings cannot be used here.
     if not path.exists():
-        descriptor, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # readable by its owner only
+        descriptor, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # readable only by its owner
         with os.fdopen(descriptor, "w") as file:
             file.write(os.urandom(40).hex())
         try:
-            os.link(draft, path)  # atomic: fails where another process was first
+            os.link(draft, path)  # atomic: fails if another process was first
         except FileExistsError:
             pass
         finally:

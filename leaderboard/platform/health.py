@@ -1,4 +1,4 @@
-"""For machines that watch the server: is it alive, is it ready."""
+"""Health checks for monitoring: liveness and readiness."""
 
 import redis
 import structlog
@@ -12,13 +12,13 @@ logger = structlog.get_logger(__name__)
 
 @never_cache
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 while this process answers; asks nothing else."""
+    """200 while this process answers; checks nothing else."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 while requests can be served: the database must answer. The broker is told but not needed."""
+    """200 while the database answers. The state of the broker is reported but not required."""
     database, broker = _database_answers(), _broker_answers()
     state = {"database": "ok" if database else "unreachable", "broker": "ok" if broker else "unreachable"}
     return JsonResponse(

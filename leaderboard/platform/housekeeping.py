@@ -1,4 +1,4 @@
-"""What nobody needs any more: sessions that have ended, and what uploads left behind whose web process was killed."""
+"""Clean-up: expired sessions, and files left by uploads whose web process was killed."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.core.management import call_command
 
-LONGEST_UPLOAD_SECONDS = 24 * 3600  # far beyond any time-out: what is older belongs to no request
+LONGEST_UPLOAD_SECONDS = 24 * 3600  # far beyond any timeout: no request still uses an older file
 
 
 @shared_task(name="leaderboard.platform.housekeeping.work")
@@ -18,13 +18,13 @@ def work() -> str:
 
 
 def remove_leftovers(folder: Path, before: float) -> int:
-    """Delete the files in which nothing was written since ``before`` (seconds of the epoch); returns their number."""
+    """Delete files last modified before ``before`` (seconds since the epoch); returns their number."""
     removed = 0
     for path in folder.iterdir():
         try:
             if path.is_file() and path.stat().st_mtime < before:
                 path.unlink()
                 removed += 1
-        except FileNotFoundError:  # a request has ended, or another worker was first
+        except FileNotFoundError:  # its request has ended, or another worker deleted it first
             continue
     return removed

@@ -1,15 +1,15 @@
-"""Structured logs: JSON lines in production, coloured lines for a person. Ids bound to the context appear in each line."""
+"""Structured logs: JSON lines in production, coloured lines in a terminal, with the ids bound to the context."""
 
 from typing import Any
 
 import structlog
 
-# A traceback with the values of its variables would write tokens and hidden metrics into the log.
+# Tracebacks with local variables would write tokens and hidden metrics to the log.
 WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def without_personal_data(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Drop what says who the visitor is: the browser, and what follows the ? of an address."""
+    """Drop data about the visitor: the user agent and the query string."""
     event.pop("user_agent", None)
     if isinstance(event.get("request"), str):
         event["request"] = event["request"].partition("?")[0]
@@ -17,7 +17,7 @@ def without_personal_data(logger: Any, method: str, event: dict[str, Any]) -> di
 
 
 def configure(json_lines: bool, level: str) -> dict[str, Any]:
-    """Set structlog up and return Django's LOGGING, so that both kinds of logger write the same lines to stderr."""
+    """Configure structlog and return Django's LOGGING, so that both write the same lines to stderr."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         without_personal_data,
@@ -54,7 +54,7 @@ def configure(json_lines: bool, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},
-            # One line for each request comes from django_structlog; the server's own would repeat it.
+            # django_structlog already logs one line per request.
             "django.server": {"handlers": [], "propagate": False},
             "celery.beat": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},

@@ -1,4 +1,4 @@
-"""Tie a process to its parent, so that killing the parent with -9 leaves nothing behind."""
+"""Tie a process to its parent, so that killing the parent with -9 leaves no children behind."""
 
 import ctypes
 import os
@@ -7,14 +7,14 @@ import sys
 import threading
 import time
 
-SUPERVISOR_VARIABLE = "SUPERVISOR_PID"  # set by leaderboard.platform.supervisor for the programs it starts
+SUPERVISOR_VARIABLE = "SUPERVISOR_PID"  # set by leaderboard.platform.supervisor for its child processes
 PR_SET_PDEATHSIG = 1
 
 
 def end_with_supervisor() -> None:
-    """Where a supervisor started this process: have it killed when the supervisor ends. Elsewhere nothing.
+    """If a supervisor started this process, kill it when the supervisor ends; otherwise do nothing.
 
-    On Linux the kernel does it at once. It watches the thread that made this process: the supervisor has but one.
+    On Linux the kernel does this at once. It watches the parent's thread, and the supervisor has only one.
     """
     variable = os.environ.get(SUPERVISOR_VARIABLE)
     if not variable:
@@ -27,9 +27,9 @@ def end_with_supervisor() -> None:
 
 
 def end_with_parent(parent: int, poll_seconds: float = 0.5) -> None:
-    """Have this process killed when its parent, the process `parent`, ends: a thread looks every `poll_seconds`.
+    """Kill this process when its parent, the process `parent`, ends: a thread checks every `poll_seconds`.
 
-    For children of a process with threads, where the kernel's way would kill them when one of its threads ends.
+    For children of multi-threaded processes, which the kernel's way would kill when one thread ends.
     """
     threading.Thread(target=_poll, args=(parent, poll_seconds), daemon=True).start()
 

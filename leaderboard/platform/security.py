@@ -1,11 +1,11 @@
-"""The Content-Security-Policy of each page: scripts and styles of this site only, none written into the HTML."""
+"""The Content-Security-Policy of each page: scripts and styles only from this site, none inline."""
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-# The admin's theme writes Alpine expressions, small scripts and styles into its HTML. Organisers alone see it.
+# The admin theme uses inline Alpine expressions, scripts and styles. Only organisers see it.
 ADMIN_POLICY = {
     "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL],
     "style-src": [SELF, UNSAFE_INLINE],
@@ -13,7 +13,7 @@ ADMIN_POLICY = {
 
 
 class ContentPolicyMiddleware(CSPMiddleware):
-    """Sends CONTENT_SECURITY_POLICY, and for the admin the same with ADMIN_POLICY on top."""
+    """Sends CONTENT_SECURITY_POLICY and, for the admin, ADMIN_POLICY on top of it."""
 
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False

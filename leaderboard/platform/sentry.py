@@ -1,4 +1,4 @@
-"""Optional: errors are also sent to Sentry, where SENTRY_DSN names a project there and sentry-sdk is installed."""
+"""Optional: sends errors to Sentry if SENTRY_DSN is set and sentry-sdk is installed."""
 
 from importlib import import_module
 from typing import Any
@@ -7,14 +7,14 @@ from leaderboard.platform import environment as env
 
 
 def start(dsn: str) -> None:
-    """Send errors to the project `dsn`, without what visitors typed, their address or the values of variables."""
+    """Send errors to the project `dsn`, without visitors' input, IP addresses or local variables."""
     if not dsn:
         return
     try:
         sentry = import_module("sentry_sdk")
     except ImportError:
         raise env.refuse(
-            "SENTRY_DSN", "is set but sentry-sdk is not installed", "Run: pip install sentry-sdk"
+            "SENTRY_DSN", "is set, but sentry-sdk is not installed", "Run: pip install sentry-sdk"
         ) from None
     sentry.init(
         dsn=dsn,
@@ -26,7 +26,7 @@ def start(dsn: str) -> None:
 
 
 def without_visitor(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
-    """Keep the method and the path of the request, drop its query and its headers."""
+    """Keep the request's method and path, drop its query and headers."""
     request = event.get("request", {})
     event["request"] = {name: request[name] for name in ("method", "url") if name in request}
     return event

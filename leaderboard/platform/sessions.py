@@ -1,4 +1,4 @@
-"""Sessions in the database, asked only for keys that it could have made itself."""
+"""Database sessions that look up only well-formed keys."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.contrib.sessions.backends import db
 
 
 class SessionStore(db.SessionStore):
-    """A cookie may hold anything, also NUL, which PostgreSQL refuses with an error."""
+    """A cookie may contain anything, even NUL, for which PostgreSQL raises an error."""
 
     def _validate_session_key(self, key: Any) -> bool:
         return bool(super()._validate_session_key(key)) and key.isascii() and key.isalnum()  # type: ignore[misc]

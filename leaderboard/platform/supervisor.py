@@ -1,4 +1,4 @@
-"""Run several programs as one: start them, start again what died, stop all of them together.
+"""Run several programs as one: start them, restart any that die, stop them together.
 
 Each program must call `processes.end_with_supervisor()`, which ends it when the supervisor is killed with -9.
 """
@@ -19,13 +19,13 @@ logger = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.2
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-HEALTHY_SECONDS = 30.0  # a program that ran for so long starts again without a longer pause
+HEALTHY_SECONDS = 30.0  # after running this long, a program restarts without a longer pause
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
 class Program:
-    """One child process, in a session of its own so that a Ctrl-C reaches the supervisor alone."""
+    """A child process in its own session, so that Ctrl-C reaches only the supervisor."""
 
     name: str
     command: Sequence[str]
@@ -51,7 +51,7 @@ class Program:
         return self.process is not None and self.process.poll() is None
 
     def look(self) -> None:
-        """Start it when it is due; when it died, set the time of the next start."""
+        """Start it when due; if it has died, schedule the next start."""
         if self.running():
             return
         now = time.monotonic()
@@ -73,7 +73,7 @@ class Program:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End it and what is left of its session (the pool of a dead worker)."""
+        """Kill it and the rest of its session (such as the pool of a dead worker)."""
         if self.process is None:
             return
         try:
@@ -84,9 +84,9 @@ class Program:
 
 
 class Supervisor:
-    """Runs `programs` until a stop signal; then they have `grace_seconds` to end their work.
+    """Runs `programs` until a stop signal; then they have `grace_seconds` to finish.
 
-    A second signal ends them at once; so does the end of the process `parent`, whose child this one is.
+    A second signal kills them at once, and so does the end of the parent process `parent`.
     """
 
     def __init__(

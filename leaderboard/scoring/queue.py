@@ -1,7 +1,7 @@
 """The queue of record: rows of ``Evaluation``. Claim, lease, record, sweep; no Celery in here.
 
-Every write is one short transaction. ``Evaluation.tries`` is a fencing number: a worker that lost its lease and
-wakes up later finds the number moved on, and its result is thrown away.
+Every write is one short transaction. ``Evaluation.tries`` is a fencing number: if a worker has lost its lease, the
+number has changed and its result is discarded.
 """
 
 import logging
@@ -22,21 +22,21 @@ from leaderboard.models.locks import lock_named
 
 log = logging.getLogger(__name__)
 
-# While the storage of the archives does not answer.
+# While the archive storage does not answer
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write one evaluation's result, while ``tries`` is still the row's."""
+    """The right to write an evaluation's result while the row still has this ``tries``."""
 
     evaluation: Evaluation
     tries: int
 
     @property
     def row(self) -> dict[str, object]:
-        """The fence: matches the row only while this claim holds it."""
+        """The fence: matches the row only while this claim is valid."""
         return {"pk": self.evaluation.pk, "tries": self.tries, "state": Evaluation.State.SCORING}
 
 
@@ -45,7 +45,7 @@ def lease_end(now: datetime) -> datetime:
 
 
 def claim(worker: str) -> Claim | None:
-    """Take the next evaluation in fair order, or None. One claim at a time, so that fairness sees the last one."""
+    """Claim the next evaluation in fair order, or None. One claim at a time, so that each sees the previous one."""
     with transaction.atomic():
         lock_named("claim")
         now = timezone.now()
@@ -72,14 +72,14 @@ def claim(worker: str) -> Claim | None:
 
 
 def prolong(held: Claim) -> bool:
-    """Push the lease's end away; False when the claim is lost."""
+    """Extend the lease; False if the claim was lost."""
     return Evaluation.objects.filter(**held.row).update(lease_until=lease_end(timezone.now())) == 1
 
 
 def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha256: str) -> bool:
-    """Write counts, standing, attempt and board version in one transaction; False when the claim was lost.
+    """Write counts, standing, attempt and board version in one transaction; False if the claim was lost.
 
-    Under labels that are no longer in force it counts on the board of then.
+    If the labels were superseded meanwhile, the score is stored but no board changes.
     """
     tp, fp, fn = counts.total
     now = timezone.now()
@@ -110,21 +110,21 @@ def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha2
 
 
 def record_invalid(held: Claim, problems: list[Problem]) -> bool:
-    """The archive cannot be scored, by the participant's mistake: the attempt is given back."""
+    """The archive is invalid (the participant's mistake): the attempt is given back."""
     return _record_end(
         held.evaluation, held.row, Evaluation.State.INVALID, problems, "the archive was invalid"
     )
 
 
 def record_failure(held: Claim, problem: Problem, incident: str) -> bool:
-    """It cannot be scored by a fault of ours: the attempt is given back and the organisers look the incident up."""
+    """The server failed: the attempt is given back, and organisers can look up the incident."""
     return _record_end(
-        held.evaluation, held.row, Evaluation.State.FAILED, [problem], "a fault of the server", incident
+        held.evaluation, held.row, Evaluation.State.FAILED, [problem], "a server error", incident
     )
 
 
 def release(held: Claim) -> bool:
-    """Put an evaluation back into the queue, e.g. when the worker is told to stop; the try stays counted."""
+    """Return an evaluation to the queue, e.g. when the worker must stop; the try still counts."""
     return (
         Evaluation.objects.filter(**held.row).update(
             state=Evaluation.State.QUEUED, lease_until=None, worker="", rung_at=timezone.now()
@@ -136,7 +136,7 @@ def release(held: Claim) -> bool:
 def postpone(held: Claim) -> bool:
     """Put an evaluation back for a while: the storage does not answer, which is no fault of the archive.
 
-    Each pause is twice as long as the last one. False when the claim was lost, or when this has lasted too long.
+    Each pause doubles the previous one. False if the claim was lost, or if this has lasted too long.
     """
     now, evaluation = timezone.now(), held.evaluation
     if now - evaluation.queued_at > PATIENCE:
@@ -182,7 +182,7 @@ def _record_end(
 
 @dataclass(frozen=True)
 class Swept:
-    """What one sweep found: evaluations taken back, given up, and waiting unheard."""
+    """The result of a sweep: evaluations taken back, given up, and waiting without notice."""
 
     taken_back: int
     given_up: list[Evaluation]
@@ -190,7 +190,7 @@ class Swept:
 
 
 def sweep() -> Swept:
-    """Take back what dead workers held, give up after too many tries, count what waits. Safe to run at any time."""
+    """Take back the work of dead workers, give up after too many tries, count what waits. Always safe to run."""
     now = timezone.now()
     taken_back, given_up = 0, []
     overdue = Evaluation.objects.scoring().filter(lease_until__lt=now).order_by("lease_until")
@@ -213,7 +213,7 @@ def sweep() -> Swept:
             row,
             Evaluation.State.FAILED,
             [evaluation_crashed()],
-            "a fault of the server",
+            "a server error",
             incident,
         ):
             evaluation.refresh_from_db()
@@ -224,5 +224,5 @@ def sweep() -> Swept:
 
 
 def new_incident() -> str:
-    """A short id that the participant reads and the organiser finds in the log."""
+    """A short id that the participant sees and the organiser finds in the log."""
     return uuid4().hex[:12]

@@ -1,6 +1,6 @@
-"""The Celery tasks around the queue: hear the bell, claim, read, count, record, sweep.
+"""The Celery tasks around the queue: wake up, claim, read, count, record, sweep.
 
-They know neither the archive's format nor the metric, and a message carries nothing: what to do stands in the row.
+They know neither the archive format nor the metric. Messages are empty: the row says what to do.
 """
 
 import os
@@ -46,17 +46,17 @@ def worker_name() -> str:
 @worker_ready.connect
 def _sign_on(sender: Any = None, **_: Any) -> None:
     if sender is not None and "celery" not in sender.app.amqp.queues.consume_from:
-        return  # it sends mail only
+        return  # it only sends mail
     threading.Thread(target=_sign, name="presence", daemon=True).start()
 
 
 def _sign() -> None:
-    """Say that this worker is alive, from a thread, so that a long evaluation does not look like a dead worker."""
+    """Send heartbeats from a thread, so that a worker with a long evaluation does not look dead."""
     while not _stopping.is_set():
         try:
             Worker.objects.sign(worker_name(), timezone.now())
         except Exception as error:
-            log.warning("this worker could not sign", error=type(error).__name__)
+            log.warning("this worker could not send its heartbeat", error=type(error).__name__)
         connection.close()
         _stopping.wait(settings.EVALUATION_SWEEP_SECONDS)
 
@@ -73,7 +73,7 @@ def _sign_off(**_: Any) -> None:
 
 @shared_task(name="leaderboard.scoring.tasks.work")
 def work() -> str:
-    """Score the next evaluation in the queue, if there is one, and ring again while others wait."""
+    """Score the next evaluation in the queue, if any, and ring again while others wait."""
     held = queue.claim(worker_name())
     if held is None:
         return "nothing waits"
@@ -89,7 +89,7 @@ def work() -> str:
 
 @shared_task(name="leaderboard.scoring.tasks.sweep")
 def sweep() -> None:
-    """Take back what dead workers held, and ring for everything that waits unheard."""
+    """Take back the work of dead workers, and ring for everything that waits without notice."""
     swept = queue.sweep()
     Worker.objects.forgotten(timezone.now()).delete()
     for evaluation in swept.given_up:
@@ -101,7 +101,7 @@ def sweep() -> None:
 
 
 def evaluate(held: queue.Claim) -> str:
-    """Score a claimed evaluation and record how it ended; returns the state that was written, or "lost"."""
+    """Score a claimed evaluation and record the outcome; returns the new state, or "lost"."""
     with heartbeat(held):
         try:
             prediction = read_masks(held.evaluation)
@@ -110,7 +110,7 @@ def evaluate(held: queue.Claim) -> str:
             return "postponed" if queue.postpone(held) else give_up_or_retry(held)
         except InvalidArchive as refusal:
             if held.evaluation.counted_tries == 1 and refusal.problems[0].code == "unreadable":
-                # Perhaps the reader was killed from outside; an archive at fault will be so again.
+                # The reader may have been killed from outside; if the archive is at fault, it will fail again.
                 return "queued again" if queue.release(held) else "lost"
             return "invalid" if queue.record_invalid(held, refusal.problems) else "lost"
         except Exception:
@@ -134,11 +134,11 @@ def read_masks(evaluation: Evaluation) -> ndarray:
 
 
 class StorageSilent(Exception):
-    """The storage cannot say what the archive holds, or whether it has it; its error is the cause."""
+    """The storage cannot return the archive or say whether it exists; ``__cause__`` is its error."""
 
 
 def open_archive(submission: Submission) -> File:
-    """The submission's archive. Raises FileNotFoundError where it is lost, StorageSilent where that is not known."""
+    """The submission's archive. Raises FileNotFoundError if it is lost, StorageSilent if unknown."""
     try:
         return submission.archive.open("rb")
     except FileNotFoundError:
@@ -164,7 +164,7 @@ def truth(label_set_id: int, digest: str) -> ndarray:
 
 
 def give_up_or_retry(held: queue.Claim) -> str:
-    """After an error of ours: back into the queue, or failed with an incident id once the tries are used up."""
+    """After a server error: return to the queue or, after the last try, fail with an incident id."""
     incident = queue.new_incident()
     log.exception("evaluation failed", incident=incident)
     if held.evaluation.counted_tries < settings.EVALUATION_TRIES:
@@ -177,7 +177,7 @@ def give_up_or_retry(held: queue.Claim) -> str:
 
 
 def tell_organisers(evaluation: Evaluation) -> None:
-    """Log a failure of ours for the organisers and write to them. Nothing of the cause goes to the participant."""
+    """Log a server failure and notify the organisers. The participant never sees the cause."""
     submission = evaluation.submission
     competition = submission.phase.competition
     AuditEntry.objects.append(
@@ -193,7 +193,7 @@ def tell_organisers(evaluation: Evaluation) -> None:
             f"A submission could not be evaluated (incident {evaluation.incident})",
             f"Submission {submission.pk} of team {submission.team} in {submission.phase} failed after "
             f"{evaluation.tries} tries. The team's attempt was given back.\n\n"
-            f"Look for incident {evaluation.incident} in the workers' log, then re-score it in the admin:\n"
+            f"Search the workers' log for incident {evaluation.incident}, then re-score it in the admin:\n"
             f"{settings.SITE_URL}/admin/leaderboard/submission/{submission.pk}/change/\n",
             addresses,
         )
@@ -201,7 +201,7 @@ def tell_organisers(evaluation: Evaluation) -> None:
 
 @contextmanager
 def heartbeat(held: queue.Claim) -> Iterator[None]:
-    """Prolong the lease from a thread while the work goes on; end a process that does not come to an end."""
+    """Extend the lease from a thread during the work; kill the process if it never finishes."""
     done = threading.Event()
     deadline = time.monotonic() + settings.EVALUATION_TIME_LIMIT_SECONDS
 
@@ -210,14 +210,14 @@ def heartbeat(held: queue.Claim) -> Iterator[None]:
             while not done.wait(settings.EVALUATION_HEARTBEAT_SECONDS):
                 if time.monotonic() > deadline:
                     log.critical(
-                        "an evaluation does not end: this worker is given up", evaluation=held.evaluation.pk
+                        "an evaluation does not finish: killing this worker", evaluation=held.evaluation.pk
                     )
                     os._exit(1)
                 try:
                     if not queue.prolong(held):
                         return
                 except Exception as error:
-                    log.warning("the lease could not be prolonged", error=type(error).__name__)
+                    log.warning("the lease could not be extended", error=type(error).__name__)
                     connection.close()
         finally:
             connection.close()

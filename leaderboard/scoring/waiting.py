@@ -6,16 +6,16 @@ from django.utils import timezone
 
 from leaderboard.models import Evaluation
 
-RECENT = 20  # the newest ends from which the usual time is taken
+RECENT = 20  # newest finished evaluations, averaged for the usual time
 
 
 def expected_wait(evaluation: Evaluation) -> tuple[int, float] | None:
-    """Place in the queue (1 is next) and expected seconds until scored; None when it no longer waits."""
+    """Place in the queue (1 is next) and expected seconds until scored; None if it is not waiting."""
     return expected_waits([evaluation]).get(evaluation.pk)
 
 
 def expected_waits(evaluations: Iterable[Evaluation | None]) -> dict[int, tuple[int, float]]:
-    """The same for those among several that wait, by primary key: two queries, none when nothing waits."""
+    """The same for all that are waiting, by primary key: two queries, or none if nothing waits."""
     waiting = {each.pk for each in evaluations if each and each.state == Evaluation.State.QUEUED}
     if not waiting:
         return {}
@@ -29,7 +29,7 @@ def expected_waits(evaluations: Iterable[Evaluation | None]) -> dict[int, tuple[
 
 
 def usual_seconds() -> float:
-    """What one evaluation took lately, on average; 1 while nothing is known.
+    """The average duration of recent evaluations; 1 if there are none.
 
     Of the newest ends alone: an import may have left any number of old ones without a beginning.
     """

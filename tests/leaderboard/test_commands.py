@@ -104,7 +104,7 @@ class TestCreateToken:
     @pytest.mark.parametrize(
         ("user", "name", "sentence"),
         [
-            ("nobody", "laptop", "no user nobody"),
+            ("nobody", "laptop", "User nobody does not exist"),
             ("owner", " ", "name: This field cannot be blank"),
             ("teammate", "x", "not active"),
         ],
@@ -124,7 +124,7 @@ class TestCreateToken:
 class TestQueue:
     def test_empty(self, cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
         call_command("queue")
-        assert capsys.readouterr().out == "Nothing waits.\n"
+        assert capsys.readouterr().out == "The queue is empty.\n"
 
     def test_what_waits_and_who_scores(self, cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
         hour_ago = timezone.now() - timedelta(hours=1)
@@ -159,7 +159,7 @@ class TestVerifyAuditLog:
 
     def test_holds(self, entries: list[AuditEntry], capsys: pytest.CaptureFixture[str]) -> None:
         call_command("verify_audit_log", "--contains", entries[1].digest)
-        assert f"3 entries holds; the last is entry {entries[2].pk}" in capsys.readouterr().out
+        assert f"3 entries is intact; the last is entry {entries[2].pk}" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         "change", [{"reason": "another"}, {"actor_name": "me"}, {"details": {"n": 7}}, {"digest": "0"}]
@@ -187,7 +187,7 @@ class TestVerifyAuditLog:
         last = entries[2].digest
         entries[2].delete()
         call_command("verify_audit_log")
-        with pytest.raises(CommandError, match="cut off"):
+        with pytest.raises(CommandError, match="truncated"):
             call_command("verify_audit_log", "--contains", last)
 
     def test_the_page_says_so(self, entries: list[AuditEntry], cast: Cast, client: Client) -> None:

@@ -205,7 +205,7 @@ def test_the_command_asks_and_names_organisers(tmp_path, capsys, monkeypatch):
     call_command("create_competition", path, "--dry-run")
     assert "phase one: new" in capsys.readouterr().out
     monkeypatch.setattr("builtins.input", lambda _: "n")
-    with pytest.raises(CommandError, match="Nothing was changed"):
+    with pytest.raises(CommandError, match="No changes were made"):
         call_command("create_competition", path)
     assert not Competition.objects.exists()
     user = make_user("chair")

@@ -64,7 +64,7 @@ def test_a_known_seed_makes_the_same_again(settings, tmp_path, capsys) -> None:
     first, users = (tmp_path / "data" / image).read_bytes(), User.objects.count()
     capsys.readouterr()
     demo(settings, tmp_path / "data", "--seed", "6")
-    assert "was made before and is kept" in capsys.readouterr().out
+    assert "already exists and is kept" in capsys.readouterr().out
     assert (User.objects.count(), (tmp_path / "data" / image).read_bytes()) == (users, first)
     synth.generate(tmp_path / "again", "tiny", 5, splits=["test"], processes=1)
     assert (tmp_path / "again/TestData/img/image_3.h5").read_bytes() == first

@@ -49,7 +49,7 @@ def test_trainers_get_an_organisers_token_for_as_long_as_they_run(
     monkeypatch.setattr(demo_reference.subprocess, "run", run)
     with lock_of_a_server(folder):
         if status:
-            with pytest.raises(CommandError, match="were not all made"):
+            with pytest.raises(CommandError, match="reference entries were not made"):
                 call_command("demo_reference")
         else:
             flags = "--methods unet seek --seeds 1 2 --preset tiny -- --precision bf16"
@@ -67,7 +67,7 @@ def test_a_server_that_runs_elsewhere_is_asked_for(folder, monkeypatch) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with (
         lock_of_a_server(folder),
-        pytest.raises(CommandError, match=f"does not answer at {url}. Where it listens elsewhere, say PORT"),
+        pytest.raises(CommandError, match=f"does not answer at {url}. If it listens elsewhere, set PORT"),
         demo_reference.running_server(url),
     ):
         pytest.fail("no server runs")

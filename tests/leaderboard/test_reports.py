@@ -267,7 +267,7 @@ def test_sites_are_kept_with_the_labels(cast: Cast, season: Phase, client: Clien
     sites.write_text("patch,site\n1,Kodagu\n2,Iburi\n")
     with pytest.raises(CommandError, match="patch 3: no site"):
         call_command("load_labels", str(season.pk), "--sites", str(sites))
-    with pytest.raises(CommandError, match="Name PATH, --sites or --images"):
+    with pytest.raises(CommandError, match="Give PATH, --sites or --images"):
         call_command("load_labels", str(season.pk))
     sites.write_text("patch,site\n1,Kodagu\n2,Iburi\n3,Kodagu\n")
     call_command("load_labels", str(season.pk), "--sites", str(sites))

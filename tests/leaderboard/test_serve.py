@@ -164,4 +164,4 @@ def test_refusals(data, tmp_path):
 def test_one_server_on_a_data_folder(server, data):
     second = manage("serve", DATA_DIR=str(data), PORT=str(free_port()))
     assert second.returncode != 0
-    assert "Another server already runs on the data folder" in second.stderr
+    assert "Another server is already running on the data folder" in second.stderr

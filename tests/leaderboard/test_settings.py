@@ -48,8 +48,8 @@ def test_deployment_check_is_clean_in_production(tmp_path):
     [
         ({"SITE_URL": "https://leaderboard.example.org"}, "SECRET_KEY is not set"),
         ({"DATABASE_URL": "postgres://host/name"}, "SECRET_KEY is not set"),
-        ({"REDIS_URL": "redis://host"}, "REDIS_URL is set while the database is SQLite"),
-        ({"DATABASE_URL": "mysql://host/name"}, "DATABASE_URL does not begin with postgres://"),
+        ({"REDIS_URL": "redis://host"}, "REDIS_URL is set, but the database is SQLite"),
+        ({"DATABASE_URL": "mysql://host/name"}, "DATABASE_URL does not start with postgres://"),
         (
             {"EVALUATION_LEASE_SECONDS": "5", "EVALUATION_HEARTBEAT_SECONDS": "5"},
             "not shorter than the lease",

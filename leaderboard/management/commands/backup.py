@@ -1,4 +1,4 @@
-"""Copy everything that cannot be made anew into a folder: database, uploads, keys. The server keeps running."""
+"""Copy everything irreplaceable into a folder: database, uploads, keys. The server keeps running."""
 
 import json
 import os
@@ -19,9 +19,9 @@ KEYS = ("secret_key", "receipt_key")
 
 class Command(BaseCommand):
     help = (
-        "Copy database, uploaded archives and keys into FOLDER while the server runs. Run again with the same "
-        "folder it copies only new archives. docs/operations.md says how to restore. The copy holds hidden labels, "
-        "personal data and the keys: keep it as safe as the server."
+        "Copy database, uploaded archives and keys into FOLDER while the server runs. With the same folder, "
+        "later runs copy only new archives. docs/operations.md explains how to restore. The copy contains hidden "
+        "labels, personal data and keys: keep it as safe as the server."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -31,8 +31,8 @@ class Command(BaseCommand):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
-            # The database first: an archive is stored before its row is written and never changes, so that every row
-            # of this copy finds its archive among the files copied after it.
+            # The database first: archives are stored before their rows and never change, so every row in this copy
+            # has its archive among the files copied afterwards.
             database = copy_postgresql(folder) if connection.vendor == "postgresql" else copy_sqlite(folder)
             files = sum(copy_new_files(Path(settings.DATA_DIR) / name, folder / name) for name in KEPT_FILES)
             keys = copy_keys(folder)
@@ -44,16 +44,14 @@ class Command(BaseCommand):
         for key in KEYS:
             if key not in keys:
                 self.stdout.write(
-                    f"{key.upper()} comes from the environment: keep it with the backup, by other means."
+                    f"{key.upper()} comes from the environment: store it with the backup yourself."
                 )
         if settings.S3_BUCKET:
-            self.stdout.write(
-                f"The archives lie in the bucket {settings.S3_BUCKET}: back it up by its own means."
-            )
+            self.stdout.write(f"The archives are in the bucket {settings.S3_BUCKET}: back it up separately.")
 
 
 def copy_sqlite(folder: Path) -> Path:
-    """A consistent copy through SQLite's backup interface, beside the running server."""
+    """A consistent copy through SQLite's backup interface, while the server runs."""
     target = folder / "database.sqlite3"
     fresh = folder / "database.sqlite3.new"
     fresh.unlink(missing_ok=True)
@@ -74,7 +72,7 @@ def copy_postgresql(folder: Path) -> Path:
     """A dump in PostgreSQL's custom format, made by pg_dump."""
     if shutil.which("pg_dump") is None:
         raise CommandError(
-            "pg_dump is not on the PATH. Install PostgreSQL's client programs of the server's version."
+            "pg_dump is not on the PATH. Install the PostgreSQL client programs of the server's version."
         )
     database = connection.settings_dict
     fresh = folder / "database.pgdump.new"
@@ -92,7 +90,7 @@ def copy_postgresql(folder: Path) -> Path:
 
 
 def postgresql_environment(database: dict[str, Any]) -> dict[str, str]:
-    """How PostgreSQL's programs find the database; the password stands in no command line."""
+    """Connection settings for PostgreSQL's programs; the password appears on no command line."""
     names = {
         "PGHOST": "HOST",
         "PGPORT": "PORT",
@@ -107,7 +105,7 @@ def postgresql_environment(database: dict[str, Any]) -> dict[str, str]:
 
 
 def copy_new_files(source: Path, target: Path) -> int:
-    """Copy files that the target lacks; a stored file never changes. Returns how many."""
+    """Copy files missing from the target; stored files never change. Returns how many."""
     copied = 0
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
@@ -122,7 +120,7 @@ def copy_new_files(source: Path, target: Path) -> int:
 
 
 def copy_keys(folder: Path) -> list[str]:
-    """Copy the keys that the server drew for itself; returns their names."""
+    """Copy the keys that the server generated; returns their names."""
     drawn = [name for name in KEYS if (Path(settings.DATA_DIR) / name).exists()]
     for name in drawn:
         shutil.copy2(Path(settings.DATA_DIR) / name, folder / name)

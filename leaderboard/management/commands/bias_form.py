@@ -1,4 +1,4 @@
-"""A competition described in the shape of the BIAS guideline, filled in from the database."""
+"""A description of a competition following the BIAS guideline, filled in from the database."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ from leaderboard.reporting import bias
 
 class Command(BaseCommand):
     help = (
-        "Print a description of a competition in the shape of the BIAS reporting guideline, as Markdown. What only the "
-        "organisers know stands there as an open item."
+        "Print a description of a competition following the BIAS reporting guideline, as Markdown. Items that only the "
+        "organisers know are left open."
     )
 
     def add_arguments(self, parser: Any) -> None:

@@ -1,4 +1,4 @@
-"""Build the report of a phase here and now, without a worker."""
+"""Build the report of a phase immediately, without a worker."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +15,8 @@ from leaderboard.reporting import reports
 
 class Command(BaseCommand):
     help = (
-        "Build the report of a phase: intervals, rank ranges, tests, agreement. Organisers see it at once, everyone "
-        "when it is published after the end. PHASE is competition/phase (their slugs) or the phase's number."
+        "Build the report of a phase: intervals, rank ranges, tests, agreement. Organisers see it at once, everybody "
+        "once it is published after the end. PHASE is competition/phase (their slugs) or the phase's number."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -25,9 +25,9 @@ class Command(BaseCommand):
             "--as-of",
             type=moment,
             metavar="DATE",
-            help="count only what was received before, e.g. 2026-12-31 or 2026-12-31T12:00:00+00:00 (UTC if not said)",
+            help="include only submissions received before, e.g. 2026-12-31 or 2026-12-31T12:00:00+00:00 (default: UTC)",
         )
-        parser.add_argument("--publish", action="store_true", help="show it to everyone")
+        parser.add_argument("--publish", action="store_true", help="publish it")
 
     def handle(self, *, phase: str, publish: bool, as_of: datetime | None, **_: Any) -> None:
         found = find_phase(phase)
@@ -49,6 +49,6 @@ class Command(BaseCommand):
 
 
 def moment(text: str) -> datetime:
-    """A date or moment in ISO 8601. Raises ValueError, which argparse tells."""
+    """A date or time in ISO 8601. Raises ValueError, which argparse reports."""
     given = datetime.fromisoformat(text)
     return given if given.tzinfo else given.replace(tzinfo=UTC)

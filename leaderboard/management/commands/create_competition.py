@@ -12,7 +12,7 @@ from leaderboard.actions.competition_files import CompetitionFileInvalid
 
 
 class Command(BaseCommand):
-    help = "Create or change a competition from a TOML file or a preset, after showing what would change."
+    help = "Create or change a competition from a TOML file or a preset. Shows the changes first."
 
     def add_arguments(self, parser: Any) -> None:
         presets = " or ".join(competition_files.presets())
@@ -20,11 +20,11 @@ class Command(BaseCommand):
             "file", type=Path, metavar="FILE", help=f"a TOML file, or the name of a preset: {presets}"
         )
         parser.add_argument(
-            "--starts", type=date, metavar="DATE", help="move the whole calendar so that it begins then (UTC)"
+            "--starts", type=date, metavar="DATE", help="shift the whole calendar to begin then (UTC)"
         )
         parser.add_argument("--organiser", action="append", default=[], metavar="USERNAME")
-        parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--dry-run", action="store_true", help="only show what would change")
+        parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+        parser.add_argument("--dry-run", action="store_true", help="only show the changes")
 
     def handle(
         self, *, file: Path, starts: datetime | None, organiser: list[str], yes: bool, dry_run: bool, **_: Any
@@ -36,21 +36,21 @@ class Command(BaseCommand):
             document["organisers"] = [*document.get("organisers", []), *organiser]
             planned = competition_files.plan(document)
         except CompetitionFileInvalid as error:
-            raise CommandError("\n".join(["Nothing was changed:", *error.problems])) from error
-        for line in planned.lines or ["Nothing would change."]:
+            raise CommandError("\n".join(["No changes were made:", *error.problems])) from error
+        for line in planned.lines or ["Nothing to change."]:
             self.stdout.write(line)
         if dry_run or not planned.lines:
             return
-        if not yes and input("Change it? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise CommandError("Nothing was changed.")
+        if not yes and input("Apply these changes? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise CommandError("No changes were made.")
         competition = competition_files.apply(planned)
-        self.stdout.write(self.style.SUCCESS(f"{competition} is in place."))
+        self.stdout.write(self.style.SUCCESS(f"{competition} is up to date."))
 
 
 def date(text: str) -> datetime:
-    """A date and, if given, time of day; in UTC where it names no zone."""
+    """A date and optional time, in UTC unless it has a time zone."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no date: write 2027-01-11") from error
+        raise ArgumentTypeError(f"{text!r} is not a date. Example: 2027-01-11") from error
     return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Make an API token for a person; it is printed once and never again."""
+"""Create an API token for a person; it is printed only once."""
 
 from typing import Any
 
@@ -12,22 +12,22 @@ from leaderboard.models.text import day
 
 
 class Command(BaseCommand):
-    help = "Make a named API token for a person and print it: it is stored as a digest only, so it is shown once."
+    help = "Create a named API token for a person and print it. Only its digest is stored, so it is shown only once."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("user", metavar="USER", help="user name or e-mail address")
-        parser.add_argument("name", metavar="NAME", help="what it is for, e.g. laptop")
+        parser.add_argument("name", metavar="NAME", help="where it is used, e.g. laptop")
 
     def handle(self, *, user: str, name: str, **_: Any) -> None:
         owner = User.objects.filter(Q(username=user) | Q(email__iexact=user)).first()
         if owner is None:
-            raise CommandError(f"There is no user {user}. Give a user name or an e-mail address.")
+            raise CommandError(f"User {user} does not exist. Give a user name or an e-mail address.")
         if not owner.is_active:
-            raise CommandError(f"The account of {owner} is not active, so a token of it would be refused.")
+            raise CommandError(f"The account of {owner} is not active, so its tokens would be rejected.")
         try:
             token, text = create_token(owner, name)
         except Refusal as refusal:
             raise CommandError(refusal.message) from refusal
-        until = f"until {day(token.expiry)}" if token.expiry else "without end"
-        self.stderr.write(f"Token {token.name} of {owner}, valid {until}. It is not shown again:")
+        until = f"until {day(token.expiry)}" if token.expiry else "indefinitely"
+        self.stderr.write(f"Token {token.name} of {owner}, valid {until}. It will not be shown again:")
         self.stdout.write(text)

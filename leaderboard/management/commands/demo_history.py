@@ -1,4 +1,4 @@
-"""A generated, anonymous history of the size of the 2022 competition: people, teams, submissions, scores."""
+"""A generated, anonymous history on the scale of the 2022 competition: people, teams, submissions, scores."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ from leaderboard.models import (
 from leaderboard.models.text import folded
 
 SLUG = "l4s-2022-history"
-NOTE = "Generated history of the size of the 2022 competition: people, dates and scores are all made up."
+NOTE = "Generated history on the scale of the 2022 competition: people, dates and scores are all made up."
 SEED = 2022
 TEAMS = 85
 ON_BOARD = 10
-# People by country or region: the four largest as published, the others made up so that all numbers add up.
+# People by country or region: the four largest as published, the others made up to match the totals.
 COUNTRIES = {
     "CN": 134, "HK": 62, "US": 50, "DE": 42, "IN": 22, "IT": 14, "FR": 12, "JP": 10, "GB": 9, "CA": 8, "AT": 7,
     "CH": 6, "KR": 6, "BR": 5, "AU": 5, "ES": 5, "NL": 5,
@@ -47,7 +47,7 @@ COUNTRIES = {
 
 @dataclass(frozen=True)
 class Made:
-    """How many patches and submissions a phase has, how many teams take part and how often each may submit."""
+    """Numbers of patches, submissions and teams in a phase, and how often each team may submit."""
 
     patches: int
     submissions: int
@@ -60,16 +60,16 @@ PHASES = {"validation": Made(245, 7775, 85, None), "test": Made(800, 219, 41, 10
 
 class Command(BaseCommand):
     help = (
-        "Make a second competition with a generated, anonymous history of the size of 2022: 439 people in 85 teams "
+        "Create a second competition with a generated, anonymous history on the scale of 2022: 439 people in 85 teams "
         "from 37 countries or regions, 7,775 validation and 219 test submissions with made-up counts, no archives."
     )
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("--seed", type=int, default=SEED, help="the same seed gives the same history")
+        parser.add_argument("--seed", type=int, default=SEED, help="the same seed generates the same history")
 
     def handle(self, *, seed: int, **_: Any) -> None:
         if Competition.objects.filter(slug=SLUG).exists():
-            raise CommandError(f"The competition {SLUG} is there already: /c/{SLUG}/statistics/")
+            raise CommandError(f"The competition {SLUG} already exists: /c/{SLUG}/statistics/")
         rng = np.random.default_rng(seed)
         with transaction.atomic():
             competition = make_competition()
@@ -80,7 +80,7 @@ class Command(BaseCommand):
                 load_made_up_labels(phase, made.patches, rng)
                 make_submissions(phase, made, teams, skill, rng)
         tell_planner()
-        self.stdout.write(self.style.SUCCESS(f"{competition} is there: /c/{SLUG}/statistics/"))
+        self.stdout.write(self.style.SUCCESS(f"{competition} is ready: /c/{SLUG}/statistics/"))
 
 
 def make_competition() -> Competition:
@@ -94,7 +94,7 @@ def make_competition() -> Competition:
 
 
 def make_teams(competition: Competition, rng: np.random.Generator) -> list[Team]:
-    """Accounts that nobody can sign in to, in teams of at least one; names say nothing."""
+    """Accounts that nobody can log in to, in teams of at least one, with meaningless names."""
     opened = datetime(2022, 3, 1, tzinfo=UTC)
     nobody = make_password(None)
     countries = rng.permutation([code for code, people in COUNTRIES.items() for _ in range(people)])
@@ -128,7 +128,7 @@ def make_teams(competition: Competition, rng: np.random.Generator) -> list[Team]
 
 
 def load_made_up_labels(phase: Phase, patches: int, rng: np.random.Generator) -> None:
-    """A rectangle in two of three patches, sizes heavy-tailed as landslides are."""
+    """A rectangle in two out of three patches, with heavy-tailed sizes, like landslides."""
     masks = np.zeros((patches, 128, 128), np.uint8)
     area = np.exp(rng.normal(4.6, 1.4, patches)) * (rng.random(patches) > 0.34)
     for mask, size in zip(masks, area, strict=True):
@@ -141,7 +141,7 @@ def load_made_up_labels(phase: Phase, patches: int, rng: np.random.Generator) ->
 def make_submissions(
     phase: Phase, made: Made, teams: list[Team], skill: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """All rows of a phase, oldest first; the first ``made.teams`` (the best) take part."""
+    """All rows of a phase, oldest first; the first ``made.teams`` teams (the best) take part."""
     phase = Phase.objects.select_related("labels").get(pk=phase.pk)
     assert phase.closes_at is not None
     team_of = rng.permutation(np.repeat(np.arange(made.teams), shares(made, rng)))
@@ -171,7 +171,7 @@ def make_submissions(
 
 
 def shares(made: Made, rng: np.random.Generator) -> np.ndarray:
-    """How many submissions each team makes: at least one, few make most of them."""
+    """The number of submissions of each team: at least one; a few teams make most of them."""
     weights = rng.lognormal(0, 1.2, made.teams)
     number = np.ones(made.teams, int)
     for _ in range(made.submissions - made.teams):
@@ -182,7 +182,7 @@ def shares(made: Made, rng: np.random.Generator) -> np.ndarray:
 
 
 def made_up_counts(phase: Phase, quality: np.ndarray, rng: np.random.Generator) -> list[Counts]:
-    """Counts per patch on the phase's labels: hard patches are hard for all, better methods find more and invent less."""
+    """Counts per patch on the phase's labels: hard patches are hard for everybody, better methods find more and invent less."""
     label_set = phase.labels
     assert label_set is not None
     spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
@@ -215,7 +215,7 @@ def scored(phase: Phase, submission: Submission, counts: Counts) -> Evaluation:
 
 
 def make_attempts(phase: Phase, submissions: list[Submission], keys: list[int]) -> None:
-    """The ledger; where a team may withdraw, all but its ten best were withdrawn to make room."""
+    """The ledger; where withdrawal is allowed, each team has withdrawn all but its ten best."""
     by_team: dict[int, list[int]] = {}
     for index in sorted(range(len(submissions)), key=lambda index: -keys[index]):
         by_team.setdefault(submissions[index].team_id, []).append(index)

@@ -1,4 +1,4 @@
-"""Train reference methods and put them on the demo's board, through the REST API of the demo's own server."""
+"""Train reference methods and submit them to the demo's board through its REST API."""
 
 import fcntl
 import json
@@ -25,11 +25,11 @@ START_SECONDS = 60
 
 
 class Command(BaseCommand):
-    """The trainers run as a program of their own, with an organiser's token that is revoked when they are done."""
+    """Training runs as a separate program, with an organiser's token that is revoked afterwards."""
 
     help = (
-        "Train methods on fresh synthetic data and submit their masks to the demo's server (started for the time, if it "
-        "does not run) as reference entries: shown on the board, marked, unranked. Needs baseline/requirements.txt."
+        "Train methods on new synthetic data and submit their masks to the demo's server (started if it is not running) "
+        "as reference entries: shown on the board, marked, unranked. Needs baseline/requirements.txt."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--seeds", nargs="+", default=["0"], help="default: 0")
         parser.add_argument("--preset", default="small", help="tiny, small or full (default: small)")
         parser.add_argument(
-            "flags", nargs="*", help="of training, for all methods, behind `--`: `-- --precision bf16`"
+            "flags", nargs="*", help="training options for all methods, after `--`: `-- --precision bf16`"
         )
 
     def handle(
@@ -63,14 +63,14 @@ class Command(BaseCommand):
         finally:
             revoke_token(organiser, row.digest)
         if done.returncode:
-            raise CommandError("The reference entries were not all made; what is wrong is said above.")
+            raise CommandError("Some reference entries were not made; see the errors above.")
         board = reverse("pages:boards", args=[competition.slug])
         self.stdout.write(f"\nThe board is at {url}{board} while the server runs (make demo).")
 
 
 @contextmanager
 def running_server(noted: str) -> Iterator[str]:
-    """The address of the server on this data folder: the one that runs, else one that is started and stopped again."""
+    """The URL of the server on this data folder: the running one, or one that is started and later stopped."""
     if serves_already():
         wait_until_ready(noted, None)
         yield noted
@@ -104,19 +104,19 @@ def serves_already() -> bool:
 
 
 def wait_until_ready(url: str, server: subprocess.Popen[bytes] | None, log: Path | None = None) -> None:
-    """Return when the server at `url` serves; CommandError when it does not, with the end of its log where there is one."""
+    """Return once the server at `url` responds; otherwise raise CommandError with the end of its log, if any."""
     end = time.monotonic() + START_SECONDS
     while True:
         try:
-            with urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310 - the address is the settings' own
+            with urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310 - the URL is from the settings
                 if answer.status == 200:
                     return
         except (URLError, OSError):
             pass
         ended = server is not None and server.poll() is not None
         if ended or time.monotonic() > end:
-            told = f" Its log ends:\n{log.read_text(errors='replace')[-1500:]}" if log else ""
+            ending = f" Its log ends:\n{log.read_text(errors='replace')[-1500:]}" if log else ""
             raise CommandError(
-                f"The server of {settings.DATA_DIR} does not answer at {url}. Where it listens elsewhere, say PORT.{told}"
+                f"The server of {settings.DATA_DIR} does not answer at {url}. If it listens elsewhere, set PORT.{ending}"
             )
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Bring a competition back from an export."""
+"""Restore a competition from an export."""
 
 import tempfile
 from pathlib import Path
@@ -14,17 +14,17 @@ from leaderboard.management.planner import tell_planner
 
 class Command(BaseCommand):
     help = (
-        "Bring a competition back from the file that export_competition wrote, on this or another server. People are "
-        "found by their e-mail address; who has no account here gets an inactive one without a password."
+        "Restore a competition from a file written by export_competition, on this or another server. People are "
+        "matched by e-mail address; those without an account here get an inactive one without a password."
     )
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("file", metavar="FILE", type=Path)
-        parser.add_argument("--slug", default="", help="a new slug, where the old one is taken")
+        parser.add_argument("--slug", default="", help="a new slug, if the old one is taken")
         parser.add_argument(
             "--verify",
             action="store_true",
-            help="export it again and compare: proves that it came back identical",
+            help="export it again and compare, to prove that it is identical",
         )
 
     def handle(self, *, file: Path, slug: str, verify: bool, **_: Any) -> None:
@@ -37,8 +37,8 @@ class Command(BaseCommand):
         tell_planner()
         self.stdout.write(
             self.style.SUCCESS(
-                f"{imported.competition} is here as {imported.competition.slug}: {len(imported.found)} people have an "
-                f"account already, {len(imported.made)} inactive accounts were made."
+                f"{imported.competition} was imported as {imported.competition.slug}: {len(imported.found)} people "
+                f"already have an account, {len(imported.made)} inactive accounts were created."
             )
         )
         if unverified := imported.unverified():
@@ -46,15 +46,15 @@ class Command(BaseCommand):
             more = f" and {len(unverified) - 20} more" if len(unverified) > 20 else ""
             self.stdout.write(
                 self.style.WARNING(
-                    f"Of {len(unverified)} accounts found here nobody has verified the address, so anyone could have signed up "
-                    f"with it: {names}{more}. Check that they are who the export means."
+                    f"{len(unverified)} accounts matched an unverified e-mail address, with which anybody could have signed up: "
+                    f"{names}{more}. Check that they are the people in the export."
                 )
             )
         if imported.without_masks:
             self.stdout.write(
                 self.style.WARNING(
-                    f"{imported.without_masks} label sets came without their masks, so nothing new can be scored on them. "
-                    "Load the masks with load_labels: the same masks are put back in their place."
+                    f"{imported.without_masks} label sets came without masks, so nothing new can be scored on them. "
+                    "Load the masks with load_labels: identical masks are restored to their label set."
                 )
             )
         if verify:
@@ -67,8 +67,8 @@ class Command(BaseCommand):
             )
         if again.contents_sha256 != imported.contents_sha256:
             raise CommandError(
-                f"It is here, but exported again its contents are {again.contents_sha256}, not "
-                f"{imported.contents_sha256}. That is so after --slug, where account names were taken, or between different "
-                "versions of this program; else compare the two files' SHA256SUMS."
+                f"It was imported, but a new export has the contents {again.contents_sha256}, not "
+                f"{imported.contents_sha256}. This is expected after --slug, if account names were taken, or between "
+                "different versions of this program; otherwise compare the two files' SHA256SUMS."
             )
-        self.stdout.write(self.style.SUCCESS(f"Exported again it is identical: {again.contents_sha256}."))
+        self.stdout.write(self.style.SUCCESS(f"A new export is identical: {again.contents_sha256}."))

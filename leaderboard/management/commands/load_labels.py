@@ -1,4 +1,4 @@
-"""Load a phase's hidden labels from a folder or ZIP of masks; their sites and images with them."""
+"""Load a phase's hidden labels from a folder or ZIP of masks, with their sites and images."""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from leaderboard.models import LabelSet, Phase
 
 class Command(BaseCommand):
     help = (
-        "Load masks as a phase's next label set and put it in force; every submission that still stands is evaluated "
-        "anew on it. Without PATH only the sites or images of the labels in force are loaded. PHASE is "
+        "Load masks as a phase's next label set and activate it; every submission that still stands is evaluated again "
+        "on it. Without PATH, only the sites or images of the current labels are loaded. PHASE is "
         "competition/phase (their slugs) or the phase's number."
     )
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             "--sites",
             type=Path,
             metavar="CSV",
-            help="columns patch and site; hidden as the labels are, kept for corrected labels, used by the report",
+            help="columns patch and site; hidden like the labels, kept for corrected labels, used by the report",
         )
         parser.add_argument(
             "--images",
@@ -42,9 +42,9 @@ class Command(BaseCommand):
             help="image_1.h5 … image_N.h5 (img, 14 bands): shown in true colour in the report's gallery",
         )
         parser.add_argument(
-            "--wait", action="store_true", help="do not put it in force yet: evaluate everything on it first"
+            "--wait", action="store_true", help="do not activate it yet: evaluate everything on it first"
         )
-        parser.add_argument("--note", default="", help="what changed, for the other organisers")
+        parser.add_argument("--note", default="", help="what has changed, for the other organisers")
 
     def handle(
         self,
@@ -59,7 +59,7 @@ class Command(BaseCommand):
     ) -> None:
         row = find_phase(phase)
         if not (path or sites or images):
-            raise CommandError("Name PATH, --sites or --images.")
+            raise CommandError("Give PATH, --sites or --images.")
         masks, spec = read_labels(path) if path else (None, spec_in_force(row))
         names = read_site_file(sites, spec) if sites else None
         pictures = read_image_folder(images, spec) if images else None
@@ -69,7 +69,7 @@ class Command(BaseCommand):
                     label_set = judging.load_labels(
                         None, row, masks, spec, note, sites=names, switch=not wait
                     )
-                    self.say(f"{row}: {described(label_set, 'loaded' if wait else 'in force')}")
+                    self.say(f"{row}: {described(label_set, 'loaded' if wait else 'current')}")
                 elif names is not None and row.labels is not None:
                     judging.name_sites(None, row.labels, names, note or "by command")
                 if names is not None:
@@ -93,7 +93,7 @@ def described(label_set: LabelSet, state: str) -> str:
 
 def spec_in_force(phase: Phase) -> MaskSpec:
     if phase.labels is None:
-        raise CommandError(f"{phase} has no labels yet. Name their PATH too.")
+        raise CommandError(f"{phase} has no labels yet. Give their PATH too.")
     return MaskSpec(phase.labels.patches, phase.labels.height, phase.labels.width)
 
 
@@ -105,7 +105,7 @@ def read_labels(path: str) -> tuple[Any, MaskSpec]:
         raise CommandError("\n".join([f"The labels in {path} cannot be used:", *lines])) from invalid
     except OSError as error:
         raise CommandError(
-            f"{path} cannot be read ({error.strerror}). Name a folder or a ZIP of masks."
+            f"{path} cannot be read ({error.strerror}). Give a folder or a ZIP of masks."
         ) from error
 
 
@@ -115,7 +115,7 @@ def read_site_file(path: Path, spec: MaskSpec) -> tuple[str, ...]:
     except SiteFileError as error:
         raise CommandError(f"The sites in {path} cannot be used:\n{error}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read ({error}). Name a CSV file in UTF-8.") from error
+        raise CommandError(f"{path} cannot be read ({error}). Give a CSV file in UTF-8.") from error
 
 
 def read_image_folder(path: Path, spec: MaskSpec) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Show what waits, how long, and who scores."""
+"""Show the queue: what waits, how long, and which workers score."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +11,11 @@ from leaderboard.models import Evaluation
 
 
 class Command(BaseCommand):
-    help = "Show what waits to be scored, how long, and which worker scores what."
+    help = "Show what is waiting to be scored, how long, and which worker scores what."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument(
-            "--limit", type=int, default=20, metavar="N", help="how many waiting ones to list (20)"
+            "--limit", type=int, default=20, metavar="N", help="how many waiting submissions to list (20)"
         )
 
     def handle(self, *, limit: int, **_: Any) -> None:
@@ -32,14 +32,14 @@ class Command(BaseCommand):
                 f"{kind['number']} waiting ({label}), the oldest for {age(now, kind['oldest'])}"
             )
         if not summary:
-            self.stdout.write("Nothing waits.")
+            self.stdout.write("The queue is empty.")
         scoring = Evaluation.objects.scoring().select_related(
             "submission__team", "submission__phase__competition"
         )
         scoring = scoring.defer("patch_counts", "submission__description").order_by("started_at")
         for evaluation in scoring:
             late = (
-                " OVERDUE, the next sweep takes it back"
+                " OVERDUE, the next sweep will take it back"
                 if evaluation.lease_until and evaluation.lease_until < now
                 else ""
             )
@@ -62,5 +62,5 @@ def name(evaluation: Evaluation) -> str:
 
 
 def age(now: datetime, since: datetime | None) -> str:
-    """How long ago, to the second: 1:02:03 or 2 days, 3:04:05."""
+    """Elapsed time to the second: 1:02:03 or 2 days, 3:04:05."""
     return str(timedelta(seconds=int((now - since).total_seconds()))) if since else "an unknown time"

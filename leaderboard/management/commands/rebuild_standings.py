@@ -1,4 +1,4 @@
-"""Make the standings of one phase, or of all, anew."""
+"""Rebuild the standings of one phase, or of all."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from leaderboard.models import Phase
 
 class Command(BaseCommand):
     help = (
-        "Compute the standings of a phase anew from its submissions. They are kept up to date by themselves; this "
-        "mends them after rows were changed outside the program. Safe at any time."
+        "Rebuild the standings of a phase from its submissions. They update automatically; this repairs them after "
+        "rows were changed outside the program. Always safe to run."
     )
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument(
-            "phase", nargs="?", metavar="PHASE", help="competition/phase; without it: every phase"
+            "phase", nargs="?", metavar="PHASE", help="competition/phase (default: every phase)"
         )
 
     def handle(self, *, phase: str | None, **_: Any) -> None:

@@ -24,7 +24,7 @@ WORKER = [
     *CELERY,
     "worker",
     "--pool",
-    "solo",  # no pool: its processes share a lock, and one that is killed while it holds it stops them all
+    "solo",  # no pool: its processes share a lock, and one killed while holding it blocks them all
     "--without-gossip",
     "--without-mingle",
     "--without-heartbeat",
@@ -32,18 +32,16 @@ WORKER = [
 
 
 class Command(BaseCommand):
-    """Run the whole server. Ctrl-C stops all of it; killed with -9 it takes its children along."""
+    """Run the whole server. Ctrl-C stops all of it; kill -9 also ends its children."""
 
-    help = "Run web server, worker and beat together, and start again what dies. Ctrl-C stops all of them."
+    help = "Run web server, worker and beat together, and restart any that die. Ctrl-C stops all of them."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--web-on", type=int, metavar="FD", help="internal: only serve pages, on this open socket"
+            "--web-on", type=int, metavar="FD", help="internal: only serve pages on this open socket"
         )
-        parser.add_argument(
-            "--grace", type=float, default=20, help="seconds for running work at the end (20)"
-        )
+        parser.add_argument("--grace", type=float, default=20, help="seconds for running work to finish (20)")
         parser.add_argument(
             "--with-parent", type=int, metavar="PID", help="stop when this parent process ends"
         )
@@ -58,7 +56,7 @@ class Command(BaseCommand):
         with self._locked_data_folder(), self._listening_socket() as listener:
             os.environ["TMPDIR"] = str(
                 settings.FILE_UPLOAD_TEMP_DIR
-            )  # bodies are spooled beside where they go to
+            )  # spool bodies next to their final place
             web = [
                 sys.executable,
                 str(settings.BASE_DIR / "manage.py"),
@@ -94,13 +92,13 @@ class Command(BaseCommand):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CommandError(
-                f"Another server already runs on the data folder {settings.DATA_DIR}. "
-                "Stop it, or name another folder: DATA_DIR=/path/to/folder"
+                f"Another server is already running on the data folder {settings.DATA_DIR}. "
+                "Stop it, or use another folder: DATA_DIR=/path/to/folder"
             ) from None
         return lock
 
     def _listening_socket(self) -> socket.socket:
-        """The socket of the pages: held here, so that visitors wait while the web process starts, not fail."""
+        """The listening socket, held here so that visitors wait, instead of failing, while the web process starts."""
         family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -109,7 +107,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {settings.HOST} port {settings.PORT}: {error.strerror}. "
-                f"Stop the program that uses the port, or choose another one: PORT={settings.PORT + 1}"
+                f"Stop the program that uses the port, or choose another: PORT={settings.PORT + 1}"
             ) from None
         listener.listen(1024)
         return listener
@@ -124,7 +122,7 @@ def serve_pages(descriptor: int) -> None:
         sockets=[socket.socket(fileno=descriptor)],
         threads=settings.WEB_THREADS,
         connection_limit=1000,
-        # Twice the limit, so that a file a little too large is refused by a page with a sentence, not by the server.
+        # Twice the limit, so that the page can reject a slightly too large file with a clear error.
         max_request_body_size=2 * settings.MAX_UPLOAD_BYTES,
         clear_untrusted_proxy_headers=not settings.TRUSTED_PROXIES,
         ident="",
