@@ -28,7 +28,7 @@ def test_it_is_filled_in_from_the_database(cast: Cast) -> None:
     text = printed(cast.competition.slug)
     for words in (
         "# Landslides 2022",
-        "10 in all",
+        "10 in total",
         "cannot be withdrawn",
         "shown: F1 alone",
         "a patch of 16 × 16 pixels",
