@@ -93,8 +93,8 @@ class Hidden:
             self.texts[text] = Secret("salt", name, phase)
 
     def show(self, phase: PhaseRules, entries: Iterable[SubmissionRecord], now: datetime) -> None:
-        """Remember what the public board tells at this moment; it cannot be taken back."""
-        self.shown.update(entry.pk for entry in phase.told(entries, now))
+        """Remember what the public board shows now: from now on it is known."""
+        self.shown.update(entry.pk for entry in phase.revealed(entries, now))
 
     def may_know(self, secret: Secret, viewer: Viewer, now: datetime) -> bool:
         if viewer.is_organiser:

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass
 class SubmissionRecord:
-    """A submission that the server accepted. ``counts``: TP, FP, FN; ``given_back``: it could not be scored."""
+    """A submission that the server accepted. ``counts``: TP, FP, FN; ``given_back``: it was invalid."""
 
     phase: "PhaseRules"
     team: str
@@ -118,7 +118,7 @@ class PhaseRules:
     def counted(
         self, mine: Iterable[SubmissionRecord], before: datetime | None = None
     ) -> SubmissionRecord | None:
-        """Which of a team's entries is its result."""
+        """The entry of a team that is its result."""
         standing = [e for e in mine if e.stands and (before is None or e.received_at < before)]
         standing.sort(key=lambda entry: (entry.received_at, entry.pk))
         rule = self.get("counts", "best")
@@ -129,8 +129,8 @@ class PhaseRules:
             return standing[-1]
         return max(chosen or standing, key=lambda entry: entry.f1, default=None)
 
-    def told(self, entries: Iterable[SubmissionRecord], now: datetime) -> list[SubmissionRecord]:
-        """The entries whose exact F1 the public board tells at this moment: nothing while it is hidden or a Ladder."""
+    def revealed(self, entries: Iterable[SubmissionRecord], now: datetime) -> list[SubmissionRecord]:
+        """The entries whose exact F1 is now on the public board: none while it is hidden or shows a Ladder."""
         if not self.has_closed(now) and not self.metrics(now):
             return []
         before = None if self.has_closed(now) else self.freezes_at
@@ -138,7 +138,7 @@ class PhaseRules:
         return [entry for entry in results if entry]
 
     def public_board(self, entries: Iterable[SubmissionRecord], now: datetime) -> list[Line] | None:
-        """The board as everyone may see it; None while it is hidden."""
+        """The public board; None while it is hidden."""
         if self.has_closed(now):
             return self.exact_board(entries)
         if self.get("hidden_until_close"):
@@ -152,7 +152,7 @@ class PhaseRules:
         return ranked([(entry.f1, entry.received_at, entry.team) for entry in results if entry])
 
     def ladder_board(self, entries: Iterable[SubmissionRecord]) -> list[Line]:
-        """Every scored entry climbs, withdrawn or not; what is not a whole step above the last rung shows nothing."""
+        """Every scored entry climbs, withdrawn or not; results less than a full step above the last one are not shown."""
         rungs = []
         for team, mine in by_team(self, entries).items():
             best, at = self.start, None

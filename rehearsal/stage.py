@@ -171,7 +171,7 @@ class Stage:
         complete_at: datetime | None = None,
         spoilt: bool = False,
     ) -> SubmissionRecord | None:
-        """Send an archive; the entry if it was accepted. Compares with what the rulebook says.
+        """Submit an archive and compare the outcome with the rulebook; returns the entry if accepted.
 
         ``counts`` or about ``f1``; ``complete_at``: when its last byte arrives; ``spoilt``: an invalid archive.
         """

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='evaluation',
             name='put_off',
-            field=models.PositiveSmallIntegerField(db_column='put_off', db_default=0, default=0, editable=False, help_text='Of the tries, those in which the storage did not answer.'),
+            field=models.PositiveSmallIntegerField(db_column='put_off', db_default=0, default=0, editable=False, help_text='Number of tries in which the storage did not answer.'),
         ),
         migrations.RenameField(
             model_name='evaluation',

@@ -22,7 +22,7 @@ def lock_named(name: str) -> None:
 
 
 def lock_rows(rows: models.QuerySet[Any]) -> list[Any]:
-    """Lock these rows, in the order of their keys, against everyone else who does; returns them as they are then.
+    """Lock these rows, in the order of their keys, and return them as they are once locked.
 
     Not FOR UPDATE, so that rows which only reference them (a submission, a standing) need not wait.
     """

@@ -28,13 +28,13 @@ class OpenQuerySet(models.QuerySet[Any]):
 
 class JoinRequestQuerySet(OpenQuerySet):
     def visible_to(self, user: Any) -> "JoinRequestQuerySet":
-        """Those that a person has made, and those made to the teams that he or she owns."""
+        """Requests by this person, and requests to teams that this person owns."""
         return self.filter(models.Q(user=user) | models.Q(team__in=Team.objects.owned_by(user)))
 
 
 class MergerQuerySet(OpenQuerySet):
     def visible_to(self, user: Any) -> "MergerQuerySet":
-        """Those that the teams of an owner have proposed or been offered."""
+        """Mergers proposed by or to the teams that this person owns."""
         mine = Team.objects.owned_by(user)
         return self.filter(models.Q(team__in=mine) | models.Q(other__in=mine))
 

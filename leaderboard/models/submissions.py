@@ -62,7 +62,7 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         misses another one.
         """
         held: set[int] = set()
-        while moved := set(self.values_list("team_id", flat=True)) - held:  # a merger may have come first
+        while moved := set(self.values_list("team_id", flat=True)) - held:  # mergers move them
             lock_rows(Team.objects.filter(pk__in=moved))
             held |= moved
         lock_rows(Phase.objects.filter(pk__in=self.values("phase")))
@@ -340,7 +340,7 @@ class Evaluation(models.Model):
 
     @property
     def counted_tries(self) -> int:
-        """Those that may have been the archive's fault."""
+        """Tries that may have failed because of the archive."""
         return self.tries - self.postponed
 
     @property

@@ -119,7 +119,7 @@ def _message(mail: Mail, connection: Any) -> EmailMessage:
 
 
 def _postpone(mail: Mail, error: Exception) -> None:
-    """Keep the mail for its next try, or give it up and say so."""
+    """Keep the mail for its next try, or give up and report it."""
     reason = type(error).__name__
     log.warning("a mail could not be sent", mail=mail.pk, tries=mail.tries, error=reason)
     now = timezone.now()

@@ -134,7 +134,7 @@ def release(held: Claim) -> bool:
 
 
 def postpone(held: Claim) -> bool:
-    """Put an evaluation back for a while: the storage does not answer, which is no fault of the archive.
+    """Postpone an evaluation while the storage does not answer, which is not the archive's fault.
 
     Each pause doubles the previous one. False if the claim was lost, or if this has lasted too long.
     """

@@ -106,7 +106,7 @@ def evaluate(held: queue.Claim) -> str:
         try:
             prediction = read_masks(held.evaluation)
         except StorageSilent as silence:
-            log.error("the storage of the archives does not answer", error=str(silence.__cause__))
+            log.error("the archive storage does not answer", error=str(silence.__cause__))
             return "postponed" if queue.postpone(held) else give_up_or_retry(held)
         except InvalidArchive as refusal:
             if held.evaluation.counted_tries == 1 and refusal.problems[0].code == "unreadable":
