@@ -12,13 +12,12 @@ from leaderboard.models.boards import with_ranks
 from .descriptions import why_not_eligible
 from .judging import need_reason
 from .organisers import in_turn
-from .refusals import Conflict, InvalidInput, NotAllowed, check_fields
+from .refusals import Conflict, InvalidInput, NotAllowed, check_fields, check_organiser
 
 
 def prepare_award(user: Any, competition: Competition, team: Team, title: str, citation: str = "") -> Award:
     """The award as it would be given, not saved yet; raises every refusal of ``give_award``."""
-    if not competition.is_organised_by(user):
-        raise NotAllowed("Only organisers give awards.")
+    check_organiser(user, competition)
     if team.competition_id != competition.pk:
         raise InvalidInput(f"Choose a team of {competition}.")
     if why_not := why_not_eligible(team):
@@ -50,8 +49,7 @@ def give_award(user: Any, competition: Competition, team: Team, title: str, cita
 
 
 def take_award_back(user: Any, award: Award, reason: str) -> None:
-    if not award.competition.is_organised_by(user):
-        raise NotAllowed("Only organisers take awards back.")
+    check_organiser(user, award.competition)
     reason = need_reason(reason)
     with transaction.atomic():
         AuditEntry.objects.append(

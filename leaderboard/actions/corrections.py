@@ -23,8 +23,8 @@ from leaderboard.models.locks import lock_rows
 from leaderboard.models.visibility import Ratio
 from leaderboard.notifications import mails
 
-from .judging import check_organiser, log_act, need_reason, put_labels_in_force
-from .refusals import Conflict, InvalidInput, NoTeam, check_fields
+from .judging import log_act, need_reason, put_labels_in_force
+from .refusals import Conflict, InvalidInput, NoTeam, check_fields, check_organiser
 
 OPEN_REPORTS = 50  # of a team and phase: who finds more writes to the organisers
 
@@ -81,7 +81,7 @@ def report_label(user: Any, phase: Phase, patch: int, text: str) -> LabelReport:
 
 def decide_report(user: Any, report: LabelReport, accepted: bool, answer: str) -> None:
     """Accept or decline a report, with an answer that the team reads. Labels are changed by loading a new version."""
-    check_organiser(user, report.phase)
+    check_organiser(user, report.phase.competition)
     answer = need_reason(answer)
     with transaction.atomic():
         open_row = LabelReport.objects.open().filter(pk=report.pk)
@@ -98,7 +98,7 @@ def dry_run(user: Any, label_set: LabelSet) -> DryRun:
 
     It is the switch itself, taken back before anyone can see it: so both follow the same rules.
     """
-    check_organiser(user, label_set.phase)
+    check_organiser(user, label_set.phase.competition)
     with transaction.atomic():
         phase = _locked(label_set)
         before = _board(phase)
@@ -113,7 +113,7 @@ def dry_run(user: Any, label_set: LabelSet) -> DryRun:
 
 def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
     """Put a label set in force and tell the teams. The board of before stays to be read."""
-    check_organiser(user, label_set.phase)
+    check_organiser(user, label_set.phase.competition)
     reason = need_reason(reason)
     with transaction.atomic():
         phase = _locked(label_set)

@@ -11,7 +11,7 @@ from leaderboard.models import AuditEntry, MethodDescription, Team
 from leaderboard.models.text import moment
 
 from .judging import need_reason
-from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked
+from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, check_organiser
 from .rosters import tell_owners
 
 LARGEST_DESCRIPTION = 5 * 2**20
@@ -49,7 +49,9 @@ def _read_pdf(file: File | None) -> bytes:
         )
     content = file.read()
     if not content.startswith(b"%PDF-"):
-        raise InvalidInput("This is no PDF. Save the description (one or two pages) as a PDF and send that.")
+        raise InvalidInput(
+            "This is not a PDF. Save the description (one or two pages) as a PDF and send that."
+        )
     return content
 
 
@@ -68,8 +70,7 @@ def rule_out(user: Any, description: MethodDescription, reason: str) -> None:
 def _judge(user: Any, description: MethodDescription, verdict: str, reason: str) -> None:
     """The verdict is on the file that was looked at: a newer one waits for its own."""
     team = description.team
-    if not team.competition.is_organised_by(user):
-        raise NotAllowed(f"Only organisers of {team.competition} can do that.")
+    check_organiser(user, team.competition)
     reason = need_reason(reason)
     with transaction.atomic():
         seen = MethodDescription.objects.filter(pk=description.pk, sha256=description.sha256)

@@ -20,13 +20,7 @@ from leaderboard.models.locks import lock_rows
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
 
-from .refusals import Conflict, InvalidInput, NotAllowed
-
-
-def check_organiser(user: Any, phase: Phase) -> None:
-    """``user`` None is the server's own console: whoever may run commands there may do anything."""
-    if user is not None and not phase.competition.is_organised_by(user):
-        raise NotAllowed(f"Only organisers of {phase.competition} can do that.")
+from .refusals import Conflict, InvalidInput, check_organiser
 
 
 def need_reason(reason: str) -> str:
@@ -52,7 +46,7 @@ def load_labels(
     a version that an import brought without them are put back in their place. ``sites``: the site of each patch; where
     they are left out, those of the version before stay, if it has as many patches.
     """
-    check_organiser(user, phase)
+    check_organiser(user, phase.competition)
     if sites is not None:
         check_sites(sites, spec.patches)
     with transaction.atomic():
@@ -101,7 +95,7 @@ def check_sites(sites: Sequence[str], patches: int) -> None:
 
 def name_sites(user: Any, label_set: LabelSet, sites: Sequence[str], reason: str) -> None:
     """Say which site each patch belongs to (none: unknown). Like the labels they are hidden; no score depends on them."""
-    check_organiser(user, label_set.phase)
+    check_organiser(user, label_set.phase.competition)
     reason = need_reason(reason)
     check_sites(sites, label_set.patches)
     digest = hashlib.sha256(write_sites(sites).encode()).hexdigest()
@@ -120,7 +114,7 @@ def name_sites(user: Any, label_set: LabelSet, sites: Sequence[str], reason: str
 
 def keep_images(user: Any, phase: Phase, images: Sequence[bytes]) -> None:
     """Keep a PNG of each patch of a phase (``evaluation.report.pictures.read_images``), for the report's gallery."""
-    check_organiser(user, phase)
+    check_organiser(user, phase.competition)
     with transaction.atomic():
         phase.quick_looks.all().delete()
         QuickLook.objects.bulk_create(
@@ -182,7 +176,7 @@ def rescore(user: Any, submissions: Any, reason: str) -> int:
     queued = 0
     chosen = list(submissions.select_related("phase__competition", "phase__labels"))
     for phase in {submission.phase for submission in chosen}:
-        check_organiser(user, phase)
+        check_organiser(user, phase.competition)
     with transaction.atomic():
         for phase in {submission.phase for submission in chosen}:
             ids = [submission.pk for submission in chosen if submission.phase_id == phase.pk]
@@ -208,14 +202,14 @@ def queue_evaluations(submissions: Any, label_set: LabelSet) -> int:
 
 def disqualify(user: Any, submission: Submission, reason: str) -> None:
     """Take a submission out of the ranking, with a reason; nothing is deleted."""
-    check_organiser(user, submission.phase)
+    check_organiser(user, submission.phase.competition)
     reason = need_reason(reason)
     set_disqualified(user, submission, "disqualified", reason, at=timezone.now(), shown_reason=reason)
 
 
 def restore(user: Any, submission: Submission, reason: str) -> None:
     """Take a disqualification back, with a reason."""
-    check_organiser(user, submission.phase)
+    check_organiser(user, submission.phase.competition)
     set_disqualified(user, submission, "restored", need_reason(reason), at=None, shown_reason="")
 
 
@@ -253,7 +247,7 @@ def set_disqualified(
 
 def reveal_labels(user: Any, label_set: LabelSet, reason: str) -> None:
     """Show everyone the salt of the commitment, after the phase: who has the labels can check it from then on."""
-    check_organiser(user, label_set.phase)
+    check_organiser(user, label_set.phase.competition)
     reason = need_reason(reason)
     now = timezone.now()
     if not label_set.phase.has_closed(now):

@@ -8,7 +8,7 @@ from leaderboard.models import AuditEntry, Competition, Team, User
 from leaderboard.models.locks import lock_rows
 
 from .judging import need_reason
-from .refusals import Conflict, InvalidInput, NotAllowed, OrganisersDoNotCompete
+from .refusals import Conflict, InvalidInput, OrganisersDoNotCompete, check_organiser
 
 
 def check_may_compete(user: Any, competition: Competition) -> None:
@@ -53,7 +53,7 @@ def appoint(competition: Competition, person: User) -> None:
 
 def add_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
     """An organiser names another one."""
-    _check(user, competition)
+    check_organiser(user, competition)
     reason, person = need_reason(reason), find_person(username)
     if competition.organisers.filter(pk=person.pk).exists():
         raise Conflict(f"{person} organises {competition} already.")
@@ -65,7 +65,7 @@ def add_organiser(user: Any, competition: Competition, username: str, reason: st
 
 def remove_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
     """An organiser takes another one, or himself or herself, out; one always stays."""
-    _check(user, competition)
+    check_organiser(user, competition)
     reason, person = need_reason(reason), find_person(username)
     with transaction.atomic():
         in_turn(competition)
@@ -78,11 +78,6 @@ def remove_organiser(user: Any, competition: Competition, username: str, reason:
             User.objects.filter(pk=person.pk).update(is_staff=False)
         _log("organiser removed", user, competition, person, reason)
     return person
-
-
-def _check(user: Any, competition: Competition) -> None:
-    if not competition.is_organised_by(user):
-        raise NotAllowed(f"Only organisers of {competition} can do that.")
 
 
 def _log(act: str, user: Any, competition: Competition, person: User, reason: str) -> None:

@@ -108,6 +108,12 @@ class StorageUnavailable(Refusal):
     code, status = "storage_unavailable", 503
 
 
+def check_organiser(user: Any, competition: Any) -> None:
+    """Refuse whoever does not organise the competition. ``user`` None is the server's console, which may do anything."""
+    if user is not None and not competition.is_organised_by(user):
+        raise NotAllowed(f"Only organisers of {competition} can do that.")
+
+
 def check_fields(row: Any, *names: str) -> None:
     """Refuse with InvalidInput, field by field, what a row's named columns cannot hold."""
     try:

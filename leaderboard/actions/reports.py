@@ -14,8 +14,7 @@ from leaderboard.models.visibility import view_of
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.reporting.reports import work
 
-from .judging import check_organiser
-from .refusals import Conflict, InvalidInput
+from .refusals import Conflict, InvalidInput, check_organiser
 
 
 def request_report(user: Any, phase: Phase, as_of: datetime | None = None) -> PhaseReport:
@@ -23,7 +22,7 @@ def request_report(user: Any, phase: Phase, as_of: datetime | None = None) -> Ph
 
     ``as_of``: only what was received before counts. The report of a phase without end is as of now, if nothing is said.
     """
-    check_organiser(user, phase)
+    check_organiser(user, phase.competition)
     asked_for, as_of = as_of, check_as_of(phase, as_of)
     with transaction.atomic():
         lock_rows(Phase.objects.filter(pk=phase.pk))
@@ -45,7 +44,7 @@ def check_as_of(phase: Phase, as_of: datetime | None) -> datetime | None:
 def publish_report(user: Any, report: PhaseReport, reason: str = "") -> None:
     """Show a report to everyone: once the phase has ended; that of a phase without end as soon as it is built, unless
     the phase hides, freezes or coarsens its board."""
-    check_organiser(user, report.phase)
+    check_organiser(user, report.phase.competition)
     if report.built_at is None:
         raise Conflict("This report is not built yet.")
     phase = Phase.objects.get(pk=report.phase_id)  # its end may have been moved
@@ -65,7 +64,7 @@ def publish_report(user: Any, report: PhaseReport, reason: str = "") -> None:
 
 def withdraw_report(user: Any, report: PhaseReport, reason: str = "") -> None:
     """Hide a published report again; the log keeps that it was public."""
-    check_organiser(user, report.phase)
+    check_organiser(user, report.phase.competition)
     _publish(user, report, "report withdrawn", reason, None)
 
 

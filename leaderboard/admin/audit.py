@@ -10,7 +10,7 @@ from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 from leaderboard.models import AuditEntry
 
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
-from .exports import AuditEntryResource
+from .exports import resource
 
 CHECKED = 2000  # how many entries a page checks: about 0.1 s; `manage.py verify_audit_log` checks all
 
@@ -18,7 +18,7 @@ CHECKED = 2000  # how many entries a page checks: about 0.1 s; `manage.py verify
 @admin.register(AuditEntry)
 class AuditEntryAdmin(Exported, OrganiserAdmin):
     adds = changes = deletes = Who.NOBODY
-    resource_classes = [AuditEntryResource]
+    resource_classes = [resource(AuditEntry)]
     list_display = ("at", "actor_name", "act", "subject", "reason", "competition", "public")
     list_filter = (("competition", ScopedRelatedFilter), ("act", AllValuesCheckboxFilter), "at", "public")
     list_select_related = ("competition",)

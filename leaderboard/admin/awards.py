@@ -16,7 +16,7 @@ from leaderboard.models import Award, Prize
 from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
-from .exports import AwardResource
+from .exports import resource
 from .reasons import ask_for_reason
 
 
@@ -74,7 +74,7 @@ class AwardAdmin(Exported, OrganiserAdmin):
 
     form = AwardForm
     changes = deletes = Who.NOBODY
-    resource_classes = [AwardResource]
+    resource_classes = [resource(Award)]
     list_display = ("title", "team", "competition", "citation", "given_at", "certificate")
     list_filter = (("competition", ScopedRelatedFilter),)
     list_select_related = ("competition", "team__competition")

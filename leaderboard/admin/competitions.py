@@ -23,7 +23,7 @@ from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntr
 from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
-from .exports import PublishedEntryResource
+from .exports import resource
 from .organisers import NamesOrganisers
 from .rankings import rankings
 from .reasons import ask_for_reason
@@ -447,7 +447,7 @@ class LabelSetAdmin(OrganiserAdmin):
 @admin.register(PublishedEntry)
 class PublishedEntryAdmin(Exported, OrganiserAdmin):
     deletes = Who.ORGANISERS
-    resource_classes = [PublishedEntryResource]
+    resource_classes = [resource(PublishedEntry)]
     list_display = ("name", "phase", "award", "f1", "precision", "recall", "method", "source")
     list_filter = (("phase", ScopedRelatedFilter),)
     list_select_related = ("phase__competition",)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Model
 from import_export import resources
 from import_export.fields import Field
 from import_export.formats import base_formats
@@ -35,207 +36,70 @@ class SafeCSV(base_formats.CSV):
 FORMATS = [SafeCSV, base_formats.JSON]
 
 
-class SubmissionResource(resources.ModelResource):
-    competition = Field("phase__competition__slug")
-    phase = Field("phase__slug")
-    team = Field("team__name")
-    submitted_by = Field("submitted_by__username")
-    state = Field("evaluation__state")
-    labels_version = Field("evaluation__label_set__version")
-    scorer = Field("evaluation__scorer")
-    tp = Field("evaluation__tp")
-    fp = Field("evaluation__fp")
-    fn = Field("evaluation__fn")
-
-    class Meta:
-        model = Submission
-        fields = (
-            "id", "competition", "phase", "team", "submitted_by", "method", "description", "link", "original_name",
-            "size", "sha256", "received_at", "reference", "selected", "withdrawn_at", "disqualified_at",
-            "disqualified_reason", "state", "labels_version", "scorer", "tp", "fp", "fn",
-        )  # fmt: skip
-        export_order = fields
-
-
-class EvaluationResource(resources.ModelResource):
-    competition = Field("submission__phase__competition__slug")
-    phase = Field("submission__phase__slug")
-    team = Field("submission__team__name")
-    submission = Field("submission_id")
-    labels_version = Field("label_set__version")
-
-    class Meta:
-        model = Evaluation
-        fields = (
-            "id", "competition", "phase", "team", "submission", "labels_version", "scorer", "state", "priority",
-            "tries", "queued_at", "started_at", "finished_at", "tp", "fp", "fn", "incident",
-        )  # fmt: skip
-        export_order = fields
-
-
-class AttemptResource(resources.ModelResource):
-    competition = Field("phase__competition__slug")
-    phase = Field("phase__slug")
-    team = Field("team__name")
-    submission = Field("submission_id")
-
-    class Meta:
-        model = Attempt
-        import_id_fields = ("submission",)
-        fields = (
-            "submission",
-            "competition",
-            "phase",
-            "team",
-            "state",
-            "reason",
-            "reserved_at",
-            "settled_at",
-            "day",
-        )
-        export_order = fields
+COLUMNS: dict[type[Model], str] = {
+    Submission: """
+        id competition=phase__competition__slug phase=phase__slug team=team__name
+        submitted_by=submitted_by__username method description link original_name size sha256
+        received_at reference selected withdrawn_at disqualified_at disqualified_reason
+        state=evaluation__state labels_version=evaluation__label_set__version
+        scorer=evaluation__scorer tp=evaluation__tp fp=evaluation__fp fn=evaluation__fn
+    """,
+    Evaluation: """
+        id competition=submission__phase__competition__slug phase=submission__phase__slug
+        team=submission__team__name submission=submission_id labels_version=label_set__version
+        scorer state priority tries queued_at started_at finished_at tp fp fn incident
+    """,
+    Attempt: """
+        submission=submission_id competition=phase__competition__slug phase=phase__slug
+        team=team__name state reason reserved_at settled_at day
+    """,
+    Team: """
+        id competition=competition__slug name affiliation is_organisers
+        merged_into=merged_into__name created_at
+    """,
+    Membership: """
+        id competition=competition__slug team=team__name username=user__username email=user__email
+        affiliation=user__affiliation country=user__country role joined_at
+    """,
+    JoinRequest: """
+        id competition=team__competition__slug team=team__name username=user__username message
+        created_at decided_at accepted withdrawn
+    """,
+    Merger: """
+        id competition=team__competition__slug team=team__name other=other__name
+        proposed_by=proposed_by__username created_at decided_at accepted withdrawn
+    """,
+    MethodDescription: """
+        competition=team__competition__slug team=team__name members
+        uploaded_by=uploaded_by__username uploaded_at sha256 verdict verdict_reason
+    """,
+    Award: """
+        id competition=competition__slug title team=team__name citation given_at
+    """,
+    PublishedEntry: """
+        id competition=phase__competition__slug phase=phase__slug name method award precision recall
+        f1 source
+    """,
+    AuditEntry: """
+        id at competition=competition__slug actor_name act subject reason details public previous
+        digest
+    """,
+}
+"""The columns of each list's file: a field, or a name and the path to what it shows."""
 
 
-class TeamResource(resources.ModelResource):
-    competition = Field("competition__slug")
-    merged_into = Field("merged_into__name")
-
-    class Meta:
-        model = Team
-        fields = ("id", "competition", "name", "affiliation", "is_organisers", "merged_into", "created_at")
-        export_order = fields
-
-
-class MembershipResource(resources.ModelResource):
-    competition = Field("competition__slug")
-    team = Field("team__name")
-    username = Field("user__username")
-    email = Field("user__email")
-    affiliation = Field("user__affiliation")
-    country = Field("user__country")
-
-    class Meta:
-        model = Membership
-        fields = (
-            "id",
-            "competition",
-            "team",
-            "username",
-            "email",
-            "affiliation",
-            "country",
-            "role",
-            "joined_at",
-        )
-        export_order = fields
-
-
-class JoinRequestResource(resources.ModelResource):
-    competition = Field("team__competition__slug")
-    team = Field("team__name")
-    username = Field("user__username")
-
-    class Meta:
-        model = JoinRequest
-        fields = (
-            "id",
-            "competition",
-            "team",
-            "username",
-            "message",
-            "created_at",
-            "decided_at",
-            "accepted",
-            "withdrawn",
-        )
-        export_order = fields
-
-
-class MergerResource(resources.ModelResource):
-    competition = Field("team__competition__slug")
-    team = Field("team__name")
-    other = Field("other__name")
-    proposed_by = Field("proposed_by__username")
-
-    class Meta:
-        model = Merger
-        fields = (
-            "id",
-            "competition",
-            "team",
-            "other",
-            "proposed_by",
-            "created_at",
-            "decided_at",
-            "accepted",
-            "withdrawn",
-        )
-        export_order = fields
-
-
-class MethodDescriptionResource(resources.ModelResource):
-    competition = Field("team__competition__slug")
-    team = Field("team__name")
-    members = Field()
-    uploaded_by = Field("uploaded_by__username")
-
-    class Meta:
-        model = MethodDescription
-        import_id_fields = ("team",)
-        fields = (
-            "competition",
-            "team",
-            "members",
-            "uploaded_by",
-            "uploaded_at",
-            "sha256",
-            "verdict",
-            "verdict_reason",
-        )
-        export_order = fields
-
-    def dehydrate_members(self, description: MethodDescription) -> str:
-        return ", ".join(description.members)
-
-
-class AwardResource(resources.ModelResource):
-    competition = Field("competition__slug")
-    team = Field("team__name")
-
-    class Meta:
-        model = Award
-        fields = ("id", "competition", "title", "team", "citation", "given_at")
-        export_order = fields
-
-
-class PublishedEntryResource(resources.ModelResource):
-    competition = Field("phase__competition__slug")
-    phase = Field("phase__slug")
-
-    class Meta:
-        model = PublishedEntry
-        fields = (
-            "id",
-            "competition",
-            "phase",
-            "name",
-            "method",
-            "award",
-            "precision",
-            "recall",
-            "f1",
-            "source",
-        )
-        export_order = fields
-
-
-class AuditEntryResource(resources.ModelResource):
-    competition = Field("competition__slug")
-
-    class Meta:
-        model = AuditEntry
-        fields = (
-            "id", "at", "competition", "actor_name", "act", "subject", "reason", "details", "public", "previous",
-            "digest",
-        )  # fmt: skip
-        export_order = fields
+def resource(model: type[Model]) -> Any:
+    """The import-export resource that writes the columns of a model."""
+    columns = dict((word.split("=") * 2)[:2] for word in COLUMNS[model].split())
+    fields: dict[str, Any] = {name: Field(path) for name, path in columns.items() if name != path}
+    meta = {
+        "model": model,
+        "fields": tuple(columns),
+        "export_order": tuple(columns),
+        "import_id_fields": (next(iter(columns)),),
+    }
+    if model is MethodDescription:
+        fields["dehydrate_members"] = lambda self, description: ", ".join(description.members)
+    return type(
+        f"{model.__name__}Resource", (resources.ModelResource,), {**fields, "Meta": type("Meta", (), meta)}
+    )

@@ -15,7 +15,7 @@ from leaderboard.actions import descriptions
 from leaderboard.models import JoinRequest, Merger, MethodDescription
 
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
-from .exports import JoinRequestResource, MergerResource, MethodDescriptionResource
+from .exports import resource
 from .reasons import ask_about
 
 STATES = {"open": "warning", "accepted": "success", "declined": "default", "withdrawn": "default"}
@@ -34,7 +34,7 @@ class DecidedAdmin(Exported, OrganiserAdmin):
 
 @admin.register(JoinRequest)
 class JoinRequestAdmin(DecidedAdmin):
-    resource_classes = [JoinRequestResource]
+    resource_classes = [resource(JoinRequest)]
     list_display = ("user", "team", "state_label", "message", "created_at", "decided_at")
     list_filter = (
         ("team", ScopedRelatedFilter),
@@ -49,7 +49,7 @@ class JoinRequestAdmin(DecidedAdmin):
 
 @admin.register(Merger)
 class MergerAdmin(DecidedAdmin):
-    resource_classes = [MergerResource]
+    resource_classes = [resource(Merger)]
     list_display = ("other", "into", "state_label", "proposed_by", "created_at", "decided_at")
     list_filter = (
         ("team", ScopedRelatedFilter),
@@ -71,7 +71,7 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
     """Descriptions that teams handed in. Accepting records a review; ruling out makes the team ineligible."""
 
     adds = changes = deletes = Who.NOBODY
-    resource_classes = [MethodDescriptionResource]
+    resource_classes = [resource(MethodDescription)]
     list_display = ("team", "verdict_label", "named", "uploaded_at", "pdf_link", "verdict_reason")
     list_filter = ("verdict", ("team__competition", ScopedRelatedFilter))
     list_select_related = ("team__competition",)

@@ -16,7 +16,7 @@ from leaderboard.actions import judging
 from leaderboard.models import Attempt, Evaluation, Submission
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
-from .exports import AttemptResource, EvaluationResource, SubmissionResource
+from .exports import resource
 from .reasons import ask_for_reason
 from .scope import without_masks
 
@@ -101,7 +101,7 @@ def problem_list(evaluation: Evaluation | None) -> str | None:
 @admin.register(Submission)
 class SubmissionAdmin(Exported, OrganiserAdmin):
     adds = changes = deletes = Who.NOBODY
-    resource_classes = [SubmissionResource]
+    resource_classes = [resource(Submission)]
     list_display = ("id", "team", "phase", "method", "state_label", "f1", "received_at", "file_size", "marks")
     list_display_links = ("id", "method")
     list_filter = (
@@ -293,7 +293,7 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
     """The queue and its past."""
 
     adds = changes = deletes = Who.NOBODY
-    resource_classes = [EvaluationResource]
+    resource_classes = [resource(Evaluation)]
     list_display = (
         "id", "submission", "label_version", "state_label", "priority", "f1", "tries", "worker", "queued_at",
         "finished_at", "incident",
@@ -339,7 +339,7 @@ class AttemptAdmin(Exported, OrganiserAdmin):
     """The ledger: what each submission takes from its team's quotas, and why it was given back."""
 
     adds = changes = deletes = Who.NOBODY
-    resource_classes = [AttemptResource]
+    resource_classes = [resource(Attempt)]
     list_display = (
         "submission", "team", "phase", "state_label", "reason", "reserved_at", "settled_at", "total_slot", "day_slot",
         "board_slot",

@@ -15,7 +15,7 @@ from leaderboard.models.text import folded
 from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
-from .exports import MembershipResource, TeamResource
+from .exports import resource
 
 
 class TeamForm(forms.ModelForm):
@@ -49,7 +49,7 @@ class MembershipInline(ReadOnlyInline):
 @admin.register(Team)
 class TeamAdmin(Exported, OrganiserAdmin):
     form = TeamForm
-    resource_classes = [TeamResource]
+    resource_classes = [resource(Team)]
     list_display = (
         "name", "competition", "affiliation", "member_count", "submission_count", "is_organisers", "merged_into",
         "created_at",
@@ -118,7 +118,7 @@ class MembershipForm(RefusedForm, forms.ModelForm):
 class MembershipAdmin(Exported, OrganiserAdmin):
     form = MembershipForm
     deletes = Who.ORGANISERS
-    resource_classes = [MembershipResource]
+    resource_classes = [resource(Membership)]
     list_display = ("user", "email", "team", "competition", "role", "country", "joined_at")
     list_filter = (("competition", ScopedRelatedFilter), "role")
     list_select_related = ("user", "team", "competition")
