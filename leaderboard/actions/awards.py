@@ -64,10 +64,10 @@ def take_award_back(user: Any, award: Award, reason: str) -> None:
 
 
 def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> list[Award]:
-    """Give every award by rank that nobody has yet: to the eligible team at that rank of the phase, once it has ended.
+    """Give each remaining award by rank to the eligible team at that rank, once the phase has ended.
 
     Ranks are among the eligible teams. All or none: where two teams share a rank, the organisers decide and give it
-    by hand. ``note`` stands behind the citation, which names rank and phase.
+    by hand. ``note`` follows the citation, which names rank and phase.
     """
     given = competition.awards.values("title")
     waiting = competition.prizes.exclude(rank=None).exclude(title__in=given).select_related("phase__labels")
@@ -82,7 +82,7 @@ def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> l
                 awards.append(give_award(user, competition, winner, prize.title, citation))
     if not awards:
         raise Conflict(
-            "There is no award by rank to give: all are given, or no eligible team is at their ranks."
+            "No award by rank is left to give: all are given, or no eligible team has their ranks."
         )
     return awards
 

@@ -12,7 +12,7 @@ RULES_OF_THE_BOARD = frozenset({"counts", "hidden_until_close", "freezes_at", "l
 
 
 def phase_changed(phase: Phase, fields: Iterable[str]) -> None:
-    """After a phase was saved: standings anew where a rule of the board changed; the board's version moves on."""
+    """After a phase is saved: rebuild standings if a rule of the board changed, and raise the board's version."""
     with transaction.atomic():
         if RULES_OF_THE_BOARD.intersection(fields):
             Standing.objects.rebuild(phase)
@@ -20,16 +20,16 @@ def phase_changed(phase: Phase, fields: Iterable[str]) -> None:
 
 
 def boards_changed(competition: Competition) -> None:
-    """With a change of something that every board of a competition shows: a team's name, the data note.
+    """Raise the version of every board when something they all show changes: a team's name, the data note.
 
-    Called before a team is saved: a new name keeps others from naming the row, also whoever holds a phase meanwhile.
+    Call it before saving a team: a new name locks the row against references, even from a transaction that locks a phase.
     """
     for phase in lock_rows(competition.phases.all()):
         Phase.objects.bump_board(phase.pk)
 
 
 def rebuild_standings(phases: Iterable[Phase]) -> int:
-    """All standings of the phases anew from their submissions; returns how many rows there are now."""
+    """Rebuild all standings of the phases from their submissions; returns the number of rows."""
     rows = 0
     for phase in phases:
         with transaction.atomic():

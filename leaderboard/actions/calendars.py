@@ -1,4 +1,4 @@
-"""The dates of a competition file: as they stand, as days from its start, or moved as a whole."""
+"""The dates of a competition file: absolute, as days from its start, or shifted as a whole."""
 
 import re
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ def dated(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         written = DAY.fullmatch(text)
         if written is None:
             problems.append(
-                f'{where}: {text!r} is no date. Write 2022-06-15T00:00:00Z, or "day 70" after starts_at.'
+                f'{where}: {text!r} is not a date. Write 2022-06-15T00:00:00Z, or "day 70" after starts_at.'
             )
         elif not isinstance(start, datetime) or start.tzinfo is None:
             problems.append(

@@ -241,7 +241,7 @@ def _plan_awards(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]
         own = {key: value for key, value in table.items() if key != "phase"}
         checker.fill(result, prize, where, own, AWARD_KEYS, exclude=("competition", "phase"))
         if slug is not None and prize.phase is None:
-            checker.problems.append(f"{where}: phase: {slug!r} is no phase of this file.")
+            checker.problems.append(f"{where}: phase: {slug!r} is not a phase of this file.")
         if (slug is None) != (prize.rank is None):
             checker.problems.append(
                 f"{where}: name both phase and rank, or neither: the committee chooses then."

@@ -59,7 +59,7 @@ class DryRun:
 def report_label(user: Any, phase: Phase, patch: int, text: str) -> LabelReport:
     """Say that the label of a patch (numbered as the files are, from 1) is wrong.
 
-    Raises NoTeam, InvalidInput for a patch that there is not, Conflict when too many reports of the team wait.
+    Raises NoTeam, InvalidInput for a patch number that does not exist, Conflict when too many reports of the team wait.
     """
     team = Team.objects.of(user).filter(competition=phase.competition).first()
     if team is None:
@@ -94,9 +94,9 @@ def decide_report(user: Any, report: LabelReport, accepted: bool, answer: str) -
 
 
 def dry_run(user: Any, label_set: LabelSet) -> DryRun:
-    """The board as it would be with this label set in force, beside the one of now.
+    """The board as it would be with this label set in force, beside the current one.
 
-    It is the switch itself, taken back before anyone can see it: so both follow the same rules.
+    It performs the real switch and rolls it back, so both follow the same rules.
     """
     check_organiser(user, label_set.phase.competition)
     with transaction.atomic():
@@ -112,7 +112,7 @@ def dry_run(user: Any, label_set: LabelSet) -> DryRun:
 
 
 def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
-    """Put a label set in force and tell the teams. The board of before stays to be read."""
+    """Put a label set in force and notify the teams. The previous board stays readable."""
     check_organiser(user, label_set.phase.competition)
     reason = need_reason(reason)
     with transaction.atomic():

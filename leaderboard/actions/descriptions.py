@@ -45,7 +45,7 @@ def _read_pdf(file: File | None) -> bytes:
         raise InvalidInput("Choose the PDF that describes your method.")
     if not file.size or file.size > LARGEST_DESCRIPTION:
         raise InvalidInput(
-            f"The file has {file.size or 0:,} bytes; a PDF of at most {LARGEST_DESCRIPTION:,} is taken."
+            f"The file has {file.size or 0:,} bytes; send a PDF of at most {LARGEST_DESCRIPTION:,} bytes."
         )
     content = file.read()
     if not content.startswith(b"%PDF-"):
@@ -68,14 +68,14 @@ def rule_out(user: Any, description: MethodDescription, reason: str) -> None:
 
 
 def _judge(user: Any, description: MethodDescription, verdict: str, reason: str) -> None:
-    """The verdict is on the file that was looked at: a newer one waits for its own."""
+    """The verdict applies to the file that was reviewed; a newer one needs its own."""
     team = description.team
     check_organiser(user, team.competition)
     reason = need_reason(reason)
     with transaction.atomic():
         seen = MethodDescription.objects.filter(pk=description.pk, sha256=description.sha256)
         if not seen.update(verdict=verdict, verdict_reason=reason[:300]):
-            raise Conflict(f"{team} has handed in another description meanwhile. Look at that one.")
+            raise Conflict(f"{team} has since handed in another description. Review that one.")
         AuditEntry.objects.append(
             f"description {MethodDescription.Verdict(verdict).label}",
             competition=team.competition,

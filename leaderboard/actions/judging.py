@@ -41,7 +41,7 @@ def load_labels(
 ) -> LabelSet:
     """Store hidden masks (bit-packed, see ``evaluation.scoring.labels``) as the phase's next version and put it in force.
 
-    Every submission that still stands is evaluated anew against it, behind all fresh ones. With ``switch=False``
+    Every submission that still stands is scored again on it, behind all fresh ones. With ``switch=False``
     that happens while the old version stays in force: see ``corrections.dry_run`` and ``apply_correction``. Masks of
     a version that an import brought without them are put back in their place. ``sites``: the site of each patch; where
     they are left out, those of the version before stay, if it has as many patches.
@@ -128,7 +128,7 @@ def keep_images(user: Any, phase: Phase, images: Sequence[bytes]) -> None:
 
 
 def restore_masks(user: Any, phase: Phase, label_set: LabelSet, masks: ndarray) -> LabelSet:
-    """Put masks back that an import came without; nothing is scored anew. Inside the caller's transaction."""
+    """Restore masks that an import lacked; nothing is scored again. Inside the caller's transaction."""
     label_set.masks = label_files.compress(masks)
     label_set.save(update_fields=["masks"])
     log_act("masks restored", user, phase, f"version {label_set.version}", "", {"sha256": label_set.sha256})
@@ -171,7 +171,7 @@ def evaluate_ahead(phase: Phase, label_set: LabelSet) -> int:
 
 
 def rescore(user: Any, submissions: Any, reason: str) -> int:
-    """Evaluate submissions anew on the labels in force, behind all fresh ones; returns how many were queued."""
+    """Score submissions again on the labels in force, behind all fresh ones; returns how many were queued."""
     reason = need_reason(reason)
     queued = 0
     chosen = list(submissions.select_related("phase__competition", "phase__labels"))
@@ -208,7 +208,7 @@ def disqualify(user: Any, submission: Submission, reason: str) -> None:
 
 
 def restore(user: Any, submission: Submission, reason: str) -> None:
-    """Take a disqualification back, with a reason."""
+    """Reverse a disqualification, with a reason."""
     check_organiser(user, submission.phase.competition)
     set_disqualified(user, submission, "restored", need_reason(reason), at=None, shown_reason="")
 

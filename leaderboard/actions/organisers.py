@@ -12,7 +12,7 @@ from .refusals import Conflict, InvalidInput, OrganisersDoNotCompete, check_orga
 
 
 def check_may_compete(user: Any, competition: Competition) -> None:
-    """Refuse an organiser (superusers organise every competition) before he or she becomes a member of a team."""
+    """Refuse an organiser (superusers organise every competition) before they join a team."""
     if competition.is_organised_by(user):
         raise OrganisersDoNotCompete(
             f"{user} organises {competition} and sees what its phases hide, so cannot be in a competing team. Whoever "
@@ -21,7 +21,7 @@ def check_may_compete(user: Any, competition: Competition) -> None:
 
 
 def check_may_organise(person: Any, competition: Competition) -> None:
-    """Refuse a member of a competing team before he or she becomes an organiser."""
+    """Refuse a member of a competing team before they become an organiser."""
     team = Team.objects.competing().of(person).filter(competition=competition).first()
     if team is not None:
         raise OrganisersDoNotCompete(
@@ -31,7 +31,7 @@ def check_may_organise(person: Any, competition: Competition) -> None:
 
 
 def in_turn(competition: Competition) -> None:
-    """Let those who change who competes, organises or wins pass one after the other; inside a transaction."""
+    """Serialise changes of who competes, organises or wins. Inside the caller's transaction."""
     lock_rows(Competition.objects.filter(pk=competition.pk))
 
 
@@ -52,7 +52,7 @@ def appoint(competition: Competition, person: User) -> None:
 
 
 def add_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
-    """An organiser names another one."""
+    """An organiser appoints another."""
     check_organiser(user, competition)
     reason, person = need_reason(reason), find_person(username)
     if competition.organisers.filter(pk=person.pk).exists():
@@ -64,7 +64,7 @@ def add_organiser(user: Any, competition: Competition, username: str, reason: st
 
 
 def remove_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
-    """An organiser takes another one, or himself or herself, out; one always stays."""
+    """An organiser removes another, or themselves; one always remains."""
     check_organiser(user, competition)
     reason, person = need_reason(reason), find_person(username)
     with transaction.atomic():

@@ -33,7 +33,7 @@ from .teams import (
 
 
 def ask_to_join(user: Any, team: Team, message: str = "") -> JoinRequest:
-    """Ask the owners of a team to be taken in; they are told by mail."""
+    """Ask to join a team; its owners are notified by mail."""
     if team.is_organisers or team.merged_into_id:
         raise InvalidInput("Choose a team that takes part in the competition.")
     check_roster_open(team.competition, team)
@@ -62,9 +62,9 @@ def decide_request(user: Any, asked: JoinRequest, accept: bool) -> None:
 
 
 def withdraw_request(user: Any, asked: JoinRequest) -> None:
-    """Whoever asked takes it back."""
+    """The person who asked withdraws the request."""
     if asked.user_id != user.pk:
-        raise NotAllowed("Only the person who asked can take a request back.")
+        raise NotAllowed("Only the person who asked can withdraw a request.")
     _decide(asked, withdrawn=True)
 
 
@@ -105,7 +105,7 @@ def decide_merger(user: Any, offered: Merger, accept: bool) -> None:
 
 
 def withdraw_merger(user: Any, offered: Merger) -> None:
-    """An owner of the team that proposed takes the offer back."""
+    """An owner of the proposing team withdraws the offer."""
     check_owner(user, offered.team)
     _decide(offered, withdrawn=True)
 
@@ -129,7 +129,7 @@ def _decide(row: JoinRequest | Merger, accepted: bool = False, withdrawn: bool =
 
 def _merge(team: Team, other: Team) -> None:
     if any(row.merged_into_id for row in lock_rows(Team.objects.filter(pk__in=[team.pk, other.pk]))):
-        raise Conflict("One of the two teams has become part of another one meanwhile.")
+        raise Conflict("One of the two teams has since merged into another.")
     limit, together = team.competition.max_team_size, team.memberships.count() + other.memberships.count()
     if limit is not None and together > limit:
         raise TeamFull(f"Together you would be {together} people; a team may have {limit}.")
@@ -162,7 +162,7 @@ def _keep_to_selected_limit(phase: Phase, team: Team, other: Team) -> None:
 
 
 def _end_what_waits(gone: Team) -> None:
-    """Nobody can join a team that is part of another one, and it merges with no third."""
+    """Close what was pending for a team that has merged into another."""
     now = timezone.now()
     gone.invitations.open().update(revoked_at=now)
     for rows in (gone.join_requests, gone.proposed_mergers, gone.offered_mergers):

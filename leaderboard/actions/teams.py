@@ -32,7 +32,7 @@ ASKED_PER_DAY = 30  # invitations of a team, requests of a person, offers of a t
 
 
 def create_team(user: Any, competition: Competition, name: str, affiliation: str = "") -> Team:
-    """A new team of which the person is the owner."""
+    """Create a team; the person becomes its owner."""
     check_roster_open(competition)
     check_has_no_team(user, competition)
     team = Team(competition=competition, name=name, affiliation=affiliation.strip())
@@ -95,7 +95,7 @@ def send_invitation(invitation: Invitation, token: str) -> None:
     subject = f"{invitation.created_by} invites you to the team {team}"
     text = (
         f"{invitation.created_by} invites you to the team {team} of {team.competition}. Sign in and open this link; it "
-        f"serves one person, until {day(invitation.expires_at)}:\n\n{invitation_link(token)}\n"
+        f"is valid for one person until {day(invitation.expires_at)}:\n\n{invitation_link(token)}\n"
     )
     mails.send(team.competition, subject, text, [invitation.email])
 
@@ -132,7 +132,7 @@ def accept_invitation(user: Any, token: str) -> Team:
 
 
 def add_member(team: Team, user: Any) -> None:
-    """Put a person into a team: the one place that holds its rules. Inside the caller's transaction."""
+    """Add a person to a team, by the one set of rules for it. Inside the caller's transaction."""
     check_roster_open(team.competition, team)
     in_turn(team.competition)
     if not team.is_organisers:
@@ -143,7 +143,7 @@ def add_member(team: Team, user: Any) -> None:
         raise Conflict(f"{team} has become part of {held.merged_into}. Ask there.")
     limit = team.competition.max_team_size
     if limit is not None and team.memberships.count() >= limit:
-        raise TeamFull(f"{team} has {limit} members already, the most that a team may have.")
+        raise TeamFull(f"{team} has {limit} members already, the most a team may have.")
     try:
         with transaction.atomic():
             Membership.objects.create(team=team, user=user)
@@ -157,7 +157,7 @@ def leave(user: Any, team: Team) -> None:
 
 
 def remove_member(user: Any, team: Team, member: Any) -> None:
-    """Take a person out of a team: the person itself, or an owner of the team."""
+    """Remove a member; members may remove themselves, owners anyone."""
     if user != member:
         check_owner(user, team)
     check_roster_open(team.competition, team)
@@ -204,7 +204,7 @@ def check_owner(user: Any, team: Team) -> None:
 
 
 def check_roster_open(competition: Competition, team: Team | None = None) -> None:
-    """May the team take people in and let them go; without one: may a new team be made?"""
+    """Refuse if the team's members are locked; without a team, if no new team may be created."""
     if competition.roster_is_locked(timezone.now(), team.created_at if team else None):
         assert competition.roster_locks_at is not None, "what is locked has a date"
         raise RosterLocked(
@@ -213,7 +213,7 @@ def check_roster_open(competition: Competition, team: Team | None = None) -> Non
 
 
 def check_not_too_many(made: models.QuerySet[Any], what: str) -> None:
-    """Each of these tells somebody by mail: so many in a day are a script gone wild."""
+    """Each of these sends mail; this many in a day suggests a runaway script."""
     day = timedelta(days=1)
     times = made.filter(created_at__gt=timezone.now() - day).order_by("-created_at").values_list("created_at")
     if full := times[ASKED_PER_DAY - 1 : ASKED_PER_DAY].first():

@@ -211,7 +211,7 @@ class Exported(ExportMixin):
     def export_action(self, request: HttpRequest) -> Any:
         try:
             return super().export_action(request)
-        except IncorrectLookupParameters:  # as the list itself answers to a filter that there is not
+        except IncorrectLookupParameters:  # the same answer as the list itself gives to an unknown filter
             return redirect(
                 f"{reverse(f'admin:{self.opts.app_label}_{self.opts.model_name}_changelist')}?e=1"
             )

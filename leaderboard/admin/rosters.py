@@ -96,7 +96,7 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
     def named(self, description: MethodDescription) -> str:
         return ", ".join(description.members)
 
-    @display(description="members whom it does not name", empty_value="none")
+    @display(description="members it does not name", empty_value="none")
     def unnamed(self, description: MethodDescription) -> str | None:
         return ", ".join(description.unnamed_members()) or None
 

@@ -20,7 +20,7 @@ BEGINNING_OF_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same
 
 
 class ExportInvalid(Exception):
-    """A file that is no export, or one that was damaged or changed; says which part."""
+    """The file is not an export, or a part of it was damaged or changed; names the part."""
 
 
 def as_json(value: Any) -> str:

@@ -205,7 +205,7 @@ def encode(column: Any, row: models.Model, numbers: Numbers) -> Any:
 
 
 def decode(column: Any, value: Any) -> Any:
-    """The value of a column that is no reference and no file, from what ``encode`` made of it."""
+    """The value of a column that is neither a reference nor a file; the inverse of ``encode``."""
     if column.name == "patch_counts":
         return (
             None

@@ -102,7 +102,7 @@ def test_awards_are_checked_changed_and_removed(tmp_path):
     with pytest.raises(CompetitionFileInvalid) as refused:
         plan(read_file(write(tmp_path, wrong)))
     told = "\n".join(refused.value.problems)
-    assert "awards[2]: phase: 'two' is no phase of this file." in told
+    assert "awards[2]: phase: 'two' is not a phase of this file." in told
     assert "awards[3]: name both phase and rank, or neither" in told
     assert "awards[1]: title: 'Winner' is there twice." in told
     assert "awards[4]: title: This field cannot be blank." in told
@@ -249,7 +249,7 @@ def test_days_count_from_the_start(tmp_path):
             SMALL.replace("2022-04-01T00:00:00Z", '"day 7"'),
             r"phases\[1\]: opens_at: 'day 7' counts from starts_at",
         ),
-        (SMALL.replace("2022-04-01T00:00:00Z", '"soon"'), r"phases\[1\]: opens_at: 'soon' is no date"),
+        (SMALL.replace("2022-04-01T00:00:00Z", '"soon"'), r"phases\[1\]: opens_at: 'soon' is not a date"),
     ],
 )
 def test_a_day_that_is_none_is_named(tmp_path, text, problem):

@@ -265,7 +265,7 @@ def test_an_organiser_judges_the_description_that_was_looked_at(cast, django_cap
     assert not Team.objects.eligible(cast.competition).exists()
     second = described(cast.team, cast.owner, PDF + b" with names")
     assert (second.verdict, second.verdict_reason) == ("open", "")
-    with pytest.raises(refusals.Conflict, match="another description meanwhile"):
+    with pytest.raises(refusals.Conflict, match="since handed in another description"):
         descriptions.rule_out(cast.organiser, first, "the old one")
     descriptions.accept_description(cast.organiser, second, "names everybody")
     acts = cast.competition.audit.order_by("id").values_list("act", "subject", "reason", "public")
