@@ -129,7 +129,7 @@ def test_mergers_end_at_their_date_and_respect_the_size(cast):
         rosters.propose_merger(cast.owner, cast.team, other)
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"", "0 bytes"), (b"a text", "no PDF")])
+@pytest.mark.parametrize(("content", "words"), [(b"", "0 bytes"), (b"a text", "not a PDF")])
 def test_a_description_is_a_pdf(cast, content, words):
     with pytest.raises(refusals.InvalidInput, match=words):
         described(cast.team, cast.owner, content)
