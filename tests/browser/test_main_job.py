@@ -6,6 +6,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from leaderboard.actions import submissions
 from leaderboard.actions.accounts import create_token
@@ -91,7 +92,7 @@ def test_from_sign_up_to_the_board(
     page.get_by_role("link", name="View the leaderboard").click()
     rows = page.locator("#board tbody tr").all_inner_texts()
     assert [row.split()[:2] for row in rows] == [["1", "Newcomers"], ["2", "Earlier"]]
-    assert "Your team Newcomers is at rank 1 of 2." in page.get_by_role("main").inner_text()
+    assert "Your team Newcomers is ranked 1 of 2." in page.get_by_role("main").inner_text()
     # who had the board open sees the new row without doing anything
     visitor.get_by_role("row", name="Newcomers").wait_for(timeout=30_000)
     visitor.context.close()
@@ -145,7 +146,7 @@ def test_a_wrong_size_is_refused_before_anything_is_sent(page: Any, tmp_path: Pa
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     fill_submission(page, cast, large)
-    page.get_by_text("large.zip has 5 kB, the limit is 1 kB.").wait_for()
+    page.get_by_text("large.zip is 5 kB, but the limit is 1 kB.").wait_for()
     submit(page)
     page.get_by_label("Archive", exact=True).set_input_files(empty)
     page.get_by_text("empty.zip is empty.").wait_for()
@@ -303,7 +304,11 @@ def test_what_has_arrived_cannot_be_stopped(page: Any, archive: Path, monkeypatc
 def test_a_lost_answer_is_reported_as_such(page: Any, archive: Path, monkeypatch: Any) -> None:
     cast = make_cast()
     offline = Event()
-    monkeypatch.setattr(submissions, "ring", lambda: offline.wait(60))  # it is in the queue by then
+
+    def wait_once_queued(task: Any) -> None:
+        transaction.on_commit(lambda: offline.wait(60))
+
+    monkeypatch.setattr(submissions, "ring_on_commit", wait_once_queued)
     sign_in(page, "owner")
     fill_submission(page, cast, archive)
     submit(page)

@@ -89,7 +89,7 @@ def test_from_the_request_to_the_certificate(season: Cast, team_pages: Any, tmp_
     Phase.objects.update(closes_at=over)
     Competition.objects.update(roster_locks_at=over, mergers_until=over)
     organiser = team_pages("organiser", f"{home}winners/")
-    organiser.get_by_text("rank 1 of Validation, among the eligible teams").wait_for()
+    organiser.get_by_text("rank 1 in Validation, among the eligible teams").wait_for()
     organiser.get_by_role("button", name="Give the awards by rank").click()
     organiser.get_by_text("Given: 1st place: Alpine.").wait_for()
     organiser.get_by_label("Award", exact=True).fill("Special prize")
