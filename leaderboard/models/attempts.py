@@ -75,7 +75,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 "pk",
                 filter=models.Q(
                     day=today.date(), submission__evaluation__state=Evaluation.State.INVALID
-                ),  # not one that failed by a fault of the server
+                ),  # not one that failed by a server error
             ),
         )
         return QuotaUsage(
