@@ -1,4 +1,4 @@
-"""`python -m evaluation` is the command `l4s`, for a clone in which nothing was installed."""
+"""`python -m evaluation`: what the command `l4s` does offline, for a clone in which nothing was installed."""
 
 import sys
 

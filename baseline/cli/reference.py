@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from baseline.cli.train import PRESETS, add_option_flags, api_token
+from baseline.cli.train import PRESETS, add_option_flags
 from baseline.methods import METHODS, refuse_idle
 from baseline.training import deadline
 from baseline.training.options import OptionError, as_flags
@@ -77,7 +77,7 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
     began = time.monotonic()
     from baseline.experiments import compare
-    from baseline.submitting import client, reference
+    from baseline.submitting import entries, reference
     from baseline.training.world import world
 
     chosen, changes = _reference_flags(rest)
@@ -88,24 +88,24 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
     phases = {split: prefix + split for split in reference.SPLITS}
     states: list[str] = []
     with (
-        client.connect(chosen.server, api_token(chosen.token)) as connection,
+        entries.connect(chosen.server, chosen.token) as client,
         world(
             changes.get("device", "auto"), changes.get("threads", 0), began + 60 * chosen.limit_minutes
         ) as here,
     ):
         for phase in phases.values():  # what is wrong with address or token is said before the training
-            client.find_phase(connection, phase)
+            client.phase(phase)
 
         def work(entry: compare.MethodRun) -> None:
             reference.make_data(entry.data, chosen.images, chosen.preset, entry.seed)
             compare.carry_out(entry, chosen.preset, changes, here, archives=True)
             name = reference.entry_name(entry.method, chosen.preset, entry.seed)
-            made = reference.submit(connection, entry.folder, name, phases)
+            made = reference.submit(client, entry.folder, name, phases)
             states.extend(submission["state"] for submission in made)
 
         failed = compare.for_each(asked, work, here)
         for phase in phases.values():
-            print(f"\n{reference.board(connection, phase)}")
+            print(f"\n{reference.board(client, phase)}")
     return 1 if failed or {"invalid", "failed"} & set(states) else 0
 
 
@@ -118,7 +118,9 @@ def _reference_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str,
         "token: they stand on the board, marked and unranked. Repeated, it goes on, and submits nothing twice.",
     )
     parser.add_argument("--server", required=True, metavar="URL", help="such as http://127.0.0.1:8000")
-    parser.add_argument("--token", help="an organiser's; default: LANDSLIDE4SENSE_TOKEN, else asked for")
+    parser.add_argument(
+        "--token", help="an organiser's; default: L4S_TOKEN, then that of `l4s login`, else asked for"
+    )
     parser.add_argument("--competition", metavar="SLUG", help="needed where the server has several")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="its public images")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for data and runs")

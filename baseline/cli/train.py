@@ -2,10 +2,7 @@
 
 import argparse
 import dataclasses
-import getpass
 import json
-import os
-import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +55,9 @@ def add_commands(commands: Any) -> None:
         "--phase",
         help="its name, COMPETITION/NAME where several have it, or number; default: the name of the split",
     )
-    submit.add_argument("--token", help="default: the variable LANDSLIDE4SENSE_TOKEN, else asked for")
+    submit.add_argument(
+        "--token", help="default: the variable L4S_TOKEN, then that of `l4s login`, else asked for"
+    )
     submit.add_argument("--name", help="of the method, as the board shows it; default: the run's method")
     submit.add_argument("--description", help="text of the method; default: made from the run")
     submit.add_argument(
@@ -275,7 +274,6 @@ def _threshold(arguments: argparse.Namespace) -> float:
 
 
 def run_submit(arguments: argparse.Namespace) -> int:
-    from baseline.submitting import client
     from baseline.submitting import entries as submitting
     from baseline.submitting.archives import archive_of, check_count, is_fresh
     from baseline.training.run import saved
@@ -283,8 +281,8 @@ def run_submit(arguments: argparse.Namespace) -> int:
     name, _, _ = saved(arguments.run)
     if arguments.phase and len(arguments.split) != 1:
         raise ValueError("--phase names one phase: say with --split which split's archive goes there.")
-    with client.connect(arguments.server, api_token(arguments.token)) as connection:
-        phases = {s: client.find_phase(connection, arguments.phase or s) for s in arguments.split}
+    with submitting.connect(arguments.server, arguments.token) as client:
+        phases = {s: client.phase(arguments.phase or s) for s in arguments.split}
         asked = arguments.data, arguments.threshold
         if missing := [split for split in arguments.split if not is_fresh(arguments.run, split, *asked)]:
             run_archive(argparse.Namespace(**vars(arguments) | {"split": missing}))
@@ -292,7 +290,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
             check_count(archive_of(arguments.run, split), phases[split])
         states = [
             submitting.submit(
-                connection,
+                client,
                 phases[split],
                 archive_of(arguments.run, split),
                 arguments.name or name,
@@ -303,13 +301,6 @@ def run_submit(arguments: argparse.Namespace) -> int:
             for split in arguments.split
         ]
     return 1 if {"invalid", "failed"} & set(states) else 0
-
-
-def api_token(given: str | None) -> str:
-    token = given or os.environ.get("LANDSLIDE4SENSE_TOKEN")
-    if not token and not sys.stdin.isatty():
-        raise ValueError("No API token: put yours into the variable LANDSLIDE4SENSE_TOKEN, or give --token.")
-    return token or getpass.getpass("API token: ")
 
 
 def run_list(arguments: argparse.Namespace) -> int:

@@ -1,14 +1,15 @@
 """From a finished run to entries on a leaderboard: its archives, a text about the method, upload, score."""
 
+import getpass
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from baseline.methods import METHODS
-from baseline.submitting import client
+from l4s import Client, credentials
+from l4s.text import describe
 
 
 def description(folder: Path) -> str:
@@ -24,8 +25,17 @@ def description(folder: Path) -> str:
     )
 
 
+def connect(server: str, token: str | None) -> Client:
+    """A client of the leaderboard at `server`; without a token with that of L4S_TOKEN, of `l4s login`, or one asked for."""
+    address = credentials.server(server)
+    token = token or credentials.token(address)
+    if not token and not sys.stdin.isatty():
+        raise ValueError("No API token: put yours into the variable L4S_TOKEN, or run `python -m l4s login`.")
+    return Client(address, token or getpass.getpass("API token: "))
+
+
 def submit(
-    connection: httpx.Client,
+    client: Client,
     phase: dict[str, Any],
     archive: Path,
     name: str,
@@ -35,13 +45,13 @@ def submit(
     show: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Upload an archive and wait for its score, at most `patience` seconds (0 = not at all); tells each new state."""
-    submission = client.submit(connection, phase["id"], archive, name, text, reference)
-    show(client.describe(submission))
+    submission = client.submit(archive, phase=phase["id"], method=name, description=text, reference=reference)
+    show(describe(submission))
     told = [submission["state"]]
 
     def tell(answer: dict[str, Any]) -> None:
         if answer["state"] != told[-1]:
-            show(client.describe(answer))
+            show(describe(answer))
             told.append(answer["state"])
 
-    return client.wait(connection, submission, patience, tell) if patience else submission
+    return client.wait(submission, patience, tell) if patience else submission

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from baseline import synth
 from baseline.data.dataset import FOLDERS, DataError, numbered
 from baseline.methods import method
-from baseline.submitting import client
 from baseline.submitting import entries as submitting
 from baseline.submitting.archives import archive_of
+from l4s import Client
+from l4s.cli.board import lines
+from l4s.errors import Refused
 
 SPLITS = ("validation", "test")
 
@@ -44,33 +44,25 @@ def entry_name(name: str, preset: str, seed: int) -> str:
     return f"{getattr(method(name), 'TITLE', name)} (preset {preset}, seed {seed})"
 
 
-def submit(connection: httpx.Client, run: Path, name: str, phases: Mapping[str, str]) -> list[dict[str, Any]]:
+def submit(client: Client, run: Path, name: str, phases: Mapping[str, str]) -> list[dict[str, Any]]:
     """Submit a run's archives as reference entries to those of the phases (split -> phase) that can score; wait for the scores.
 
     A phase takes reference entries before it opens and after it has closed, but none without labels.
     """
     made, text = [], submitting.description(run)
     for split, phase_name in phases.items():
-        phase = client.find_phase(connection, phase_name)
+        phase = client.phase(phase_name)
         archive = archive_of(run, split)
         try:
-            made.append(submitting.submit(connection, phase, archive, name, text, reference=True))
-        except client.SubmissionRefused as refusal:
+            made.append(submitting.submit(client, phase, archive, name, text, reference=True))
+        except Refused as refusal:
             if refusal.code != "phase_not_open":
                 raise
             print(f"{archive} was not submitted. {refusal}")
     return made
 
 
-def board(connection: httpx.Client, phase_name: str) -> str:
+def board(client: Client, phase_name: str) -> str:
     """The phase's board as text: ranked teams, then the reference entries, which have no rank."""
-    phase = client.find_phase(connection, phase_name)
-    content = client.answer(lambda: connection.get(f"phases/{phase['id']}/leaderboard/"), connection)
-    rows = [(str(row["rank"]), row["team"], row["f1"]) for row in content["rows"]]
-    rows += [("reference", row["method"], row["f1"]) for row in content["reference"]]
-    lines = [f"{rank:>9}  {_percent(f1)}  {name}" for rank, name, f1 in rows]
-    return "\n".join([f"{phase['name']}, F1 in percent. {content['data_note']}", *lines])
-
-
-def _percent(value: float | None) -> str:
-    return "hidden" if value is None else f"{100 * value:6.2f}"
+    phase = client.phase(phase_name)
+    return "\n".join([f"{phase['name']}, in percent.", *lines(client.board(phase["id"]))])

@@ -1,4 +1,4 @@
-"""`l4s`: check and score archives, report on counts, verify receipts, labels and logs. All offline."""
+"""`python -m evaluation`: check and score archives, report on counts, verify receipts, labels and logs. All offline."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _problems(invalid: InvalidArchive, as_json: bool) -> int:
     return 1
 
 
-def _size(text: str) -> tuple[int, int]:
+def size(text: str) -> tuple[int, int]:
     height, _, width = text.partition("x")
     return int(height), int(width)
 
@@ -76,7 +76,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--patches", type=int, required=True, metavar="N", help="masks of the phase, such as 245 or 800"
     )
     parser.add_argument(
-        "--size", type=_size, default=(128, 128), metavar="HxW", help="pixels of a mask (128x128)"
+        "--size", type=size, default=(128, 128), metavar="HxW", help="pixels of a mask (128x128)"
     )
     parser.set_defaults(run=check)
 
@@ -90,14 +90,20 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=score)
 
 
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add all offline commands but `check`, which `l4s` has with more options, to a parser's sub-commands."""
+    for add in (_add_score, add_report, add_verify, add_verify_labels, add_verify_log):
+        add(commands)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 all well, 1 the archive has problems, 2 wrong use or no such file."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluation", description="Check and score mask archives; statistics of counts."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_check, _add_score, add_report, add_verify, add_verify_labels, add_verify_log):
-        add(commands)
+    _add_check(commands)
+    add_commands(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evaluation.cli.tables import table
 from evaluation.report.phase_report import build
 from evaluation.statistics.count_files import CountFileError, read_counts
 
@@ -33,8 +34,8 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def report(arguments: argparse.Namespace) -> int:
     """Print the statistics. Exit code 1 when the file cannot be used, with every problem and its line."""
     try:
-        table = read_counts(arguments.counts)
-        content = build(table, arguments.phase, replicates=arguments.replicates)
+        counts = read_counts(arguments.counts)
+        content = build(counts, arguments.phase, replicates=arguments.replicates)
     except CountFileError as error:
         if arguments.json:
             print(json.dumps({"valid": False, "problems": error.problems}))
@@ -63,7 +64,7 @@ def _text(content: dict[str, Any]) -> Iterable[str]:
     if method["few_sites"]:
         yield "Fewer than 5 sites: everything here is conditional on these sites."
     yield ""
-    yield from _table(
+    yield from table(
         ["rank", "team", "F1", "95 % interval", "ranks", "leader", "precision", "recall", "IoU"],
         [
             [
@@ -92,7 +93,7 @@ def _text(content: dict[str, Any]) -> Iterable[str]:
 
 
 def _podium(pairs: Sequence[dict[str, Any]]) -> Iterable[str]:
-    return _table(
+    return table(
         ["pair", "difference", "95 % interval", "p permutation", "p delta"],
         [
             [
@@ -113,7 +114,7 @@ def _oracle(oracle: dict[str, Any]) -> Iterable[str]:
 
 def _sites(sites: dict[str, Any]) -> Iterable[str]:
     without = sites["ranks_without"]
-    return _table(
+    return table(
         ["team", *sites["names"]],
         [
             [
@@ -129,7 +130,7 @@ def _sites(sites: dict[str, Any]) -> Iterable[str]:
 
 
 def _hardest(patches: Sequence[dict[str, Any]]) -> Iterable[str]:
-    return _table(
+    return table(
         ["patch", "F1", "label pixels", "missed by"],
         [
             [row["patch"], f"{row['f1']:.2f}", row["label_pixels"], f"{row['missed_by']:.0%}"]
@@ -148,19 +149,3 @@ def _copies(pairs: Sequence[dict[str, Any]]) -> Iterable[str]:
 def _section(title: str, lines: Iterable[str]) -> Iterable[str]:
     content = list(lines)
     return ["", title, *content] if content else []
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Columns as wide as needed, text left, numbers right."""
-    if not rows:
-        return []
-    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
-    width = [max(len(row[c]) for row in cells) for c in range(len(header))]
-    left = [any(cell[:1].isalpha() for cell in (row[c] for row in cells[1:])) for c in range(len(header))]
-    return [
-        "  ".join(
-            cell.ljust(w) if is_left else cell.rjust(w)
-            for cell, w, is_left in zip(row, width, left, strict=True)
-        ).rstrip()
-        for row in cells
-    ]

@@ -283,7 +283,7 @@ class Leaderboard(BaseHTTPRequestHandler):
 def address(monkeypatch):
     server = HTTPServer(("127.0.0.1", 0), Leaderboard)
     Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("LANDSLIDE4SENSE_TOKEN", "secret")
+    monkeypatch.setenv("L4S_TOKEN", "secret")
     monkeypatch.setattr(Leaderboard, "archive", b"")
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -315,9 +315,9 @@ def test_submit_rewrites_an_archive_that_was_made_differently(run, data, address
 
 
 def test_submit_without_a_token_says_where_it_goes(run, address, monkeypatch, capsys):
-    monkeypatch.delenv("LANDSLIDE4SENSE_TOKEN")
+    monkeypatch.delenv("L4S_TOKEN")
     assert main(["submit", str(run), "--server", address]) == 1
-    assert "LANDSLIDE4SENSE_TOKEN" in capsys.readouterr().err
+    assert "L4S_TOKEN" in capsys.readouterr().err
 
 
 def test_submit_refuses_an_archive_of_other_patches(run, address, monkeypatch, capsys):

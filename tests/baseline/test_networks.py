@@ -86,7 +86,7 @@ def test_the_core_needs_neither_model_libraries_nor_django():
     done = python(
         """
 import sys
-import baseline.cli.train, baseline.training.run, baseline.submitting.archives, baseline.submitting.client, baseline.methods.unet
+import baseline.cli.train, baseline.training.run, baseline.submitting.archives, baseline.submitting.entries, baseline.methods.unet
 print(sorted({"django", "timm", "torchvision", "segmentation_models_pytorch", "matplotlib"} & set(sys.modules)))
 """
     )

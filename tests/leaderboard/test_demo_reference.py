@@ -41,7 +41,7 @@ def test_trainers_get_an_organisers_token_for_as_long_as_they_run(
     seen: dict = {}
 
     def run(command, cwd, env):
-        headers = {"Authorization": f"Bearer {env['LANDSLIDE4SENSE_TOKEN']}"}
+        headers = {"Authorization": f"Bearer {env['L4S_TOKEN']}"}
         url = command[command.index("--server") + 1]
         seen.update(account=httpx.get(f"{url}{API}/account/", headers=headers).text, command=command)
         return subprocess.CompletedProcess(command, status)

@@ -33,7 +33,7 @@ def test_from_training_to_the_board(
     images, masks = made
     make_labels(cast.phase, data.load(images, "validation", mask_root=masks).masks)
     later = make_phase(cast.competition, "test", labels=False, opens_at="2040-01-01T00:00Z")
-    monkeypatch.setenv("LANDSLIDE4SENSE_TOKEN", create_token(cast.organiser, "trainer")[1])
+    monkeypatch.setenv("L4S_TOKEN", create_token(cast.organiser, "trainer")[1])
     command = [
         "reference",
         "--server",

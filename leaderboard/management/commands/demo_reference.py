@@ -58,7 +58,7 @@ class Command(BaseCommand):
                 done = subprocess.run(
                     [*command, "--server", url],
                     cwd=settings.BASE_DIR,
-                    env={**os.environ, "LANDSLIDE4SENSE_TOKEN": token},
+                    env={**os.environ, "L4S_TOKEN": token},
                 )
         finally:
             revoke_token(organiser, row.digest)

@@ -1,0 +1,72 @@
+"""The command `l4s`: check, score and verify offline; submit, wait, list and more on a leaderboard's server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from evaluation import __version__
+from evaluation.cli import main as offline
+from l4s.errors import EXIT_CODES, L4SError
+
+from . import account, board, completion, diff, submissions
+
+DESCRIPTION = """\
+Check and score archives of masks, submit them to a leaderboard, wait for the score.
+
+The server is the one of --server, of L4S_SERVER, or of the last `l4s login`; the token that of L4S_TOKEN or of the
+log-in. Commands that need no server: score, report, verify, verify-labels, verify-log, and check with --patches."""
+LOCAL = ("completion",)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    codes = "\n".join(f"  {code:3}  {text}" for code, text in EXIT_CODES.items())
+    parser = argparse.ArgumentParser(
+        prog="l4s",
+        description=DESCRIPTION,
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"l4s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for room in (account, submissions, diff, board, completion):
+        room.add_commands(commands)
+    online = set(commands.choices)
+    offline.add_commands(commands)
+    for name, command in commands.choices.items():
+        if name in LOCAL:
+            continue
+        command.add_argument("--json", action="store_true", help="print one JSON value, errors too")
+        command.add_argument("-q", "--quiet", action="store_true", help="print nothing but the result")
+        if name in online:
+            command.add_argument("--server", metavar="URL", help="such as https://leaderboard.example")
+    parser.set_defaults(json=False, quiet=False)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: `l4s.errors.EXIT_CODES` says which."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except L4SError as error:
+        return _fail(arguments, str(error), error.as_dict())
+    except BrokenPipeError:  # `l4s list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail(arguments, "Interrupted.", {"code": "interrupted", "exit_code": 130})
+    except (OSError, ValueError) as error:
+        return _fail(arguments, str(error), {"code": "wrong_use", "exit_code": 2})
+    return code
+
+
+def _fail(arguments: argparse.Namespace, sentence: str, error: dict[str, object]) -> int:
+    """The sentence to stderr; with --json the error to stdout too."""
+    if arguments.json:
+        print(json.dumps({"error": {**error, "message": sentence}}, ensure_ascii=False))
+    print(f"l4s: {sentence}", file=sys.stderr)
+    return int(str(error["exit_code"]))
