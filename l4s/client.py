@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import platform
-import time
 import warnings
+from asyncio import sleep as sleep_async
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, MutableMapping
 from functools import wraps
 from pathlib import Path
+from time import sleep
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -168,7 +168,7 @@ class Client(_Connection):
 
     def _do(self, step: Request | Pause) -> Answer | None:
         if isinstance(step, Pause):
-            time.sleep(step.seconds)
+            sleep(step.seconds)
             return None
         with _opened(step) as file, self._http.stream(**self._sent(step, file)) as response:
             if step.save_to is None or response.status_code >= 300:
@@ -233,7 +233,7 @@ class AsyncClient(_Connection):
 
     async def _do(self, step: Request | Pause) -> Answer | None:
         if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
+            await sleep_async(step.seconds)
             return None
         with _opened(step) as file:
             async with self._http.stream(**self._sent(step, file)) as response:

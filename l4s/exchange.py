@@ -108,6 +108,8 @@ def ask(request: Request, tries: int = TRIES) -> Steps[Answer]:
             pause = backoff(attempt) if asked is None else asked * uniform(1, 1.1)
         if attempt + 1 < tries:
             yield Pause(pause)
+    if isinstance(failure, ConnectionBroken) and tries > 1:
+        raise Unreachable(f"{failure} Tried {tries} times: check the address, or try again later.")
     raise failure
 
 

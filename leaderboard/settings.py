@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "leaderboard.api.client_version.ClientVersionMiddleware",
 ]
 ROOT_URLCONF = "leaderboard.urls"
 WSGI_APPLICATION = "leaderboard.wsgi.application"
@@ -258,6 +259,7 @@ API_RATES = {  # requests per minute, per person or address; generous to scripts
     "upload": env.number("API_RATE_UPLOAD", 600, least=1),
     "password": 5,
 }
+L4S_CLIENT_MINIMUM = "1.1.0"  # the oldest version of the client l4s that this API still serves
 SPECTACULAR_SETTINGS = {
     "TITLE": SITE_NAME,
     "VERSION": "1",

@@ -1,7 +1,7 @@
 """Who imports whom: arrows only go down, and no room imports what is not its business.
 
 5 manage, urls, wsgi, the rehearsal > 4 pages, api, admin, export, commands > 3 actions > 2 scoring, reporting,
-notifications > 1 models > 0 platform and pure evaluation
+notifications > 1 models > 0 platform and pure evaluation. Beside them l4s, the client, which stands on evaluation
 """
 
 import ast
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("leaderboard", "rehearsal", "evaluation", "baseline")
+PACKAGES = ("leaderboard", "rehearsal", "evaluation", "l4s", "baseline")
 
 # The room of a module is the longest prefix. Modules of leaderboard that are not named here are pages (4).
 LEVELS = {
@@ -32,6 +32,7 @@ LEVELS = {
     "leaderboard.celery": 0,
     "leaderboard.settings": 0,
     "evaluation": 0,
+    "l4s": 0,
     "baseline": 0,
 }
 TORCH = ("torch", "torchvision", "timm", "segmentation_models_pytorch")
@@ -74,8 +75,11 @@ FORBIDDEN = {
     "leaderboard.scoring": (*TORCH, "baseline", "rehearsal", *ARCHIVE),
     "leaderboard.scoring.tasks": (*TORCH, "baseline", "rehearsal", *ARCHIVE, "evaluation.scoring.metrics"),
     "leaderboard.scoring.queue": (*TORCH, "baseline", "rehearsal", *ARCHIVE, "celery"),
+    "l4s": (*TORCH, *SERVER, "baseline", "requests", "urllib.request"),
     "baseline": SERVER,
 }
+# Whom nobody else may import, and who may.
+CLIENT, CLIENTS_USERS = ("l4s",), ("l4s", "baseline.submitting")
 
 
 def room(module: str, rooms: dict) -> str | None:
@@ -119,6 +123,8 @@ def faults(module: str, source: str, is_package: bool = False) -> list[str]:
             )
         elif inside(target, ("baseline",)) and not inside(module, ("baseline",)) and not generator:
             found.append(f"{module} imports {target}: only commands may, and only baseline.synth")
+        elif inside(target, CLIENT) and not inside(module, CLIENTS_USERS):
+            found.append(f"{module} imports {target}: the client is for who submits: {CLIENTS_USERS}")
     return found
 
 
@@ -160,6 +166,11 @@ def test_the_rooms_keep_to_the_design():
         ("evaluation.archive.mask_zip", "import leaderboard"),
         ("leaderboard.scoring.tasks", "import h5py"),
         ("leaderboard.scoring.tasks", "from leaderboard.actions import submissions"),
+        ("evaluation.cli.main", "from l4s import Client"),
+        ("leaderboard.management.commands.demo", "from l4s import Client"),
+        ("baseline.cli.train", "from l4s import Client"),
+        ("l4s.client", "from leaderboard.models import Team"),
+        ("l4s.client", "from baseline.synth import generate"),
         ("baseline.train", "from django.db import models"),
         ("baseline.train", "from leaderboard.scoring.queue import claim"),
     ],
@@ -187,6 +198,8 @@ def test_a_break_is_found(module, source):
             "leaderboard.scoring.tasks",
             "from celery import shared_task\nfrom leaderboard.scoring import queue",
         ),
+        ("l4s.client", "import httpx\nfrom evaluation.task import MaskSpec\nfrom .errors import L4SError"),
+        ("baseline.submitting.entries", "from l4s import Client"),
         ("baseline.train", "import torch\nfrom evaluation.archive.mask_zip import write"),
     ],
 )

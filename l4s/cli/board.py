@@ -6,7 +6,7 @@ import argparse
 import csv
 import json
 import sys
-import time
+from time import sleep
 from typing import Any
 
 from evaluation.cli.tables import table
@@ -41,7 +41,7 @@ def run_board(arguments: argparse.Namespace) -> int:
             if not arguments.watch:
                 return 0
             sys.stdout.flush()
-            time.sleep(PAUSE)
+            sleep(PAUSE)
 
 
 def _print(arguments: argparse.Namespace, board: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from django.http import FileResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -27,6 +28,7 @@ from leaderboard.actions.refusals import (
     QuotaUsedUp,
     StorageUnavailable,
 )
+from leaderboard.export.archives import archive_response
 from leaderboard.models import Attempt, Submission
 
 from .base import ViewSet
@@ -135,6 +137,18 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         Verify it with `python -m evaluation verify RECEIPT KEY`; the key is at `/receipts/key`.
         """
         return Response(receipt_of(self.get_object(), request.user, timezone.now()))
+
+    @extend_schema(
+        summary="Download the archive",
+        responses={
+            (200, "application/zip"): OpenApiTypes.BINARY,
+            **problems(401, 404, StorageUnavailable, status=0),
+        },
+    )
+    @action(detail=True, methods=["get"])
+    def archive(self, request: Request, pk: int) -> FileResponse:
+        """The archive as it was uploaded; 404 if it is not kept. Its SHA-256 is the submission's `sha256`."""
+        return archive_response(self.get_object())
 
     @extend_schema(
         summary="Withdraw a submission",

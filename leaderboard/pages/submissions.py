@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
+from leaderboard.export.archives import archive_response
 from leaderboard.models import Attempt, Competition, Phase, Submission, Team
 from leaderboard.models.visibility import View, view_of, visible_scores
 from leaderboard.scoring.waiting import expected_waits
@@ -189,19 +190,10 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
 @never_cache
 def archive(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The archive as uploaded, always as a download."""
-    submission = _find(request, pk)
     try:
-        content = actions.open_archive(submission)
+        return archive_response(_find(request, pk))
     except Refusal as refused:
         return detail(request, pk, refused)
-    if content is None:
-        raise Http404
-    return FileResponse(
-        content,
-        as_attachment=True,
-        filename=f"submission-{submission.pk}.zip",
-        content_type="application/zip",
-    )
 
 
 @signed_in

@@ -62,6 +62,7 @@ class SubmissionLinks(serializers.Serializer):
     withdraw = serializers.HyperlinkedIdentityField(view_name="api:submission-withdraw")
     select = serializers.HyperlinkedIdentityField(view_name="api:submission-select")
     receipt = serializers.HyperlinkedIdentityField(view_name="api:submission-receipt")
+    archive = serializers.HyperlinkedIdentityField(view_name="api:submission-archive")
     phase = serializers.HyperlinkedIdentityField(
         view_name="api:phase-detail", lookup_field="phase_id", lookup_url_kwarg="pk"
     )

@@ -1,5 +1,6 @@
-"""The trainers' client on the real server, over HTTP, with a real worker: what it does, and what people read when it cannot."""
+"""The client on the real server, over HTTP, with a real worker: what it does, and what people read when it cannot."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -7,11 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-import numpy as np
 import pytest
 
-from baseline.submitting import client
+from l4s import AsyncClient, Client, errors
+from l4s.text import describe
 from leaderboard.actions.accounts import create_token
 from leaderboard.models import Phase, Submission, User
 from tests.leaderboard.factories import Cast, make_archive, make_competition, make_masks, make_phase
@@ -33,8 +33,8 @@ def connected(live_server):
     """Clients of the live server, by their person."""
     opened = []
 
-    def connect(user: User, server: str = live_server.url) -> httpx.Client:
-        opened.append(client.connect(server, create_token(user, "trainer")[1]))
+    def connect(user: User, server: str = live_server.url) -> Client:
+        opened.append(Client(server, create_token(user, "script")[1]))
         return opened[-1]
 
     yield connect
@@ -42,24 +42,43 @@ def connected(live_server):
         each.close()
 
 
-def submit(connection: httpx.Client, phase: Phase, archive: Path, **more) -> dict:
-    return client.submit(connection, phase.pk, archive, "U-Net", "14 bands", **more)
+def submit(client: Client, phase: Phase, archive: Path, **more) -> dict:
+    return client.submit(archive, phase=phase.pk, method="U-Net", description="14 bands", **more)
 
 
 def test_a_slow_score_is_reported_and_waited_for_later(cast: Cast, connected, archive) -> None:
     """No worker runs yet: the queue is long, as far as anyone can see."""
-    connection = connected(cast.owner)
-    made = submit(connection, cast.phase, archive)
-    assert client.describe(made).startswith(f"Submission {made['id']}: queued, place 1 of the queue, about")
-    with pytest.raises(client.ServerUnreachable) as slow:
-        client.wait(connection, made, timeout=0.6)
+    client = connected(cast.owner)
+    made = submit(client, cast.phase, archive)
+    assert describe(made).startswith(f"Submission {made['id']}: queued, place 1 of the queue, about")
+    with pytest.raises(errors.StillWaiting) as slow:
+        client.wait(made, timeout=0.6)
     assert str(slow.value) == (
         f"Submission {made['id']} is still queued after 1 s. The server keeps it: the same command waits on, and uploads nothing twice."
     )
-    assert submit(connection, cast.phase, archive)["id"] == made["id"]
+    assert submit(client, cast.phase, archive)["id"] == made["id"]
+    assert submit(client, cast.phase, archive, attempt="2")["id"] != made["id"]
 
 
-def test_reference_entry_stands_on_the_board_without_a_rank(
+def test_coroutines_do_the_same(cast: Cast, live_server, archive, worker, tmp_path) -> None:
+    token = create_token(cast.owner, "script")[1]
+
+    async def evening() -> tuple[dict, list, Path, dict, dict]:
+        async with AsyncClient(live_server.url, token) as client:
+            made = await client.submit(archive, phase="validation", method="U-Net")
+            done, listed = await asyncio.gather(client.wait(made, PATIENCE), client.submissions())
+            path = await client.download(made["id"], tmp_path / "copy.zip")
+            return done, listed, path, await client.board("validation"), await client.verify(made["id"])
+
+    done, listed, path, board, receipt = asyncio.run(evening())
+    assert (done["state"], done["f1"]) == ("scored", 1.0)
+    assert [each["id"] for each in listed] == [done["id"]]
+    assert path.read_bytes() == archive.read_bytes()
+    assert [row["team"] for row in board["rows"]] == ["Alpine"]
+    assert receipt["statement"]["archive_sha256"] == done["sha256"]
+
+
+def test_a_reference_entry_stands_on_the_board_without_a_rank(
     cast: Cast, connected, archive, worker, tmp_path
 ) -> None:
     Phase.objects.filter(pk=cast.phase.pk).update(quota_total=1)
@@ -68,14 +87,12 @@ def test_reference_entry_stands_on_the_board_without_a_rank(
     masks = make_masks()
     masks[0, 0, 0] = 0
     worse.write_bytes(make_archive(masks))
-    assert client.wait(team, submit(team, cast.phase, worse), PATIENCE)["state"] == "scored"
+    assert team.wait(submit(team, cast.phase, worse), PATIENCE)["state"] == "scored"
     for path in (archive, worse):  # the quota is the teams'
-        told: list[dict] = []
-        made = submit(organiser, cast.phase, path, reference=True)
-        done = client.wait(organiser, made, PATIENCE, told.append)
+        done = organiser.wait(submit(organiser, cast.phase, path, reference=True), PATIENCE)
         assert (done["state"], done["reference"], done["attempt"]) == ("scored", True, None)
-    assert client.describe(done).startswith(f"Submission {done['id']}: scored, precision 100.00 %, recall ")
-    board = team.get(f"phases/{cast.phase.pk}/leaderboard/").json()
+    assert describe(done).startswith(f"Submission {done['id']}: scored, precision 100.00 %, recall ")
+    board = team.board(cast.phase.pk)
     assert [(row["rank"], row["team"]) for row in board["rows"]] == [(1, "Alpine")]
     assert [(row["rank"], row["method"], row["f1"] == 1) for row in board["reference"]] == [
         (None, "U-Net", True),
@@ -84,89 +101,71 @@ def test_reference_entry_stands_on_the_board_without_a_rank(
 
 
 def test_only_organisers_submit_reference_entries(cast: Cast, connected, archive) -> None:
-    with pytest.raises(client.SubmissionRefused) as refused:
+    with pytest.raises(errors.Refused) as refused:
         submit(connected(cast.owner), cast.phase, archive, reference=True)
-    assert str(refused.value).splitlines() == [
-        "Forbidden (403)",
-        "Only organisers of the competition can submit a reference entry.",
-    ]
+    assert str(refused.value).splitlines()[0] == "Forbidden (403)"
+    assert refused.value.code == "not_allowed"
     assert not Submission.objects.exists()
-
-
-def test_what_is_wrong_with_an_archive_is_read_file_by_file(cast: Cast, connected, worker, tmp_path) -> None:
-    connection, path = connected(cast.owner), tmp_path / "short.zip"
-    path.write_bytes(make_archive(np.zeros((2, 16, 16), np.uint8)))
-    done = client.wait(connection, submit(connection, cast.phase, path), PATIENCE)
-    first, second = client.describe(done).splitlines()
-    assert first == f"Submission {done['id']}: invalid"
-    assert second.startswith("  mask_3.h5: ")
-    path.write_bytes(b"")
-    with pytest.raises(client.SubmissionRefused, match=r"Bad Request \(400\)\n.*empty"):
-        submit(connection, cast.phase, path)
 
 
 def test_a_used_up_quota_is_a_refusal_not_a_reason_to_try_again(
     cast: Cast, connected, archive, monkeypatch
 ) -> None:
-    monkeypatch.setattr(client, "sleep", lambda seconds: pytest.fail("waited for tomorrow"))
-    connection = connected(cast.owner)
+    monkeypatch.setattr("l4s.client.sleep", lambda seconds: pytest.fail("waited for tomorrow"))
+    client = connected(cast.owner)
     for limit, sentence in (
         ({"quota_per_day": 1}, "Your team has used its only submission of today (UTC) in Validation."),
         ({"quota_total": 1}, "Your team has used its only submission of Validation."),
     ):
         Submission.objects.all().delete()
         Phase.objects.filter(pk=cast.phase.pk).update(**{"quota_per_day": None} | limit)
-        submit(connection, cast.phase, archive)
-        with pytest.raises(client.SubmissionRefused) as refused:
-            client.submit(connection, cast.phase.pk, archive, "Another", "")
-        assert str(refused.value).startswith(f"Too Many Requests (429)\n{sentence}")
+        submit(client, cast.phase, archive)
+        with pytest.raises(errors.QuotaUsedUp) as refused:
+            client.submit(archive, phase=cast.phase.pk, method="Another")
+        assert refused.value.detail.startswith(sentence)
+        assert (refused.value.next_at is None) == ("quota_total" in limit)
 
 
 def test_a_closed_phase_and_no_team(cast: Cast, connected, archive) -> None:
-    with pytest.raises(client.SubmissionRefused, match="You are in no team of"):
+    with pytest.raises(errors.Refused) as refused:
         submit(connected(cast.stranger), cast.phase, archive)
+    assert refused.value.code == "no_team"
     later = make_phase(cast.competition, "test", opens_at="2040-01-01T00:00Z")
-    with pytest.raises(client.SubmissionRefused, match="Test opens on 1 January 2040, 00:00 UTC"):
+    with pytest.raises(errors.Refused, match="Test opens on 1 January 2040, 00:00 UTC") as refused:
         submit(connected(cast.owner), later, archive)
+    assert refused.value.code == "phase_not_open"
 
 
-def test_phases_are_found_by_name(cast: Cast, connected) -> None:
-    connection = connected(cast.owner)
-    for name in ("validation", "landslides/validation", str(cast.phase.pk)):
-        assert client.find_phase(connection, name)["id"] == cast.phase.pk
-    with pytest.raises(client.SubmissionRefused) as unknown:
-        client.find_phase(connection, "final")
-    assert str(unknown.value) == (
-        "'final' is no phase of this server. Its phases are: landslides/validation. Name one with --phase."
-    )
+def test_phases_of_several_competitions(cast: Cast, connected) -> None:
+    client = connected(cast.owner)
+    for name in ("validation", "landslides/validation", str(cast.phase.pk), None):
+        assert client.phase(name)["id"] == cast.phase.pk
     make_phase(make_competition("floods"))
-    with pytest.raises(client.SubmissionRefused, match="'validation' is the name of several phases"):
-        client.find_phase(connection, "validation")
+    with pytest.raises(errors.WrongUse, match="'validation' is the name of several phases"):
+        client.phase("validation")
 
 
-def test_a_wrong_token_is_said_before_anything_is_uploaded(cast: Cast, live_server) -> None:
+def test_a_wrong_token_is_said_before_anything_is_uploaded(cast: Cast, live_server, archive) -> None:
     with (
-        client.connect(live_server.url, "l4s_" + 64 * "0") as connection,
-        pytest.raises(client.SubmissionRefused) as refused,
-    ):
-        client.find_phase(connection, "validation")
-    assert str(refused.value).splitlines() == [
-        "Unauthorized (401)",
-        "This token is unknown, expired or revoked. Check it, or create a new one on the site, under your account.",
-    ]
-
-
-def test_an_unreachable_server_and_a_wrong_address(live_server, monkeypatch) -> None:
-    monkeypatch.setattr(client, "sleep", lambda seconds: None)
-    with (
-        client.connect(f"http://127.0.0.1:{free_port()}", "secret") as nobody,
+        Client(live_server.url, "l4s_" + 64 * "0") as client,
         pytest.raises(
-            client.ServerUnreachable, match=r"127\.0\.0\.1 cannot be reached \(ConnectError: .*refused"
+            errors.Unauthorized, match=r"Unauthorized \(401\)\nThis token is unknown, expired or revoked"
         ),
     ):
-        client.find_phase(nobody, "validation")
-    with pytest.raises(ValueError, match="must begin with http:// or https://"):
-        client.connect("127.0.0.1:8000", "secret")
+        client.submit(archive, phase="validation", method="U-Net")
+
+
+def test_an_unreachable_server_and_a_wrong_address(monkeypatch) -> None:
+    monkeypatch.setattr("l4s.client.sleep", lambda seconds: None)
+    with (
+        Client(f"http://127.0.0.1:{free_port()}", "secret") as nobody,
+        pytest.raises(
+            errors.Unreachable, match=r"127\.0\.0\.1:\d+ cannot be reached \(ConnectError: .*refused"
+        ),
+    ):
+        nobody.phases()
+    with pytest.raises(errors.WrongUse, match="must begin with http:// or https://"):
+        Client("127.0.0.1:8000", "secret")
 
 
 @contextmanager
