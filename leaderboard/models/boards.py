@@ -54,7 +54,10 @@ class StandingQuerySet(models.QuerySet["Standing"]):
 
         Call inside a transaction. The phase is locked first, so later reads include every earlier change.
         """
-        phase = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))[0]
+        self.refresh_locked(lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))[0], team)
+
+    def refresh_locked(self, phase: Phase, team: Team) -> None:
+        """The same for a phase that is locked already, as it is since then."""
         if phase.labels is None:
             return
         self._put(phase, team, Standing.Kind.EXACT, _exact_result(phase, team))
@@ -74,7 +77,12 @@ class StandingQuerySet(models.QuerySet["Standing"]):
         if result is None:
             self.filter(**place).delete()
         else:
-            self.update_or_create(**place, defaults=vars(result))
+            Standing.objects.bulk_create(  # one statement, whether there is a row or not
+                [Standing(**place, **vars(result))],
+                update_conflicts=True,
+                unique_fields=list(place),
+                update_fields=list(vars(result)),
+            )
 
 
 @dataclass
@@ -102,8 +110,15 @@ def _result(best: Submission, entries: int) -> Result:
 def _exact_result(phase: Phase, team: Team, before: datetime | None = None) -> Result | None:
     if team.is_organisers or team.merged_into_id:
         return None
-    best = Submission.objects.counted(phase, team, before).select_related("evaluation").first()
-    return None if best is None else _result(best, _scored(phase, team, before).count())
+    counted = Submission.objects.counted(phase, team, before)
+    entries = _scored(phase, team, before).order_by().values("team").annotate(number=models.Count("pk"))
+    best = (
+        counted.annotate(entries=models.Subquery(entries.values("number")))
+        .select_related("evaluation")
+        .defer("description", "evaluation__patch_counts", "evaluation__problems")
+        .first()
+    )
+    return None if best is None else _result(best, best.entries)
 
 
 def _shown_result(phase: Phase, team: Team) -> Result | None:

@@ -53,7 +53,10 @@ class Team(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     served_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When a worker last claimed one of its submissions."
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When one of its submissions last left the queue for good.",
     )
 
     objects = TeamQuerySet.as_manager()

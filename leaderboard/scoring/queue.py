@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Subquery
 from django.utils import timezone
 
 from evaluation import __version__
@@ -49,26 +50,33 @@ def claim(worker: str) -> Claim | None:
     with transaction.atomic():
         lock_named("claim")
         now = timezone.now()
-        evaluation = Evaluation.objects.due(now).in_claim_order().first()
+        evaluation = _next_evaluation(now)
         if evaluation is None:
             return None
-        Team.objects.filter(submissions=evaluation.submission_id).update(served_at=now)
-        taken = (
-            Evaluation.objects.queued()
-            .filter(pk=evaluation.pk, tries=evaluation.tries)
-            .update(
-                state=Evaluation.State.SCORING,
-                tries=evaluation.tries + 1,
-                worker=worker,
-                started_at=now,
-                lease_until=lease_end(now),
-            )
-        )
-        if not taken:
+        taken = {
+            "state": Evaluation.State.SCORING,
+            "tries": evaluation.tries + 1,
+            "worker": worker,
+            "started_at": now,
+            "lease_until": lease_end(now),
+        }
+        row = Evaluation.objects.queued().filter(pk=evaluation.pk, tries=evaluation.tries)
+        if not row.update(**taken):
             return None
-    rows = Evaluation.objects.select_related("submission__team", "submission__phase", "label_set")
-    evaluation = rows.defer("label_set__masks").get(pk=evaluation.pk)
+    for name, value in taken.items():
+        setattr(evaluation, name, value)
     return Claim(evaluation, evaluation.tries)
+
+
+def _next_evaluation(now: datetime) -> Evaluation | None:
+    """The first in the fair order, with all that a worker needs; only keys are sorted."""
+    first = Evaluation.objects.due(now).in_claim_order().values("pk")[:1]
+    return (
+        Evaluation.objects.filter(pk=Subquery(first))
+        .select_related("submission__team", "submission__phase", "submission__prediction", "label_set")
+        .defer("label_set__masks", "submission__description", "patch_counts", "problems")
+        .first()
+    )
 
 
 def prolong(held: Claim) -> bool:
@@ -84,7 +92,7 @@ def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha2
     tp, fp, fn = counts.total
     now = timezone.now()
     with transaction.atomic():
-        [submission] = Submission.objects.filter(pk=held.evaluation.submission_id).lock()
+        submission = _lock_submission(held.evaluation.submission, now)
         written = Evaluation.objects.filter(**held.row).update(
             state=Evaluation.State.SCORED,
             scorer=__version__,
@@ -99,14 +107,37 @@ def record_score(held: Claim, counts: Counts, prediction: bytes, prediction_sha2
         )
         if not written:
             return False
-        Prediction.objects.update_or_create(
-            submission=submission, defaults={"masks": prediction, "sha256": prediction_sha256}
+        Prediction.objects.bulk_create(
+            [Prediction(submission=submission, masks=prediction, sha256=prediction_sha256)],
+            update_conflicts=True,
+            unique_fields=["submission"],
+            update_fields=["masks", "sha256"],
         )
-        Attempt.objects.spend(submission.pk, now)
+        if not submission.reference:
+            Attempt.objects.spend(submission.pk, now)
         if held.evaluation.label_set_id == submission.phase.labels_id:
-            Submission.objects.filter(pk=submission.pk).update(evaluation=held.evaluation)
-            Standing.objects.refresh(submission.phase, submission.team)
+            submission.phase.labels = held.evaluation.label_set
+            if submission.evaluation_id != held.evaluation.pk:
+                Submission.objects.filter(pk=submission.pk).update(evaluation=held.evaluation)
+            Standing.objects.refresh_locked(submission.phase, submission.team)
     return True
+
+
+def _lock_submission(submission: Submission, now: datetime) -> Submission:
+    """The submission as it is once its team, then its phase are locked; the team counts as served.
+
+    ``Submission.objects.lock`` in two statements, because every score takes them.
+    """
+    team = submission.team_id
+    while True:
+        Team.objects.filter(pk=team).update(served_at=now)
+        rows = Submission.objects.filter(pk=submission.pk, team=team).select_related("team", "phase")
+        found = rows.defer("description").select_for_update(of=("phase",), no_key=True).first()
+        if found is not None:
+            return found
+        team = Submission.objects.values_list("team_id", flat=True).get(
+            pk=submission.pk
+        )  # a merger came first
 
 
 def record_invalid(held: Claim, problems: list[Problem]) -> bool:
@@ -165,6 +196,7 @@ def _record_end(
 ) -> bool:
     now = timezone.now()
     with transaction.atomic():
+        Team.objects.filter(submissions=evaluation.submission_id).update(served_at=now)
         written = Evaluation.objects.filter(**row).update(
             state=state,
             scorer=__version__,

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core import mail
 from django.core.files.storage import FileSystemStorage
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -281,3 +282,35 @@ def test_a_claim_costs_in_proportion_to_the_queue(cast):
     few = steps_of(lambda: queue.claim("one"))
     many_submissions(cast, corrected, "queued", 300)
     assert steps_of(lambda: queue.claim("another")) < 5 * few
+
+
+def statements(act) -> list[str]:
+    """What an act asks of the database, without the marks of its transactions."""
+    with CaptureQueriesContext(connection) as queries:
+        act()
+    marks = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+    return [query["sql"] for query in queries if not query["sql"].startswith(marks)]
+
+
+def test_a_claim_and_a_score_take_few_statements(cast):
+    """Every submission pays them, and the board's row is locked meanwhile."""
+    for _ in range(3):
+        make_submission(cast.team, cast.phase)
+    waiting(cast.team, cast.phase)
+    claims = []
+    asked = statements(lambda: claims.append(queue.claim("one")))
+    assert len(asked) <= 3, "\n".join(asked)
+    spec = tasks.spec_of(claims[0].evaluation)
+    masks = pack(make_masks(spec))
+    score = (claims[0], Counts(*np.ones((3, spec.patches), np.uint32)), b"masks", sha256(masks, spec))
+    asked = statements(lambda: queue.record_score(*score))
+    assert len(asked) <= 8, "\n".join(asked)
+    assert Standing.objects.get().entries == 4
+
+
+def test_a_team_that_merged_while_it_was_scored_is_locked_as_it_is_now(cast):
+    waiting(cast.team, cast.phase, content=make_archive())
+    held = queue.claim("one")
+    Submission.objects.update(team=cast.other_team)
+    assert tasks.evaluate(held) == "scored"
+    assert Standing.objects.get().team == cast.other_team
