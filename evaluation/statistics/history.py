@@ -37,7 +37,11 @@ def best_so_far_by_team(log: Sequence[Scored]) -> dict[str, list[Scored]]:
 
 def per_day(times: Iterable[datetime]) -> list[tuple[date, int]]:
     """Submissions on each UTC day from the first to the last, days without any included."""
-    days = Counter(_utc(time).date() for time in times)
+    return every_day(Counter(_utc(time).date() for time in times))
+
+
+def every_day(days: Counter[date]) -> list[tuple[date, int]]:
+    """Each day from the first to the last with its number, days without any included."""
     if not days:
         return []
     first, last = min(days), max(days)

@@ -8,7 +8,7 @@ the viewer may see (``view_of``).
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from django.core.cache import cache
@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models.functions import TruncDate
 
 from evaluation.scoring.metrics import KEY_SCALE
+from evaluation.statistics.history import every_day
 from leaderboard.models import Competition, Membership, Phase, Standing, Submission, Team
 from leaderboard.models.visibility import Ratio, View
 
@@ -136,18 +137,11 @@ def _phases(competition: Competition, phases: Sequence[Phase], views: Sequence[V
             slug=phase.slug,
             submissions=days[phase.pk].total(),
             teams=teams.get(phase.pk, 0),
-            per_day=_every_day(days[phase.pk]),
+            per_day=every_day(days[phase.pk]),
             best=_best(phase, view),
         )
         for phase, view in zip(phases, views, strict=True)
     ]
-
-
-def _every_day(days: Counter[date]) -> list[tuple[date, int]]:
-    if not days:
-        return []
-    first, last = min(days), max(days)
-    return [(day, days[day]) for day in (first + timedelta(k) for k in range((last - first).days + 1))]
 
 
 def _best(phase: Phase, view: View) -> list[Step] | None:
