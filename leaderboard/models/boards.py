@@ -44,6 +44,12 @@ class StandingQuerySet(models.QuerySet["Standing"]):
             .order_by("-rank_key", "achieved_at", "team_id")
         )
 
+    def on_boards(self, phases: Iterable[Phase]) -> set[tuple[int, str]]:
+        """(label set, kind) of the boards of these phases, under their current labels, that have at least one row."""
+        label_sets = [phase.labels_id for phase in phases if phase.labels_id is not None]
+        rows = self.filter(label_set__in=label_sets).order_by().values_list("label_set", "kind").distinct()
+        return set(rows)
+
     def rank_of(self, standing: "Standing") -> int:
         """1 + the number of teams with a strictly better F1: equal F1 shares a rank."""
         same_board = self.filter(label_set=standing.label_set_id, kind=standing.kind)

@@ -11,7 +11,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from leaderboard.models import Evaluation, Phase, PhaseReport, Team
 from leaderboard.models.visibility import View, view_of
-from leaderboard.reporting.boards import Board, board_of, row_of
+from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
 
 from .page_context import find_competition, my_team, phases_of, render_in
 
@@ -19,9 +19,8 @@ ROWS = 100
 
 
 def current_board(request: HttpRequest, slug: str) -> HttpResponse:
-    """Redirect to the board of the phase that is open now, or else of the last phase."""
-    competition = find_competition(request, slug)
-    phase = competition.phases.open_at(timezone.now()).first() or competition.phases.last()
+    """Redirect to the board of the open phase if it has entries, or else of the last phase that had some."""
+    phase = phase_to_show(phases_of(find_competition(request, slug)), request.user, timezone.now())
     if phase is None:
         raise Http404
     return redirect("pages:board", slug, phase.slug)

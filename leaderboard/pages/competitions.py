@@ -1,18 +1,19 @@
 """The list of competitions, a competition's home page and its other pages."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from leaderboard.models import Competition, Phase
-from leaderboard.reporting.boards import Board, board_of
+from leaderboard.models import Attempt, Competition, Phase, Team
+from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
 
-from .page_context import find_competition, phases_of, render_in
+from .page_context import find_competition, my_team, phases_of, render_in
 
 TOP = 5
+TRACK = 100.0  # length of a phase's track on the timeline
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -21,18 +22,20 @@ def home(request: HttpRequest) -> HttpResponse:
     if len(published) == 1:
         return competition_home(request, published[0])
     now = timezone.now()
-    cards = [card_of(competition, now) for competition in published]
-    cards.sort(key=lambda card: (not card["is_open"], card["deadline"] is None))
+    cards = [card_of(competition, request.user, now) for competition in published]
+    cards.sort(key=lambda card: (not card["accepts"], card["deadline"] is None))
     return render(request, "home.html", {"cards": cards, "now": now})
 
 
-def card_of(competition: Competition, now: datetime) -> dict[str, Any]:
-    """A competition in the list: its phases, whether one is open now, and the next date."""
+def card_of(competition: Competition, viewer: Any, now: datetime) -> dict[str, Any]:
+    """A competition in the list: its leader, whether it takes submissions now, and the next date."""
     phases = list(competition.phases.all())
+    shown = phase_to_show(phases, viewer, now)
     return {
         "competition": competition,
-        "phases": phases,
-        "is_open": any(phase.accepts_submissions(now) for phase in phases),
+        "accepts": any(phase.accepts_submissions(now) for phase in phases),
+        "has_opened": any(phase.has_opened(now) for phase in phases),
+        "top": board_of(shown, viewer, now, limit=1) if shown else None,
         "deadline": next_deadline(competition, phases, now),
     }
 
@@ -44,24 +47,58 @@ def competition(request: HttpRequest, slug: str) -> HttpResponse:
 def competition_home(request: HttpRequest, competition: Competition) -> HttpResponse:
     now = timezone.now()
     phases = phases_of(competition)
+    team = my_team(request, competition)
+    shown = phase_to_show(phases, request.user, now)
+    top = board_of(shown, request.user, now, limit=TOP) if shown else None
     context = {
         "is_home": True,
         "phases": phases,
+        "team": team,
+        "timeline": [Stop.of(phase, now) for phase in phases],
         "deadline": next_deadline(competition, phases, now),
         "now": now,
-        "top": _top(request, phases, now),
+        "top": top,
+        "place": place_of(team, phases, top, request.user, now) if team else None,
         "overview": competition.pages.first(),
         "organises": competition.is_organised_by(request.user),
     }
     return render_in(request, competition, "competition/home.html", context)
 
 
-def _top(request: HttpRequest, phases: list[Phase], now: datetime) -> Board | None:
-    """The top rows of the board of the current or latest phase."""
-    opened = [phase for phase in phases if phase.has_opened(now)]
-    running = [phase for phase in opened if phase.is_open(now)]
-    chosen = running[:1] or opened[-1:]
-    return board_of(chosen[0], request.user, now, limit=TOP) if chosen else None
+def place_of(
+    team: Team, phases: list[Phase], top: Board | None, viewer: Any, now: datetime
+) -> dict[str, Any] | None:
+    """The team's score, rank and remaining submissions in the phase that is open, or else in the phase shown."""
+    phase = next((phase for phase in phases if phase.is_open(now)), top.phase if top else None)
+    if phase is None:
+        return None
+    board = top if top and top.phase == phase else board_of(phase, viewer, now, limit=0)
+    return {
+        "phase": phase,
+        "board": board,
+        "row": row_of(board, team),
+        "left": Attempt.objects.usage(team, phase, now).remaining if phase.is_open(now) else None,
+    }
+
+
+class Stop(NamedTuple):
+    """A phase on the timeline: how far along its track, 0 to 100, the present is; None if it is elsewhere."""
+
+    phase: Phase
+    state: str
+    done: float
+    now_at: float | None
+
+    @classmethod
+    def of(cls, phase: Phase, now: datetime) -> "Stop":
+        if not phase.has_opened(now):
+            return cls(phase, "upcoming", 0.0, None)
+        if phase.closes_at is None:
+            return cls(phase, "open", TRACK / 3, TRACK / 3)
+        if phase.has_closed(now):
+            return cls(phase, "ended", TRACK, None)
+        done = TRACK * ((now - phase.opens_at) / (phase.closes_at - phase.opens_at))
+        return cls(phase, "open", done, done)
 
 
 def text(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:

@@ -42,6 +42,24 @@ class Board:
         return self.view.board == Standing.Kind.SHOWN and self.phase.freezes_at is not None
 
 
+def phase_to_show(phases: list[Phase], viewer: Any, now: datetime) -> Phase | None:
+    """The phase whose board leads: the open one with a visible entry, else the last one that has any, else the one
+    that is open or that opened last, else the first. None without phases."""
+    if not phases:
+        return None
+    filled = Standing.objects.on_boards(phases)
+    organises = phases[0].competition.is_organised_by(viewer)
+    with_rows = [
+        phase
+        for phase in phases
+        if (phase.labels_id, view_of(phase, viewer, now, organises=organises).board) in filled
+    ]
+    is_open = [phase for phase in phases if phase.is_open(now)]
+    opened = [phase for phase in phases if phase.has_opened(now)]
+    both = [phase for phase in is_open if phase in with_rows]
+    return next(iter([*both, *reversed(with_rows), *is_open, *reversed(opened), *phases]))
+
+
 def board_of(phase: Phase, viewer: Any, now: datetime, *, first: int = 0, limit: int | None = None) -> Board:
     """The board as ``viewer`` may see it. The number of queries does not depend on the number of submissions."""
     view = view_of(phase, viewer, now)

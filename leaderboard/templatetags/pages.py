@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timeuntil
 
 from leaderboard.models import LabelSet, Phase, QuotaUsage
+from leaderboard.models.text import day as day_in_words
 from leaderboard.models.text import moment as moment_in_words
 from leaderboard.pages import markdown as markdown_texts
 
@@ -37,6 +39,23 @@ def _time(value: datetime | None, write: Callable[[datetime], str], css: str) ->
     value = value.astimezone(UTC)
     exact = value.strftime("%Y-%m-%dT%H:%M:%SZ")
     return format_html('<time class="{}" datetime="{}">{}</time>', css, exact, write(value))
+
+
+@register.simple_tag
+def countdown(until: datetime, now: datetime) -> SafeString:
+    """The time left until a moment in words; countdown.js makes it tick by the server's clock, which it is given."""
+    return format_html(
+        '<time class="countdown" role="timer" datetime="{}" data-server-ms="{}">{}</time>',
+        until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        int(now.timestamp() * 1000),
+        timeuntil(until, now),
+    )
+
+
+@register.filter
+def day(value: datetime | None) -> SafeString:
+    """The UTC date alone; the exact time is in the element."""
+    return _time(value, day_in_words, "moment moment-short")
 
 
 @register.filter
