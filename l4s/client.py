@@ -67,8 +67,11 @@ class _Connection:
     def _sent(self, request: Request, file: Any) -> dict[str, Any]:
         """The request as httpx takes it."""
         more: dict[str, Any] = {}
-        if request.archive is not None:
-            more["files"] = {"archive": (request.archive.name, file, "application/zip")}
+        if request.form is not None:
+            parts: list[Any] = [(name, (None, text)) for name, text in request.form.items()]
+            if request.archive is not None:
+                parts.append(("archive", (request.archive.name, file, "application/zip")))
+            more["files"] = parts
         if request.slice is not None:
             more["content"] = _read(request.slice)
         return {
@@ -77,7 +80,6 @@ class _Connection:
             "params": dict(request.params) or None,
             "headers": dict(request.headers),
             "json": request.json,
-            "data": request.form and dict(request.form),
             **more,
         }
 

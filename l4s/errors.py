@@ -8,9 +8,9 @@ EXIT_CODES = {
     0: "done; a submission that was waited for is scored",
     1: "the archive has problems, or the receipt, the labels or the log are not genuine",
     2: "wrong use: an unknown option, phase or file, no server named, a package that is not installed",
-    3: "refused by the server: the phase is closed, not yours, contradicts what is there",
+    3: "refused by the server, and waiting does not help",
     4: "no token, or one that is unknown, expired or revoked",
-    5: "come back later: a quota or a rate limit is used up",
+    5: "refused for now: a quota of the day or a rate limit is used up, or the phase opens later",
     6: "no usable answer from the server, after several tries",
     7: "waited long enough: the submission has no score yet; the same command waits on",
     8: "the server failed to score the submission; the attempt is given back",
@@ -77,7 +77,8 @@ class Answered(L4SError):
     """The server answered with an error: `application/problem+json`.
 
     `status` is HTTP's, `code` the server's word for the reason, `detail` its sentence; `problem` has all of it, with
-    `errors` by field and `next_at` where the server gives them. `retry_after`: seconds, None where nothing is said.
+    `errors` by field. `next_at`: when the same can succeed, `retry_after`: the same in seconds; None where the server
+    says nothing.
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class Answered(L4SError):
         self.code = str(problem.get("code", "error"))
         self.detail = str(problem.get("detail", ""))
         self.next_at: str | None = problem.get("next_at")
+        if self.next_at:
+            self.exit_code = 5
 
     def as_dict(self) -> dict[str, Any]:
         return {**self.problem, **super().as_dict(), "status": self.status}
@@ -115,8 +118,6 @@ class Conflict(Refused):
 
 class QuotaUsedUp(Refused):
     """`next_at` says when the next submission is accepted; None: not by waiting."""
-
-    exit_code = 5
 
 
 class TooManyRequests(Answered):

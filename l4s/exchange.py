@@ -43,7 +43,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
-    form: Mapping[str, str] | None = None
+    form: Mapping[str, str] | None = None  # multipart/form-data
     archive: Path | None = None  # the form's file
     slice: Slice | None = None  # as the whole body
     save_to: Path | None = None  # where the body of a good answer goes

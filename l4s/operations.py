@@ -100,7 +100,7 @@ def submit(
         return (yield from ask(form)).body()
     metadata = {"filename": path.name, "phase": fields["phase"], "sha256": digest}
     location = yield from tus.upload(path, size, metadata, key, session.uploads, progress)
-    form = Request("POST", "submissions/", headers=headers, json={**fields, "upload": location})
+    form = Request("POST", "submissions/", headers=headers, form={**fields, "upload": location})
     try:
         made = (yield from ask(form)).body()
     except Refused:

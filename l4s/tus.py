@@ -1,4 +1,9 @@
-"""Resumable uploads by tus 1.0 (https://tus.io/protocols/resumable-upload), where the server announces them."""
+"""Resumable uploads by tus 1.0 (https://tus.io/protocols/resumable-upload), where the server announces them.
+
+`OPTIONS uploads/` announces it with `Tus-Version` and `Tus-Extension: creation`. `POST uploads/` has the metadata filename,
+phase (an id) and sha256 (hex). What was uploaded is submitted by the usual form of `POST submissions/`, with the upload's
+address in the field `upload` instead of a file in `archive`, under the usual Idempotency-Key.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 
 from evaluation import __version__
@@ -54,9 +55,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except L4SError as error:
         return _fail(arguments, str(error), error.as_dict())
-    except BrokenPipeError:  # `l4s list | head`
+    except BrokenPipeError:  # `l4s list | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return _fail(arguments, "Interrupted.", {"code": "interrupted", "exit_code": 130})
     except (OSError, ValueError) as error:

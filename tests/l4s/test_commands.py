@@ -73,9 +73,10 @@ def test_exit_codes_without_a_score(logged_in: Cast, files, l4s, monkeypatch) ->
     code, _, err = l4s(*submit, "--phase", "test")
     assert code == 3
     assert "Test opens on 1 January 2040, 00:00 UTC" in err
-    Phase.objects.filter(slug="validation").update(quota_total=1)
-    code, out, _ = l4s(*submit, "--attempt", "2", "--json")
-    assert (code, out["error"]["code"]) == (5, "quota_used_up")
+    for limits, expected in (({"quota_per_day": 1}, 5), ({"quota_total": 1}, 3)):
+        Phase.objects.filter(slug="validation").update(**{"quota_per_day": None} | limits)
+        code, out, _ = l4s(*submit, "--attempt", "2", "--json")
+        assert (code, out["error"]["code"]) == (expected, "quota_used_up")
     monkeypatch.setattr("l4s.client.sleep", lambda seconds: None)
     assert l4s("phases", "--server", "http://127.0.0.1:9")[0] == 6
     with pytest.raises(SystemExit) as end:

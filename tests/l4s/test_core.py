@@ -137,21 +137,26 @@ def test_a_server_that_fails_each_time_is_quoted(both):
         (404, "not_found", errors.NotFound, 3),
         (409, "conflict", errors.Conflict, 3),
         (413, "too_large", errors.Refused, 3),
-        (403, "quota_used_up", errors.QuotaUsedUp, 5),
-        (429, "quota_used_up", errors.QuotaUsedUp, 5),
+        (403, "quota_used_up", errors.QuotaUsedUp, 3),
+        (429, "quota_used_up", errors.QuotaUsedUp, 3),
         (429, "too_many", errors.TooManyRequests, 5),
     ],
 )
 def test_a_refusal_is_asked_once_and_has_its_class(both, archive, pauses, status, code, kind, exit_code):
-    server = Scripted(*[problem(status, code=code, detail="No.", next_at="2040-01-01T00:00:00Z")] * 5)
+    server = Scripted(*[problem(status, code=code, detail="No.")] * 5)
     both.connect(server)
     with pytest.raises(kind) as refused:
         both.call("submit", archive, phase=4, method="unet")
     assert type(refused.value) is kind
     assert (refused.value.code, refused.value.detail, refused.value.exit_code) == (code, "No.", exit_code)
-    assert refused.value.next_at == "2040-01-01T00:00:00Z"
+    assert refused.value.next_at is None
     assert len(server.requests) == 1
     assert pauses == []
+    moment = "2040-01-01T00:00:00Z"
+    both.connect(Scripted(problem(status, code=code, detail="Not yet.", next_at=moment)))
+    with pytest.raises(kind) as later:
+        both.call("submit", archive, phase=4, method="unet")
+    assert (later.value.next_at, later.value.exit_code) == (moment, 5)
 
 
 def test_a_long_wait_is_an_answer_not_a_pause(both, pauses):

@@ -104,7 +104,10 @@ def test_a_large_archive_goes_chunk_by_chunk(both, archive):
     assert b64decode(described["filename"]) == b"big.zip"
     assert b64decode(described["phase"]) == b"4"
     [request] = server.submitted
-    assert b'"upload":"http://leaderboard.example/api/v1/uploads/1"' in request.content.replace(b": ", b":")
+    assert request.headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert b'name="upload"\r\n\r\nhttp://leaderboard.example/api/v1/uploads/1\r\n' in request.content
+    assert b'name="method"\r\n\r\nU-Net\r\n' in request.content
+    assert b'name="archive"' not in request.content
     assert len(request.headers["Idempotency-Key"]) == 64
 
 
