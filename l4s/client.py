@@ -46,23 +46,32 @@ class _Connection:
         *,
         uploads: MutableMapping[str, str] | None = None,
         warn: Callable[[str], None] | None = None,
+        on_retry: Callable[[str], None] = lambda text: None,
         **options: Any,
     ) -> None:
         """`server` and `token`: by default L4S_SERVER and L4S_TOKEN, else what `l4s login` kept; an empty token: none.
 
         `uploads` keeps the addresses of begun uploads; give one that outlives the process to resume them.
-        `warn` is called once, where the server supports newer clients only. Other options are httpx's.
+        `warn` is called once, where the server supports newer clients only; `on_retry` with the reason before each pause
+        after which a request is sent again. Other options are httpx's.
         """
         need_httpx()
         self.server = credentials.server(server)
         token = credentials.token(self.server) if token is None else token
         self._session = operations.Session({} if uploads is None else uploads)
         self._warn = warn or (lambda text: warnings.warn(text, ClientTooOld, stacklevel=4))
+        self._on_retry = on_retry
         self._old = False
         headers = {"User-Agent": user_agent(), "Accept": "application/json"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         options.setdefault("timeout", httpx.Timeout(60, write=600))
         self._options = {**options, "headers": headers}
+
+    def _announced(self, pause: Pause) -> float:
+        """The seconds to sleep; says why, where something failed."""
+        if pause.failure is not None:
+            self._on_retry(f"{pause.failure}\nTrying again in {pause.seconds:.0f} s.")
+        return pause.seconds
 
     def _sent(self, request: Request, file: Any) -> dict[str, Any]:
         """The request as httpx takes it."""
@@ -170,7 +179,7 @@ class Client(_Connection):
 
     def _do(self, step: Request | Pause) -> Answer | None:
         if isinstance(step, Pause):
-            sleep(step.seconds)
+            sleep(self._announced(step))
             return None
         with _opened(step) as file, self._http.stream(**self._sent(step, file)) as response:
             if step.save_to is None or response.status_code >= 300:
@@ -235,7 +244,7 @@ class AsyncClient(_Connection):
 
     async def _do(self, step: Request | Pause) -> Answer | None:
         if isinstance(step, Pause):
-            await sleep_async(step.seconds)
+            await sleep_async(self._announced(step))
             return None
         with _opened(step) as file:
             async with self._http.stream(**self._sent(step, file)) as response:

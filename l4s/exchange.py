@@ -52,7 +52,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Pause:
+    """`failure`: why the same request is sent again after it; None where nothing failed."""
+
     seconds: float
+    failure: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def ask(request: Request, tries: int = TRIES) -> Steps[Answer]:
                 raise failure
             pause = backoff(attempt) if asked is None else asked * uniform(1, 1.1)
         if attempt + 1 < tries:
-            yield Pause(pause)
+            yield Pause(pause, failure)
     if isinstance(failure, ConnectionBroken) and tries > 1:
         raise Unreachable(f"{failure} Tried {tries} times: check the address, or try again later.")
     raise failure

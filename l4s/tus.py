@@ -95,7 +95,7 @@ def send(path: Path, size: int, location: str, offset: int, progress: Progress |
         except (ConnectionBroken, ServerFailed, TooManyRequests, Refused) as error:
             if failures + 1 >= TRIES or (isinstance(error, Refused) and error.status != 409):
                 raise
-            yield Pause(getattr(error, "retry_after", None) or backoff(failures))
+            yield Pause(getattr(error, "retry_after", None) or backoff(failures), error)
             failures += 1
             known = yield from offset_of(location)
             if known is None:

@@ -91,8 +91,8 @@ def _usage(team: dict[str, Any]) -> list[list[Any]]:
     return [
         [
             each["name"],
-            f"{each['total']}/{limit(each['total_limit'])}",
-            f"{each['today']}/{limit(each['day_limit'])}",
+            used(each["total"], each["total_limit"]),
+            used(each["today"], each["day_limit"]),
             limit(each["remaining"]),
             "may submit" if each["may_submit"] else each["refusal"],
         ]
@@ -103,6 +103,10 @@ def _usage(team: dict[str, Any]) -> list[list[Any]]:
 def day(moment: str | None) -> str:
     """A time of the API to the minute, in UTC."""
     return moment[:16].replace("T", " ") if moment else "–"
+
+
+def used(number: int, of: int | None) -> str:
+    return str(number) if of is None else f"{number} of {of}"
 
 
 def limit(number: int | None) -> str:

@@ -61,8 +61,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(arguments, "Interrupted.", {"code": "interrupted", "exit_code": 130})
     except (OSError, ValueError) as error:
-        return _fail(arguments, str(error), {"code": "wrong_use", "exit_code": 2})
+        return _fail(arguments, _sentence(error), {"code": "wrong_use", "exit_code": 2})
     return code
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
 
 
 def _fail(arguments: argparse.Namespace, sentence: str, error: dict[str, object]) -> int:

@@ -24,7 +24,12 @@ else:
 
 def connect(arguments: argparse.Namespace) -> Client:
     """A client of the server that the arguments, the environment or the last log-in name."""
-    return Client(arguments.server, uploads=Uploads(), warn=lambda text: print(text, file=sys.stderr))
+    return Client(
+        arguments.server,
+        uploads=Uploads(),
+        warn=lambda text: print(text, file=sys.stderr),
+        on_retry=lambda text: remark(arguments, text),
+    )
 
 
 def show(arguments: argparse.Namespace, content: Any, text: str | Iterable[str]) -> None:

@@ -66,7 +66,7 @@ def test_exit_codes_without_a_score(logged_in: Cast, files, l4s, monkeypatch) ->
     assert "'nothing' is no phase of this server" in err
     code, _, err = l4s("submit", files / "missing.zip", "--method", "U-Net")
     assert code == 2
-    assert "missing.zip" in err
+    assert err == f"l4s: {files / 'missing.zip'}: No such file or directory.\n"
     assert l4s("show", 10**6)[0] == 3
     assert l4s("receipt", Submission.objects.get().pk)[0] == 3
     make_phase(logged_in.competition, "test", opens_at="2040-01-01T00:00Z")
@@ -78,7 +78,10 @@ def test_exit_codes_without_a_score(logged_in: Cast, files, l4s, monkeypatch) ->
         code, out, _ = l4s(*submit, "--attempt", "2", "--json")
         assert (code, out["error"]["code"]) == (expected, "quota_used_up")
     monkeypatch.setattr("l4s.client.sleep", lambda seconds: None)
-    assert l4s("phases", "--server", "http://127.0.0.1:9")[0] == 6
+    code, _, err = l4s("phases", "--server", "http://127.0.0.1:9")
+    assert code == 6
+    assert err.count("Trying again in") == 4
+    assert l4s("phases", "--server", "http://127.0.0.1:9", "--quiet")[2].count("\n") == 1
     with pytest.raises(SystemExit) as end:
         main(["submit", "a.zip"])
     assert end.value.code == 2

@@ -85,8 +85,11 @@ def test_one_key_until_the_server_answers(both, archive, pauses):
         problem(429, {"Retry-After": "7"}, code="throttled"),
         made(),
     )
-    both.connect(server).call("submit", archive, phase=4, method="unet")
+    said = []
+    both.connect(server, on_retry=said.append).call("submit", archive, phase=4, method="unet")
     assert len(server.requests) == 4
+    assert [text.splitlines()[-1] for text in said] == [f"Trying again in {n} s." for n in (1, 2, 8)]
+    assert said[0].startswith("leaderboard.example cannot be reached (ConnectError: refused).")
     assert len({request.headers["Idempotency-Key"] for request in server.requests}) == 1
     assert b"PK the archive" in server.requests[-1].content
     assert pauses == [1, 2, pytest.approx(7.7)]
