@@ -87,16 +87,17 @@ class CopyReview:
     limit: float
 
 
-def same_masks(submissions: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
-    """Groups of teams that handed in the same masks, from (team, SHA-256 of the packed masks) pairs.
+def same_masks(submissions: Iterable[tuple[str, str, int]]) -> list[dict[str, list[int]]]:
+    """Masks that several teams handed in: for each, the numbers of every team's submissions with them.
 
-    An empty SHA-256 means that the masks are not kept; it equals nothing.
+    `submissions` are (team, SHA-256 of the packed masks, number). An empty SHA-256 means that the masks are not
+    kept; it equals nothing.
     """
-    teams_of: dict[str, set[str]] = {}
-    for team, digest in submissions:
+    by_masks: dict[str, dict[str, list[int]]] = {}
+    for team, digest, number in submissions:
         if digest:
-            teams_of.setdefault(digest, set()).add(team)
-    return sorted({tuple(sorted(teams)) for teams in teams_of.values() if len(teams) > 1})
+            by_masks.setdefault(digest, {}).setdefault(team, []).append(number)
+    return [numbers_of for numbers_of in by_masks.values() if len(numbers_of) > 1]
 
 
 def same_counts_share(table: CountTable) -> Floats:

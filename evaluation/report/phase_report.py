@@ -326,8 +326,10 @@ def _copies(table: CountTable, submissions: Submissions | None, alike: Agreement
         "by_errors": None,
     }
     if submissions and submissions.sha256:
-        handed_in = zip(submissions.team_of, submissions.sha256, strict=True)
-        found["same_masks"] = [list(group) for group in detectors.same_masks(handed_in)]
+        pairs = zip(submissions.team_of, submissions.sha256, strict=True)
+        handed_in = ((team, digest, number) for number, (team, digest) in enumerate(pairs))
+        groups = {tuple(sorted(teams)) for teams in detectors.same_masks(handed_in)}
+        found["same_masks"] = [list(group) for group in sorted(groups)]
     if alike:
         reviews = detectors.copies_by_errors(table.teams, alike.errors)
         found["by_errors"] = [asdict(review) for review in reviews]

@@ -90,16 +90,16 @@ def _judge(user: Any, description: MethodDescription, verdict: str, reason: str)
 
 
 def why_not_eligible(team: Team) -> str:
-    """Why the team cannot be awarded, in a sentence; empty when it can. ``Team.objects.eligible`` is the same as rows."""
-    if team.is_organisers:
+    """Why the team cannot receive awards, in a sentence; empty when it can."""
+    rule = Team.objects.with_eligibility().values_list("not_eligible", flat=True).get(pk=team.pk)  # type: ignore[misc]  # an annotation
+    if rule == "organisers":
         return f"{team} is the organisers' own team."
-    if team.merged_into_id:
+    if rule == "merged":
         return f"{team} has become part of {team.merged_into}."
-    description = MethodDescription.objects.filter(team=team).defer("pdf").first()
-    if description and description.verdict == MethodDescription.Verdict.INELIGIBLE:
-        return f"The organisers have ruled the method description out: {description.verdict_reason}"
+    if rule == "ruled out":
+        return f"The organisers have ruled the method description out: {team.description.verdict_reason}"
     due = team.competition.descriptions_due_at
-    if due is None or (description and description.uploaded_at <= due):
+    if not rule or due is None:
         return ""
     if timezone.now() <= due:
         return f"No method description has been handed in yet. It is due on {moment(due)}."

@@ -17,9 +17,10 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.contrib.import_export.forms import ExportForm
 
 from leaderboard.models import AuditEntry
+from leaderboard.models.ownership import competition_of
 
 from .exports import FORMATS
-from .scope import choices, competition_of, within
+from .scope import choices, within
 
 NEVER_LOGGED = frozenset({"password"})
 

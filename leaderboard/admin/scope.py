@@ -4,54 +4,8 @@ from typing import Any
 
 from django.db import models
 
-from leaderboard.models import (
-    Attempt,
-    AuditEntry,
-    Award,
-    Competition,
-    Evaluation,
-    JoinRequest,
-    LabelReport,
-    LabelSet,
-    Mail,
-    Membership,
-    Merger,
-    MethodDescription,
-    Page,
-    Phase,
-    PhaseReport,
-    Prize,
-    PublishedEntry,
-    Review,
-    Standing,
-    Submission,
-    Team,
-    User,
-)
-
-COMPETITION_OF: dict[type[models.Model], str] = {
-    Competition: "pk",
-    Page: "competition",
-    Phase: "competition",
-    LabelSet: "phase__competition",
-    LabelReport: "phase__competition",
-    PhaseReport: "phase__competition",
-    PublishedEntry: "phase__competition",
-    Review: "phase__competition",
-    Mail: "competition",
-    Team: "competition",
-    Membership: "competition",
-    JoinRequest: "team__competition",
-    Merger: "team__competition",
-    MethodDescription: "team__competition",
-    Prize: "competition",
-    Award: "competition",
-    Submission: "phase__competition",
-    Evaluation: "submission__phase__competition",
-    Attempt: "phase__competition",
-    Standing: "phase__competition",
-    AuditEntry: "competition",
-}
+from leaderboard.models import Competition, LabelSet, Membership, Phase, User
+from leaderboard.models.ownership import COMPETITION_OF
 
 
 def within(rows: models.QuerySet[Any], user: Any) -> models.QuerySet[Any]:
@@ -82,14 +36,3 @@ def choices(model: type[models.Model], user: Any) -> models.QuerySet[Any]:
     if model is LabelSet:
         return without_masks(rows.select_related("phase__competition"))
     return rows.select_related("competition") if model is Phase else rows
-
-
-def competition_of(row: models.Model) -> Competition | None:
-    """The competition that a row belongs to, or None (a person, a token)."""
-    path = COMPETITION_OF.get(type(row))
-    if path is None:
-        return None
-    found: Any = row
-    for step in path.split("__") if path != "pk" else ():
-        found = getattr(found, step)
-    return found

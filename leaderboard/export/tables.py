@@ -41,6 +41,7 @@ from leaderboard.models import (
     Team,
     User,
 )
+from leaderboard.models.ownership import COMPETITION_OF
 
 Row = dict[str, Any]
 KINDS = ("tp", "fp", "fn")
@@ -50,13 +51,12 @@ KINDS = ("tp", "fp", "fn")
 class Table:
     """The rows of one model, in the order of their making.
 
-    ``path``: how a row leads to its competition. ``apart``: columns that go into files of their own, or stay here. ``later``:
+    ``apart``: columns that go into files of their own, or stay here. ``later``:
     references to tables further down, set once those are there. ``amend`` changes a row on its way out.
     """
 
     name: str
     model: type[models.Model]
-    path: str
     apart: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
     amend: Callable[[Any, Row], None] | None = None
@@ -65,6 +65,10 @@ class Table:
     @property
     def file(self) -> str:
         return f"data/{self.name}.jsonl"
+
+    @property
+    def path(self) -> str:
+        return COMPETITION_OF[self.model]
 
     def rows(self, competition: Competition) -> models.QuerySet[Any]:
         rows = self.model._default_manager.filter(**{self.path: competition.pk})
@@ -92,33 +96,32 @@ def _amend_audit(entry: AuditEntry, row: Row) -> None:
 
 
 TABLES = (
-    Table("pages", Page, "competition"),
-    Table("phases", Phase, "competition", later=("labels",)),
-    Table("label_sets", LabelSet, "phase__competition", apart=("masks", "sites")),
-    Table("quick_looks", QuickLook, "phase__competition"),
-    Table("published_entries", PublishedEntry, "phase__competition"),
-    Table("teams", Team, "competition", later=("merged_into",)),
-    Table("members", Membership, "competition"),
-    Table("invitations", Invitation, "team__competition"),
-    Table("join_requests", JoinRequest, "team__competition"),
-    Table("mergers", Merger, "team__competition"),
-    Table("descriptions", MethodDescription, "team__competition"),
-    Table("prizes", Prize, "competition"),
-    Table("awards", Award, "competition"),
-    Table("submissions", Submission, "phase__competition", later=("evaluation",)),
-    Table("evaluations", Evaluation, "submission__phase__competition", amend=_amend_evaluation),
-    Table("predictions", Prediction, "submission__phase__competition", apart=("masks",)),
-    Table("attempts", Attempt, "phase__competition"),
+    Table("pages", Page),
+    Table("phases", Phase, later=("labels",)),
+    Table("label_sets", LabelSet, apart=("masks", "sites")),
+    Table("quick_looks", QuickLook),
+    Table("published_entries", PublishedEntry),
+    Table("teams", Team, later=("merged_into",)),
+    Table("members", Membership),
+    Table("invitations", Invitation),
+    Table("join_requests", JoinRequest),
+    Table("mergers", Merger),
+    Table("descriptions", MethodDescription),
+    Table("prizes", Prize),
+    Table("awards", Award),
+    Table("submissions", Submission, later=("evaluation",)),
+    Table("evaluations", Evaluation, amend=_amend_evaluation),
+    Table("predictions", Prediction, apart=("masks",)),
+    Table("attempts", Attempt),
     Table(
         "standings",
         Standing,
-        "phase__competition",
         orders=("phase_id", "label_set_id", "kind", "-rank_key", "achieved_at", "team_id"),
     ),
-    Table("label_reports", LabelReport, "phase__competition"),
-    Table("reports", PhaseReport, "phase__competition"),
-    Table("reviews", Review, "phase__competition"),
-    Table("audit", AuditEntry, "competition", amend=_amend_audit),
+    Table("label_reports", LabelReport),
+    Table("reports", PhaseReport),
+    Table("reviews", Review),
+    Table("audit", AuditEntry, amend=_amend_audit),
 )
 NOT_EXPORTED = {
     "PatchPicture": "shows hidden labels: a report that is built again has them",

@@ -15,14 +15,26 @@ class TeamQuerySet(models.QuerySet["Team"]):
         """Participants' teams: not the organisers' own, not merged into another."""
         return self.filter(is_organisers=False, merged_into=None)
 
+    def with_eligibility(self) -> "TeamQuerySet":
+        """Adds ``not_eligible``: the first rule by which the team may not receive awards, "" where it may.
+
+        ``actions.descriptions.why_not_eligible`` says it in words.
+        """
+        due = models.F("competition__descriptions_due_at")
+        in_time = models.Q(competition__descriptions_due_at=None) | models.Q(
+            description__uploaded_at__lte=due
+        )
+        rules = (
+            models.When(is_organisers=True, then=models.Value("organisers")),
+            models.When(merged_into__isnull=False, then=models.Value("merged")),
+            models.When(description__verdict="ineligible", then=models.Value("ruled out")),
+            models.When(in_time, then=models.Value("")),
+        )
+        return self.annotate(not_eligible=models.Case(*rules, default=models.Value("no description")))
+
     def eligible(self, competition: Any) -> "TeamQuerySet":
-        """Teams that may receive awards: competing, not ruled out by an organiser, and with a description in time if
-        one is required. ``actions.descriptions.why_not_eligible`` explains it in words."""
-        ruled_out = models.Q(description__verdict="ineligible")
-        teams = self.competing().filter(competition=competition).exclude(ruled_out)
-        if competition.descriptions_due_at is None:
-            return teams
-        return teams.filter(description__uploaded_at__lte=competition.descriptions_due_at)
+        """The competition's teams that may receive awards."""
+        return self.filter(competition=competition).with_eligibility().filter(not_eligible="")  # type: ignore[misc]  # an annotation
 
     def of(self, user: Any) -> "TeamQuerySet":
         return self.filter(memberships__user=user, merged_into=None)

@@ -16,6 +16,17 @@ F1_ALONE = frozenset({"f1"})
 ALL_METRICS = frozenset({"f1", "precision", "recall"})
 EVERYTHING = ALL_METRICS | {"counts"}
 NOTHING: frozenset[str] = frozenset()
+METRICS_BEHIND = {
+    "precision": {"precision"},
+    "precision_text": {"precision"},
+    "recall": {"recall"},
+    "recall_text": {"recall"},
+    "mcc": {"precision", "recall"},
+    "tp": {"counts"},
+    "fp": {"counts"},
+    "fn": {"counts"},
+}
+"""The metrics that a field of a report's board is computed from; F1 and what follows from it is on every board."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,10 @@ class View:
 
     def shows(self, metric: str) -> bool:
         return metric in self.metrics
+
+    def shows_field(self, field: str) -> bool:
+        """Whether a field of a report's board says no more than the visible metrics."""
+        return METRICS_BEHIND.get(field, NOTHING) <= self.metrics
 
 
 def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None = None) -> View:

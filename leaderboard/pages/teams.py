@@ -70,7 +70,7 @@ def _show(
     memberships = list(mine.memberships.select_related("user"))
     others = Team.objects.competing().filter(competition=competition)
     owner = any(m.user_id == request.user.pk and m.role == Membership.Role.OWNER for m in memberships)
-    proposed = list(mine.proposed_mergers.filter(decided_at=None).select_related("other")) if owner else []
+    proposed = list(mine.proposed_mergers.open().select_related("other")) if owner else []
     context = {
         "team": mine,
         "memberships": memberships,
@@ -80,8 +80,8 @@ def _show(
         "selects": competition.phases.filter(counts=Phase.Counts.SELECTED).exists(),
         "invitations": list(mine.invitations.open().select_related("created_by")) if owner else [],
         "days": actions.INVITATION_DAYS,
-        "requests": list(mine.join_requests.filter(decided_at=None).select_related("user")) if owner else [],
-        "offers": list(mine.offered_mergers.filter(decided_at=None).select_related("team")) if owner else [],
+        "requests": list(mine.join_requests.open().select_related("user")) if owner else [],
+        "offers": list(mine.offered_mergers.open().select_related("team")) if owner else [],
         "proposed": proposed,
         "others": list(others.exclude(pk=mine.pk).exclude(pk__in=[offer.other_id for offer in proposed]))
         if owner

@@ -39,10 +39,6 @@ IN_GALLERY = 12  # patches
 TEAMS_IN_PICTURES = 10  # used by `evaluation.statistics.patches` to find hard patches
 SECRET_SECTIONS = ("copies", "probing")
 SECTIONS_AFTER_THE_END = ("sites", "hardest", "patch_oracle", "masks")
-HIDDEN_WITH = {
-    "precision": ("precision", "precision_text", "mcc", "tp", "fp"),
-    "recall": ("recall", "recall_text", "mcc", "fn"),
-}
 
 
 class NothingToReport(Exception):
@@ -156,10 +152,10 @@ def shown(content: dict[str, Any], audience: Audience) -> dict[str, Any]:
     view = audience.view
     if view.shows("counts"):
         return content
-    hidden = {field for metric, fields in HIDDEN_WITH.items() if not view.shows(metric) for field in fields}
-    hidden |= {"tp", "fp", "fn"}
     public = {name: section for name, section in content.items() if name not in SECRET_SECTIONS}
-    public["board"] = [{key: row[key] for key in row if key not in hidden} for row in content["board"]]
+    public["board"] = [
+        {field: value for field, value in row.items() if view.shows_field(field)} for row in content["board"]
+    ]
     if not audience.earlier_is_over:
         public["shake_up"] = None
     if not audience.phase_is_over:

@@ -102,13 +102,10 @@ def find(phase: Phase) -> Iterator[Finding]:
 
 
 def _same_masks(made: Sequence[Submission], handed_in: report.Submissions) -> Iterator[Finding]:
-    shared: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for submission, digest in zip(made, handed_in.sha256, strict=True):
-        if digest:
-            shared[digest][submission.team.name].append(submission.pk)
+    triples = ((row.team.name, digest, row.pk) for row, digest in zip(made, handed_in.sha256, strict=True))
     masks_of: dict[tuple[str, ...], int] = defaultdict(int)
     which: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for by_team in shared.values():
+    for by_team in detectors.same_masks(triples):
         for pair in combinations(sorted(by_team), 2):
             masks_of[pair] += 1
             which[pair] += [number for team in pair for number in by_team[team]]

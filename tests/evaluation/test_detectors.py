@@ -64,8 +64,16 @@ def test_hill_climbing_is_listed(rng):
 
 
 def test_same_masks_across_teams_only():
-    pairs = [("a", "1"), ("a", "1"), ("b", "2"), ("c", "2"), ("d", "3")]
-    assert same_masks(pairs) == [("b", "c")]
+    made = [
+        ("a", "1", 1),
+        ("a", "1", 2),
+        ("b", "2", 3),
+        ("c", "2", 4),
+        ("b", "2", 5),
+        ("d", "", 6),
+        ("e", "", 7),
+    ]
+    assert same_masks(made) == [{"b": [3, 5], "c": [4]}]
 
 
 def test_counts_betray_a_lazy_copy(rng):

@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.admin.scope import COMPETITION_OF
 from leaderboard.models import (
     ApiToken,
     AuditEntry,
@@ -37,6 +36,7 @@ from leaderboard.models import (
     Team,
     User,
 )
+from leaderboard.models.ownership import COMPETITION_OF
 from tests.leaderboard.factories import (
     Cast,
     make_competition,
@@ -137,7 +137,7 @@ def test_rows_of_another_competition_are_not_found(
 
 @pytest.mark.parametrize(
     "name",
-    ["submission_rescore_one", "submission_disqualify_one", "submission_restore_one", "submission_archive"],
+    ["submission_rescore_one", "submission_disqualify_one", "submission_restore_one"],
 )
 def test_submissions_of_another_competition_cannot_be_judged(
     foreign: Foreign, organiser: Client, name: str

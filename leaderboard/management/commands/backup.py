@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.utils import timezone
 
-KEPT_FILES = ("uploads", "files", "labels")
+KEPT_FILES = ("uploads", "files")
 KEYS = ("secret_key", "receipt_key")
 
 
