@@ -72,9 +72,9 @@ def _fish(words: dict[str, list[str]], helps: dict[str, str]) -> str:
     lines = ["# l4s completion fish | source"]
     for name, found in words.items():
         text = _quoted(_plain(helps.get(name, "")))
-        lines.append(f"complete -c l4s -n __fish_use_subcommand -a {name} -d {text}")
+        lines.append(f"complete -c l4s -f -n __fish_use_subcommand -a {name} -d {text}")
         for word in found:
-            option = f"-l {word[2:]}" if word.startswith("--") else f"-a {word}"
+            option = f"-l {word[2:]}" if word.startswith("--") else f"-f -a {word}"
             lines.append(f"complete -c l4s -n '__fish_seen_subcommand_from {name}' {option}")
     return "\n".join(lines)
 

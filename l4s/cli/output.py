@@ -58,7 +58,9 @@ def progress_bar(arguments: argparse.Namespace, title: str) -> Iterator[Progress
 
 def _moving(bar: Any) -> Callable[[int, int], None]:
     def move(done: int, total: int) -> None:
-        bar.total = total
         bar.update(done - bar.n)
+        if bar.total != total:
+            bar.total = total
+            bar.refresh()
 
     return move

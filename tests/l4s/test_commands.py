@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from l4s.cli.main import main, make_parser
+from l4s.cli.output import progress_bar
 from l4s.errors import EXIT_CODES
 from leaderboard.actions.accounts import create_token
 from leaderboard.models import Evaluation, Phase, Submission
@@ -290,6 +292,51 @@ def test_completion_knows_every_command_and_option(l4s, shell) -> None:
     for word in ("submit", "board", "verify-log", "completion"):
         assert word in script
     assert "method" in script
+
+
+def test_fish_completes(l4s, tmp_path) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("NO FISH: its completion was not tried")
+    script = tmp_path / "completion.fish"
+    script.write_text(l4s("completion", "fish")[1])
+
+    def complete(line):
+        code = f"source {script}; complete -C '{line}'"
+        done = subprocess.run(
+            ["fish", "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"HOME": str(tmp_path)}
+        )
+        assert done.stderr == ""
+        return [each.split("\t")[0] for each in done.stdout.splitlines()]
+
+    assert complete("l4s re") == ["receipt", "report"]
+    assert complete("l4s submit --me") == ["--method"]
+    assert complete("l4s completion ") == ["bash", "fish", "zsh"]
+    assert complete("l4s submit com") == ["completion.fish"]
+
+
+def test_zsh_takes_the_script(l4s, tmp_path) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("NO ZSH: its completion was not tried")
+    script = tmp_path / "completion.zsh"
+    script.write_text(l4s("completion", "zsh")[1])
+    code = f"autoload -Uz compinit; compinit -D -u; source {script}; echo $_comps[l4s]"
+    done = subprocess.run(["zsh", "-fc", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("_l4s\n", "")
+
+
+def test_a_bar_shows_what_was_sent(monkeypatch) -> None:
+    pytest.importorskip("tqdm")
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    arguments = make_parser().parse_args(["submit", "a.zip", "--method", "x"])
+    with progress_bar(arguments, "a.zip") as progress:
+        progress(3 * 2**20, 4 * 2**20)
+    assert "a.zip:  75%" in terminal.getvalue()
+    assert "3.00M/4.00M" in terminal.getvalue()
+    arguments.quiet = True
+    with progress_bar(arguments, "a.zip") as progress:
+        assert progress is None
 
 
 def test_bash_completes(l4s, tmp_path) -> None:
