@@ -72,6 +72,7 @@ def test_an_upload_is_what_the_api_takes(both, archive):
     for name, value in {"phase": b"4", "method": b"unet", "description": b"U-Net, 14 bands"}.items():
         assert b'name="%s"\r\n\r\n%s\r\n' % (name.encode(), value) in request.content
     assert b'name="link"' not in request.content
+    assert b'name="allow_duplicate"' not in request.content
     assert (
         b'filename="test.zip"\r\nContent-Type: application/zip\r\n\r\nPK the archive\r\n' in request.content
     )
@@ -110,6 +111,7 @@ def test_what_is_another_submission_has_another_key(both, archive):
     archive.write_bytes(b"PK other")
     both.call("submit", archive, **calls[0])
     keys = [request.headers["Idempotency-Key"] for request in server.requests]
+    assert [n for n, request in enumerate(server.requests) if b"allow_duplicate" in request.content] == [4]
     assert keys[5] == keys[0]
     assert len(set(keys)) == 6
 
