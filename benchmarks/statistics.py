@@ -130,15 +130,15 @@ def from_masks() -> None:
     )
     row("majority vote of 5", cost(lambda: majority_vote(packed[:5])))
     row("pixel oracle of 85", cost(lambda: pixel_oracle(field, labels)))
-    row("boundary F1 of one submission, 1 pixel", cost(lambda: boundary_counts(packed[0], labels, spec, 1)))
+    row("boundary F1 of one submission, 1 pixel", cost(lambda: boundary_counts(packed[:1], labels, spec, 1)))
     row(
         "boundary F1 of one submission, 2 pixels (plain: scipy)",
-        cost(lambda: boundary_counts(packed[0], labels, spec, 2)),
+        cost(lambda: boundary_counts(packed[:1], labels, spec, 2)),
         cost(lambda: boundary_by_distance(few[0], label), 2),
     )
     row(
         "objects of one submission, found and right (plain: scipy)",
-        cost(lambda: object_counts(packed[0], labels, spec)),
+        cost(lambda: object_counts(packed[:1], labels, spec)),
         cost(lambda: objects_by_patch(few[0], label), 2),
     )
 

@@ -1,4 +1,4 @@
-"""Scoring of mask archives. The package itself imports nothing, so that any process can read the version."""
+"""Scoring of mask archives. The package itself imports nothing, so any process can read the version."""
 
 __version__ = "1.1.0"
 """The one version number: of the distribution and of the scorer that receipts name."""

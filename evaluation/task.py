@@ -30,6 +30,8 @@ class Task:
     mask_dataset: str
     classes: tuple[str, str]
     """What the mask values 0 and 1 mean, in words."""
+    objects: str
+    """Connected pixels of value 1, in words and in the plural."""
     bands: tuple[str, ...]
     """Short names, in the order of the image's last axis."""
     rgb: tuple[int, int, int]
@@ -62,6 +64,7 @@ TASK = Task(
     mask_stem="mask_",
     mask_dataset="mask",
     classes=("no landslide", "landslide"),
+    objects="landslides",
     # Sentinel-2's bands of 10, 20 and 60 m, all at 10 m; slope and elevation from ALOS PALSAR.
     bands=("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "B12", "slope", "DEM"),
     rgb=(3, 2, 1),
@@ -81,7 +84,7 @@ class MaskSpec:
         if self.patches < 1 or self.height < 1 or self.width < 1:
             raise ValueError(f"{self} is not possible: patches, height and width start at 1.")
         if self.pixels % 8:
-            raise ValueError(f"{self} cannot be packed: height x width has to be a multiple of 8.")
+            raise ValueError(f"{self} cannot be packed: height x width must be a multiple of 8.")
 
     @property
     def pixels(self) -> int:

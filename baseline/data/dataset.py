@@ -22,10 +22,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from evaluation.task import TASK
+
 SPLITS = ("train", "validation", "test")
 FOLDERS = {"train": "TrainData", "validation": "ValidData", "test": "TestData"}
-BANDS = (*(f"B{n}" for n in range(1, 13)), "slope", "DEM")
-SIZE = 128
+BANDS = TASK.bands
+SIZE = TASK.height
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -124,15 +126,6 @@ class Patches:
     moments: Moments
     sha256: str  # of all files' names and bytes
 
-    def site_statistics(self) -> dict[str, Statistics]:
-        """Per site; DataError if the sites are not known."""
-        if self.split.sites is None:
-            raise DataError(
-                f"the sites of the {self.split.name} patches are not known: there is no sites.csv"
-            )
-        sites = np.array(self.split.sites)
-        return {site: self.moments.statistics(sites == site) for site in sorted(set(self.split.sites))}
-
 
 def find_split(
     root: Path | str, name: str, masks: bool | None = None, mask_root: Path | str | None = None
@@ -150,11 +143,14 @@ def find_split(
         (root / "images" / name, label_root / "annotations" / name),
     )
     found = [
-        (images, mask_folder) for folder, mask_folder in layouts if (images := numbered(folder, "image"))
+        (images, mask_folder)
+        for folder, mask_folder in layouts
+        if (images := numbered(folder, TASK.image_stem))
     ]
     if not found:
         raise DataError(
-            f"no {name} images under {root}: expected {FOLDERS[name]}/img/image_N.h5 or images/{name}/image_N.h5"
+            f"no {name} images under {root}: expected {FOLDERS[name]}/img/{TASK.image_name('N')} "
+            f"or images/{name}/{TASK.image_name('N')}"
         )
     images, mask_folder = found[0]
     numbers = tuple(images)
@@ -164,12 +160,13 @@ def find_split(
 
 
 def numbered(folder: Path, stem: str) -> dict[int, Path]:
-    """Files stem_N.h5 of a folder by number, in numeric order; empty if the folder does not exist."""
+    """Files of a folder named by a stem such as TASK.mask_stem and a number, by number, in numeric order; empty if the folder does not exist."""
     if not folder.is_dir():
         return {}
     found = {}
+    pattern = re.compile(rf"{re.escape(stem)}(\d+){re.escape(TASK.extension)}")
     for path in folder.iterdir():
-        match = re.fullmatch(rf"{stem}_(\d+)\.h5", path.name)
+        match = pattern.fullmatch(path.name)
         if match:
             found[int(match[1])] = path
     return dict(sorted(found.items()))
@@ -180,12 +177,12 @@ def check_numbers(split: Split) -> None:
     for expected, number in enumerate(split.numbers, start=1):
         if number != expected:
             raise DataError(
-                f"{split.images[0].parent} lacks image_{expected}.h5: copy it again, because masks have the numbers of their images"
+                f"{split.images[0].parent} lacks {TASK.image_name(expected)}: copy it again, because masks have the numbers of their images"
             )
 
 
 def _masks_of(numbers: tuple[int, ...], folder: Path, wanted: bool | None) -> tuple[Path, ...] | None:
-    found = numbered(folder, "mask") if wanted is not False else {}
+    found = numbered(folder, TASK.mask_stem) if wanted is not False else {}
     if not found:
         if wanted:
             raise DataError(f"no masks in {folder}: they are needed here")
@@ -193,7 +190,7 @@ def _masks_of(numbers: tuple[int, ...], folder: Path, wanted: bool | None) -> tu
     missing = [n for n in numbers if n not in found]
     if missing:
         raise DataError(
-            f"{folder} lacks the masks of {len(missing)} images; the first is mask_{missing[0]}.h5"
+            f"{folder} lacks the masks of {len(missing)} images; the first is {TASK.mask_name(missing[0])}"
         )
     return tuple(found[n] for n in numbers)
 
@@ -213,17 +210,19 @@ def _sites_of(numbers: tuple[int, ...], path: Path) -> tuple[str, ...] | None:
 
 def read_image(path: Path) -> np.ndarray:
     """float32 (14, 128, 128); may hold NaN."""
-    values = _read(path, "img", (SIZE, SIZE, len(BANDS)))
+    values = _read(path, TASK.image_dataset, (SIZE, SIZE, len(BANDS)))
     if values.dtype not in (np.float32, np.float64):
-        raise DataError(f"{path}: dataset 'img' holds {values.dtype}, not float64 or float32")
+        raise DataError(
+            f"{path}: dataset {TASK.image_dataset!r} holds {values.dtype}, not float64 or float32"
+        )
     return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
 
 
 def read_mask(path: Path) -> np.ndarray:
     """uint8 (128, 128), 0 and 1."""
-    values = _read(path, "mask", (SIZE, SIZE))
+    values = _read(path, TASK.mask_dataset, (SIZE, SIZE))
     if not ((values == 0) | (values == 1)).all():
-        raise DataError(f"{path}: dataset 'mask' holds values other than 0 and 1")
+        raise DataError(f"{path}: dataset {TASK.mask_dataset!r} holds values other than 0 and 1")
     return values.astype(np.uint8)
 
 

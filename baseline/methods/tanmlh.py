@@ -40,8 +40,9 @@ from baseline.training.loop import Objective
 from baseline.training.options import OptionError, option
 from baseline.training.predictor import Predictor
 from baseline.training.run import Run
+from evaluation.task import TASK
 
-RED_GREEN_BLUE = (3, 2, 1)
+RED_GREEN_BLUE = TASK.rgb
 
 TITLE = "Tanmlh, reproduced"
 

@@ -12,6 +12,7 @@ from baseline.data.dataset import FOLDERS, DataError, numbered
 from baseline.methods import method
 from baseline.submitting import entries as submitting
 from baseline.submitting.archives import archive_of
+from evaluation.task import TASK
 from l4s import Client
 from l4s.cli.board import lines
 from l4s.errors import Refused
@@ -23,8 +24,10 @@ def make_data(folder: Path, images: Path, preset: str, seed: int) -> None:
     """A data set of fresh training patches and, by links, the validation and test images that lie in `images`."""
     for split in SPLITS:
         name = FOLDERS[split]
-        if not numbered(images / name / "img", "image"):
-            raise DataError(f"{images} holds no {name}/img/image_N.h5: name the folder of the public images.")
+        if not numbered(images / name / "img", TASK.image_stem):
+            raise DataError(
+                f"{images} holds no {name}/img/{TASK.image_name('N')}: name the folder of the public images."
+            )
         link = folder / name
         if link.is_symlink() and link.resolve() != (images / name).resolve():
             raise DataError(

@@ -6,6 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from evaluation.task import TASK
+
 # An image is chunked by band, with the shuffle and gzip filters of HDF5, and the chunks are made here, in a third of
 # the time the filters take. Stored values are multiples of 2^-8 below 32, so the five low bytes of every float64 are
 # 0 and the filter's first five byte planes are all zeros: their compressed form is always the same and is made once.
@@ -30,7 +32,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     )  # all sixth bytes of a band, then all seventh, then all eighth
     with h5py.File(path, "w") as file:
         data = file.create_dataset(
-            "img",
+            TASK.image_dataset,
             (128, 128, 14),
             "<f8",
             chunks=(128, 128, 1),
@@ -52,4 +54,4 @@ def _deflate(rest: bytes, strategy: int) -> bytes:
 def write_mask(path: Path, mask: np.ndarray) -> None:
     """`mask` uint8 (128, 128), written with h5py's defaults, as the organisers' files are."""
     with h5py.File(path, "w") as file:
-        file.create_dataset("mask", data=np.ascontiguousarray(mask, np.uint8))
+        file.create_dataset(TASK.mask_dataset, data=np.ascontiguousarray(mask, np.uint8))

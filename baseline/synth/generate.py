@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from baseline.data.dataset import FOLDERS, SPLITS
+from evaluation.task import TASK
 
 from .files import write_image, write_mask
 from .sites import SITES, VERSION
@@ -150,9 +151,9 @@ def _write_tile(job: Job) -> int:
     image, mask = make_tile(job.seed, job.split, first.site, first.tile)
     for place in job.places:
         if job.image_folder:
-            write_image(job.image_folder / f"image_{place.number}.h5", cell(image, place.cell))
+            write_image(job.image_folder / TASK.image_name(place.number), cell(image, place.cell))
         if job.mask_folder:
-            write_mask(job.mask_folder / f"mask_{place.number}.h5", cell(mask, place.cell))
+            write_mask(job.mask_folder / TASK.mask_name(place.number), cell(mask, place.cell))
     return len(job.places)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.dataset import BANDS, SPLITS
+from evaluation.task import TASK
 
 from .sites import SITES
 from .tiles import CELLS, cell, make_tile
 
 SEED = 0
-_RED_GREEN_BLUE = (3, 2, 1)
 _SHORT_WAVE = (10, 7, 3)
 
 
@@ -34,7 +34,7 @@ def draw_patches(plt, path: Path) -> None:
     figure, axes = plt.subplots(4, len(sites), figsize=(2 * len(sites), 8.6))
     for column, (split, number) in enumerate(sites):
         image, mask = richest_patch(split, number)
-        pictures = (stretched(image, _RED_GREEN_BLUE), stretched(image, _SHORT_WAVE), image[12], mask)
+        pictures = (stretched(image, TASK.rgb), stretched(image, _SHORT_WAVE), image[12], mask)
         for axis, picture in zip(axes[:, column], pictures, strict=True):
             axis.imshow(picture, cmap="gray", interpolation="nearest")
             axis.set_xticks([]), axis.set_yticks([])
@@ -54,7 +54,7 @@ def draw_strip(path: Path) -> None:
     for split in SPLITS:
         for number in range(len(SITES[split])):
             image, mask = richest_patch(split, number)
-            picture = stretched(image, _RED_GREEN_BLUE) ** 0.85
+            picture = stretched(image, TASK.rgb) ** 0.85
             inside = mask.astype(bool)
             padded = np.pad(inside, 1)
             core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
@@ -67,7 +67,7 @@ def draw_strip(path: Path) -> None:
 def draw_tile(plt, path: Path) -> None:
     image, mask = make_tile(SEED, "train", 2, 1)
     figure, axes = plt.subplots(1, 3, figsize=(15, 5.2))
-    axes[0].imshow(stretched(image, _RED_GREEN_BLUE))
+    axes[0].imshow(stretched(image, TASK.rgb))
     axes[1].imshow(stretched(image, _SHORT_WAVE))
     axes[1].contour(mask, [0.5], colors="white", linewidths=0.6)
     axes[2].imshow(image[13], cmap="terrain")

@@ -78,7 +78,7 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
             "virtual_dataset", f"The mask is a virtual dataset, which points at other files. {PLAIN}"
         )
     if properties.get_external_count():
-        raise InvalidMask("external_storage", f"The mask's pixels are kept in another file. {PLAIN}")
+        raise InvalidMask("external_storage", f"The mask's pixels are stored in another file. {PLAIN}")
     dtype = _dtype(dataset.get_type())
     _check_shape(dataset.get_space(), spec)
     if layout == h5d.CONTIGUOUS:
@@ -86,7 +86,7 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
         if start is None:
             return _never_written(properties, dtype, spec)
         if dataset.get_storage_size() != size or start + size > len(content):
-            raise InvalidMask("hdf5_damaged", f"The file states pixels that it does not hold. {PLAIN}")
+            raise InvalidMask("hdf5_damaged", f"The file refers to pixels that it does not contain. {PLAIN}")
         return Layout(len(content), content[:start], content[start + size :], dtype)
     if layout == h5d.CHUNKED:
         return _chunked(content, dataset, properties, dtype, spec)
@@ -108,12 +108,12 @@ def _open(file: h5f.FileID) -> h5d.DatasetID:
     if link.type != h5l.TYPE_HARD:
         raise InvalidMask(
             "dataset_is_link",
-            f"The name {TASK.mask_dataset} is a soft or external link, expected the dataset itself. {PLAIN}",
+            f"{TASK.mask_dataset} is a soft or external link, expected the dataset itself. {PLAIN}",
         )
     dataset = h5o.open(file, NAME)
     if not isinstance(dataset, h5d.DatasetID):
         raise InvalidMask(
-            "not_a_dataset", f"The name {TASK.mask_dataset} is a group or a type, expected a dataset. {PLAIN}"
+            "not_a_dataset", f"{TASK.mask_dataset} is a group or a type, expected a dataset. {PLAIN}"
         )
     return dataset
 
@@ -170,8 +170,8 @@ def _check_shape(space: h5s.SpaceID, spec: MaskSpec) -> None:
         found = "x".join(map(str, shape[:6])) or "a single value"
         raise InvalidMask(
             "wrong_shape",
-            f"The mask's shape is {found}, expected {spec.height}x{spec.width}: one class a pixel, without further "
-            "axes, in the size of the patch.",
+            f"The mask's shape is {found}, expected {spec.height}x{spec.width}: one class per pixel, no further "
+            "axes, the size of the patch.",
         )
 
 
@@ -192,9 +192,7 @@ def _chunked(content: bytes, dataset: Any, properties: Any, dtype: np.dtype, spe
     stored: list[Any] = []
     dataset.chunk_iter(_collect(stored, MOST_CHUNKS + 1))
     if len(stored) > MOST_CHUNKS:
-        raise InvalidMask(
-            "unsupported_storage", f"The mask is cut into more than {MOST_CHUNKS} chunks. {PLAIN}"
-        )
+        raise InvalidMask("unsupported_storage", f"The mask has more than {MOST_CHUNKS} chunks. {PLAIN}")
     rows, columns = chunk
     pixels = _never_written(properties, dtype, spec).reshape(spec.height, spec.width)
     seen = set()
@@ -207,7 +205,7 @@ def _chunked(content: bytes, dataset: Any, properties: Any, dtype: np.dtype, spe
         for step in undo:
             raw = step(raw)
         if len(raw) != size:
-            raise InvalidMask("hdf5_damaged", f"A chunk of the mask is shorter than it states. {PLAIN}")
+            raise InvalidMask("hdf5_damaged", f"A chunk of the mask is shorter than stated. {PLAIN}")
         target = pixels[top : top + rows, left : left + columns]
         target[...] = np.frombuffer(raw, dtype).reshape(chunk)[: target.shape[0], : target.shape[1]]
     return pixels.reshape(-1)
@@ -234,7 +232,7 @@ def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
     if properties.get_nfilters() != len(present):
         raise InvalidMask(
             "unsupported_filter",
-            f"The mask is compressed or checked by an HDF5 filter that is not read; gzip and shuffle are. {PLAIN}",
+            f"The mask is compressed or checked by an unsupported HDF5 filter; gzip and shuffle are supported. {PLAIN}",
         )
     if len(present) == 2:
         present = [properties.get_filter(i)[0] for i in (0, 1)]  # in the order of writing

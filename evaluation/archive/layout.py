@@ -37,7 +37,7 @@ class InvalidMask(Exception):
 
 
 class Unexplained(Exception):
-    """A file has a layout that is not known, and nobody is here to explain it."""
+    """A file has an unknown layout, and there is no `explain` to ask."""
 
 
 class Layout(NamedTuple):
@@ -86,7 +86,7 @@ class Decoder:
 
     def add(self, index: int, content: bytes) -> None:
         """Take the file of the mask at `index` (from 0). Raises InvalidMask, and Unexplained for a layout
-        that is not known where there is nobody to explain it. Wrong values are in `refusals` after `flush`."""
+        that is not known where there is no `explain`. Wrong values are in `refusals` after `flush`."""
         layout = self._layout
         if layout is None or not self.learn or not layout.fits(content):
             if self._explain is None:

@@ -1,6 +1,6 @@
-"""Mask archives: a flat ZIP of mask_1.h5 ... mask_N.h5, read with every check, and written.
+"""Mask archives: a flat ZIP of one HDF5 file per patch, read with every check, and written.
 
-`read` is pure: bytes in, packed masks or problems out. Bytes of strangers belong into evaluation.sandbox.reader, which
+`read` is pure: bytes in, packed masks or problems out. Untrusted bytes belong in evaluation.sandbox.reader, which
 does the same in a process of its own.
 """
 
@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from evaluation.archive.entries import read_archive
 from evaluation.archive.hdf5 import explain, mask_file, official_layout
+from evaluation.task import TASK, Packed
 from evaluation.task import MaskSpec as MaskSpec
-from evaluation.task import Packed
 
 
 def read(data: bytes | memoryview, spec: MaskSpec, *, learn: bool = True) -> Packed:
@@ -33,13 +33,13 @@ def read(data: bytes | memoryview, spec: MaskSpec, *, learn: bool = True) -> Pac
 def write(target: str | PathLike[str] | BinaryIO, masks: Iterable[npt.ArrayLike]) -> int:
     """Write masks, arrays of shape (height, width) with values 0 and 1, as an archive of the official format.
 
-    Files are mask_1.h5 ... in the given order, HDF5 by h5py's defaults, uint8, deflated. Returns their number.
+    Files are numbered from 1 in the given order, HDF5 by h5py's defaults, uint8, deflated. Returns their number.
     Raises ValueError for other values.
     """
     number = 0
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, mask in enumerate(masks, start=1):
-            archive.writestr(zipfile.ZipInfo(f"mask_{number}.h5"), mask_file(mask), zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(TASK.mask_name(number)), mask_file(mask), zipfile.ZIP_DEFLATED)
     return number
 
 

@@ -25,7 +25,10 @@ _HDF5_ENDINGS = re.compile(r"(\.(h5|hdf5?|he5|hd5|h5f))+$", re.IGNORECASE)
 _OTHER_ENDING = re.compile(r"\.[A-Za-z]\w{0,9}$", re.ASCII)
 _ARCHIVES = re.compile(rb"\.(zip|tar|t?gz|bz2|xz|7z|rar)$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
-_STEMS = [re.compile(stem + r"[ _.-]*(\d{1,9})", re.IGNORECASE | re.ASCII) for stem in ("masks?", "images?")]
+_STEMS = [
+    re.compile(re.escape(stem.rstrip("_- ")) + r"s?[ _.-]*(\d{1,9})", re.IGNORECASE | re.ASCII)
+    for stem in (TASK.mask_stem, TASK.image_stem)
+]
 
 
 @lru_cache(maxsize=8)
@@ -57,7 +60,7 @@ def choose(names: list[bytes], spec: MaskSpec) -> tuple[dict[int, int], list[Pro
 def _missing(index: int, found: int, to_rename: bool, spec: MaskSpec) -> Problem:
     fix = "Predict every image of the phase, and check that the archive is meant for this phase."
     if to_rename:
-        fix = "It is there under another name: rename the files as said of them."
+        fix = "It is there under another name: rename the files listed as unexpected."
     message = f"The archive holds {found:,} of {spec.patches:,} masks; this one is missing. {fix}"
     return Problem("missing_file", spec.name(index), message)
 
@@ -74,7 +77,7 @@ class _Inside(NamedTuple):
 def _sort_out(
     entries: Iterable[tuple[int, bytes]], chosen: dict[int, int], spec: MaskSpec
 ) -> tuple[list[Problem], list[bytes], list[_Inside]]:
-    """Problems of unsafe names and duplicates; names without a folder that are no mask's; entries in folders."""
+    """Problems of unsafe names and duplicates; other names without a folder; entries in folders."""
     problems: list[Problem] = []
     surplus: list[bytes] = []
     inside: list[_Inside] = []

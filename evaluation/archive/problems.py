@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evaluation.task import TASK
+
 MOST = 25
 """At most this many problems are listed; the last of them then counts those left out."""
 MOST_NAMED = 20
@@ -19,7 +21,7 @@ CODES = {
     "empty_file": "The upload has no bytes.",
     "not_a_zip": "The upload is not a ZIP archive.",
     "zip_damaged": "The ZIP archive is cut off, has extra bytes, or contradicts itself.",
-    "too_many_entries": "The ZIP archive lists far more than the masks.",
+    "too_many_entries": "The ZIP archive lists far more entries than the masks.",
     "overlapping_entries": "Two entries of the ZIP archive share bytes.",
     "folder_in_archive": "The masks lie in a folder inside the ZIP archive.",
     # The files in it
@@ -29,31 +31,31 @@ CODES = {
     "duplicate_file": "A name occurs twice.",
     "not_a_regular_file": "An entry is a symbolic link or another special file.",
     "encrypted_file": "A file is protected by a password.",
-    "compression_method": "A file is compressed in another way than deflate.",
+    "compression_method": "A file is compressed by a method other than deflate.",
     "file_too_large": "A file is larger than any mask can be.",
     "file_damaged": "A file's size, checksum or compressed bytes are not what the archive states.",
     # A mask file
     "not_hdf5": "A file is not an HDF5 file.",
     "user_block": "An HDF5 file begins with a user block.",
     "hdf5_damaged": "An HDF5 file cannot be read.",
-    "dataset_missing": "There is no dataset named mask.",
-    "dataset_is_link": "The name mask is a soft or external link.",
-    "not_a_dataset": "The name mask is a group or a type.",
+    "dataset_missing": f"There is no dataset named {TASK.mask_dataset}.",
+    "dataset_is_link": f"The name {TASK.mask_dataset} is a soft or external link.",
+    "not_a_dataset": f"The name {TASK.mask_dataset} is a group or a type.",
     "virtual_dataset": "The mask is assembled from other datasets.",
     "external_storage": "The mask's pixels lie in another file.",
-    "unsupported_storage": "The mask's pixels are stored in a way that is not read.",
-    "unsupported_filter": "The mask is compressed with another filter than gzip.",
+    "unsupported_storage": "The mask's pixels are stored in an unsupported way.",
+    "unsupported_filter": "The mask is compressed by a filter other than gzip.",
     "wrong_type": "The mask does not hold integers.",
-    "wrong_shape": "The mask has another shape than the phase's patches.",
+    "wrong_shape": "The mask's shape is not that of the phase's patches.",
     "wrong_values": "The mask holds values other than 0 and 1.",
     # The organiser's labels
-    "no_positive_pixel": "A label set has no landslide pixel at all.",
+    "no_positive_pixel": f"A label set has no {TASK.positive} pixel at all.",
     # The list itself
-    "more_problems": "Counts the problems left out of the list.",
+    "more_problems": "The number of problems left out of the list.",
     # The server
     "unreadable": "The reader process did not survive the archive or ran into a limit.",
     "evaluation_crashed": "The evaluation failed three times; the fault is the server's.",
-    "internal_error": "The server made a mistake; the fault is the server's.",
+    "internal_error": "An error occurred on the server; the fault is the server's.",
 }
 """Every code and its meaning. Codes are never renamed; README.md shows the same table."""
 
@@ -117,7 +119,7 @@ class InvalidArchive(Exception):
 
 
 def grouped(problems: Iterable[Problem]) -> list[Problem]:
-    """One problem for all files of which the same is said, in the order of the first of each."""
+    """One problem for all files with the same code and message, in order of first appearance."""
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         groups.setdefault((problem.code, problem.message), []).append(problem)
@@ -130,7 +132,7 @@ def _together(group: list[Problem]) -> Problem:
 
 
 def from_dicts(stored: Iterable[Mapping[str, Any]] | None) -> list[Problem]:
-    """Problems as `as_dict` gave them, for page, API and command: grouped, those of older versions too.
+    """Problems as `as_dict` gave them, for page, API and command: grouped, even if stored before grouping existed.
 
     Raises ValueError, KeyError or TypeError for anything else.
     """
@@ -164,7 +166,7 @@ def capped(problems: list[Problem]) -> list[Problem]:
 
 
 def printable(name: str | bytes, longest: int = 80) -> str:
-    """A stranger's name as plain ASCII without characters that mean something to a page or a terminal."""
+    """An untrusted name as plain ASCII, without characters that are special to a page or a terminal."""
     text = name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
     text = text.encode("ascii", "backslashreplace").decode("ascii")
     text = "".join(c if c.isprintable() and c not in "<>&\"'{}%`" else "?" for c in text)
@@ -172,7 +174,7 @@ def printable(name: str | bytes, longest: int = 80) -> str:
 
 
 def too_large(size: int, limit: int) -> Problem:
-    """The upload of `size` bytes is over the `limit`."""
+    """The upload has more bytes than the `limit`."""
     return Problem(
         "too_large",
         "",
@@ -186,12 +188,13 @@ def empty_file() -> Problem:
 
 
 def unreadable(last_file: str = "") -> Problem:
-    """The reader process died, hung or grew too large, while it read `last_file` if that is known."""
+    """The reader process died, hung or used too much memory, while reading `last_file` if that is known."""
     return Problem(
         "unreadable",
         last_file,
-        "The archive could not be read safely: reading it failed or went over the limits of time and memory. "
-        'Write every mask with h5py\'s defaults, create_dataset("mask", data=mask), zip the files again, and upload the archive.',
+        "The archive could not be read safely: reading it failed or exceeded the limits on time and memory. "
+        f'Write every mask with h5py\'s defaults, create_dataset("{TASK.mask_dataset}", data=mask), zip the files '
+        "again, and upload the archive.",
     )
 
 
@@ -208,5 +211,5 @@ def internal_error() -> Problem:
     return Problem(
         "internal_error",
         "",
-        "The server made a mistake. Nothing was taken from your quota; please try again later.",
+        "An error occurred on the server. Nothing was taken from your quota; please try again later.",
     )

@@ -79,7 +79,7 @@ _OTHER_FORMATS = {
 class Directory(NamedTuple):
     """The entries of an archive, in its order, one list for each field; few objects, since a fork pays for each.
 
-    The stored bytes of entry i are data[starts[i]:stops[i]]. `faults` says of some entries what is wrong with
+    The stored bytes of entry i are data[starts[i]:stops[i]]. `faults` holds what is wrong with some of
     them: {i: (code, message)}.
     """
 
@@ -135,7 +135,7 @@ def _find(data: memoryview) -> tuple[int, int, int]:
         _refuse("not_a_zip", "This is not a ZIP archive. Upload one ZIP archive that holds all mask files.")
     _, disk, first_disk, here, entries, size, start, comment = _END.unpack_from(tail, at)
     if not content <= tail_start + at + _END.size + comment <= len(data):
-        _refuse("zip_damaged", f"Bytes that are not part of it follow the ZIP archive. {_AGAIN}")
+        _refuse("zip_damaged", f"Extra bytes follow the ZIP archive. {_AGAIN}")
     end = tail_start + at
     locator = end - _END64_LOCATOR.size
     if locator >= 0 and data[locator : locator + 4] == b"PK\x06\x07":
@@ -145,7 +145,7 @@ def _find(data: memoryview) -> tuple[int, int, int]:
     if start + size != end:
         _refuse(
             "zip_damaged",
-            f"The ZIP archive's directory should end at byte {start + size:,}, but ends at {end:,}: bytes were put "
+            f"The ZIP archive's directory should end at byte {start + size:,}, but ends at {end:,}: bytes were added "
             f"in front of the archive, or some are lost. {_AGAIN}",
         )
     return entries, start, size
@@ -226,7 +226,7 @@ def _sizes64(extra: bytes, size: int, stored: int, offset: int, name: bytes) -> 
 
 
 def _central_faults(central: npt.NDArray[np.void]) -> dict[int, tuple[str, str]]:
-    """Entries that are no plainly stored or deflated files."""
+    """Entries that are not plain files, stored or deflated without a password."""
     faults: dict[int, tuple[str, str]] = {}
     kind = (central["attributes"] >> 16) & 0o170000
     system = central["made_by_system"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
+from evaluation import __version__
 from evaluation.archive.problems import InvalidArchive
 from evaluation.cli.report import add_report
 from evaluation.cli.trust import add_verify, add_verify_labels, add_verify_log
@@ -14,7 +16,8 @@ from evaluation.sandbox.reader import Reader
 from evaluation.scoring import labels
 from evaluation.scoring.counts import count
 from evaluation.scoring.metrics import f1, percent, precision, recall
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
+from evaluation.trust.receipts import MissingPackage
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -28,7 +31,7 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"valid": True, "problems": []}))
     else:
-        print(f"{arguments.archive}: all {spec.patches:,} masks are as they should be.")
+        print(f"{arguments.archive}: all {spec.patches:,} masks are valid.")
     return 0
 
 
@@ -76,7 +79,11 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--patches", type=int, required=True, metavar="N", help="masks of the phase, such as 245 or 800"
     )
     parser.add_argument(
-        "--size", type=size, default=(128, 128), metavar="HxW", help="pixels of a mask (128x128)"
+        "--size",
+        type=size,
+        default=(TASK.height, TASK.width),
+        metavar="HxW",
+        help=f"pixels of a mask ({TASK.height}x{TASK.width})",
     )
     parser.set_defaults(run=check)
 
@@ -97,10 +104,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0 all well, 1 the archive has problems, 2 wrong use or no such file."""
+    """Exit code: 0 no problem; 1 the archive, file, receipt or log has problems; 2 that could not be found out."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluation", description="Check and score mask archives; statistics of counts."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_check(commands)
     add_commands(commands)
@@ -109,7 +117,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except (OSError, ValueError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:  # `l4s report ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, ValueError, MissingPackage) as error:
         print(f"python -m evaluation: {error}", file=sys.stderr)
         return 2
     return code

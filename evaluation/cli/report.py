@@ -1,4 +1,4 @@
-"""`python -m evaluation report COUNTS.csv`: the statistics of anyone's counts, as text or as one JSON object."""
+"""`l4s report COUNTS.csv`: the statistics of anyone's counts, as text or as one JSON object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "report", help="intervals, rank ranges and tests from a CSV file of counts per team and patch"
     )
     parser.add_argument(
-        "counts", type=Path, metavar="COUNTS.csv", help="columns team, patch, tp, fp, fn and optionally site"
+        "counts",
+        type=Path,
+        metavar="COUNTS.csv",
+        help="CSV, gzipped or not: columns team, patch, tp, fp, fn and optionally site",
     )
     parser.add_argument("--phase", default="", metavar="ID", help="name of the phase, part of the seed")
     parser.add_argument(
@@ -81,7 +84,7 @@ def _text(content: dict[str, Any]) -> Iterable[str]:
             for row in content["board"]
         ],
     )
-    yield "* cannot be told from rank 1; ranks: Holm's test over all pairs"
+    yield "* not distinguishable from rank 1; ranks: Holm's test over all pairs"
     yield from _section("Podium, paired on the same patches", _podium(content["podium"]))
     yield from _section("Best of the podium on each patch", _oracle(content["patch_oracle"]))
     if content["sites"]:

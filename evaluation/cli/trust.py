@@ -1,4 +1,4 @@
-"""`python -m evaluation verify RECEIPT KEY`, `verify-labels LABELS COMMITMENT SALT`, `verify-log LOG [EARLIER]`: no
+"""`l4s verify RECEIPT KEY`, `verify-labels LABELS COMMITMENT SALT`, `verify-log LOG [EARLIER]`: no
 database, no server."""
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def verify_log(arguments: argparse.Namespace) -> int:
         try:
             logs.append(json.loads(path.read_text()))
         except (json.JSONDecodeError, UnicodeDecodeError):
-            return _tell(arguments, False, f"{path} is no JSON file.", None)
+            return _report(arguments, False, f"{path} is not a JSON file.", None)
     found = faults(*logs)
     if found:
-        return _tell(arguments, False, "The log does not hold:\n" + "\n".join(found), {"faults": found})
+        return _report(arguments, False, "The log does not hold:\n" + "\n".join(found), {"faults": found})
     facts = {"entries": len(logs[0]["entries"]), "head": logs[0].get("head")}
-    return _tell(arguments, True, "Every entry matches its digest.", facts)
+    return _report(arguments, True, "Every entry matches its digest.", facts)
 
 
 def verify_receipt(arguments: argparse.Namespace) -> int:
@@ -70,14 +70,14 @@ def verify_receipt(arguments: argparse.Namespace) -> int:
     try:
         receipt = json.loads(arguments.receipt.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError):
-        return _tell(arguments, False, f"{arguments.receipt} is no JSON file.", None)
+        return _report(arguments, False, f"{arguments.receipt} is not a JSON file.", None)
     try:
         pem = arguments.key.read_text(errors="replace")
         statement = verify(receipt, pem)
     except ReceiptInvalid as invalid:
-        return _tell(arguments, False, str(invalid), None)
+        return _report(arguments, False, str(invalid), None)
     sentence = f"The receipt is genuine: signed by the key with SHA-256 {fingerprint(pem)}."
-    return _tell(arguments, True, sentence, statement)
+    return _report(arguments, True, sentence, statement)
 
 
 def verify_labels(arguments: argparse.Namespace) -> int:
@@ -86,16 +86,20 @@ def verify_labels(arguments: argparse.Namespace) -> int:
         packed, spec = labels.load(arguments.labels)
     except InvalidArchive as invalid:
         problems = "\n".join(f"{problem.heading}\n    {problem.message}" for problem in invalid.problems)
-        return _tell(arguments, False, f"The labels in {arguments.labels} cannot be read.\n{problems}", None)
+        return _report(
+            arguments, False, f"The labels in {arguments.labels} cannot be read.\n{problems}", None
+        )
     digest = labels.sha256(packed, spec)
     made = commitment(arguments.salt, digest)
     if made == arguments.commitment:
-        return _tell(arguments, True, "These are the labels that were committed to.", {"sha256": digest})
+        return _report(arguments, True, "These are the labels that were committed to.", {"sha256": digest})
     sentence = f"These are other labels, or another salt: their commitment is {made}."
-    return _tell(arguments, False, sentence, {"sha256": digest, "commitment": made})
+    return _report(arguments, False, sentence, {"sha256": digest, "commitment": made})
 
 
-def _tell(arguments: argparse.Namespace, valid: bool, sentence: str, facts: dict[str, object] | None) -> int:
+def _report(
+    arguments: argparse.Namespace, valid: bool, sentence: str, facts: dict[str, object] | None
+) -> int:
     if arguments.json:
         print(json.dumps({"valid": valid, "message": sentence, "facts": facts}))
     else:

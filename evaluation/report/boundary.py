@@ -2,7 +2,7 @@
 
 The numerator and denominator of the normalised surface distance are summed over patches before dividing. A border
 pixel is a mask pixel with a 4-neighbour outside the mask; the patch's own edge is not a border, because the
-landslide continues behind it. Distances are Euclidean, between pixel centres (10 m apart), within the patch. Tools differ in all
+landslide continues behind it. Distances are Euclidean, between pixel centres, within the patch. Tools differ in all
 three, so compare values of this definition only with each other.
 """
 
@@ -39,15 +39,10 @@ class BoundaryCounts:
         return (self.predicted_near + self.labelled_near) / size if size else None
 
 
-def boundary_counts(prediction: Packed, labels: Packed, spec: MaskSpec, tolerance: int = 1) -> BoundaryCounts:
-    """Border pixels of two packed mask sets that lie within `tolerance` pixels of each other's border."""
-    return boundary_counts_of_all([prediction], labels, spec, tolerance)[0]
-
-
-def boundary_counts_of_all(
+def boundary_counts(
     predictions: Sequence[Packed], labels: Packed, spec: MaskSpec, tolerance: int = 1
 ) -> list[BoundaryCounts]:
-    """`boundary_counts` of many predictions: what depends on the labels alone is done once."""
+    """Border pixels of packed mask sets and of the labels that lie within `tolerance` pixels of each other's border."""
     if wrong := next((masks.shape for masks in predictions if masks.shape != labels.shape), None):
         raise ValueError(f"Cannot compare masks packed as {wrong} with {labels.shape}.")
     totals = np.zeros((len(predictions), 4), np.int64)

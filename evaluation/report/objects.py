@@ -16,7 +16,7 @@ from evaluation.scoring.counts import Packed, unpack
 from evaluation.task import MaskSpec
 
 SIZES = (1, 10, 25, 100, 400)
-"""Smallest number of pixels (of 100 m2) of each size class; the last is open."""
+"""Smallest number of pixels of each size class; the last is open."""
 
 BLOCK = 64  # patches at a time
 
@@ -47,13 +47,8 @@ class Objects:
         return self.object_of_run[np.searchsorted(self.start, pixels, side="right") - 1]
 
 
-def object_counts(prediction: Packed, labels: Packed, spec: MaskSpec) -> ObjectCounts:
-    """Objects found and objects right, of packed masks, by size."""
-    return object_counts_of_all([prediction], labels, spec)[0]
-
-
-def object_counts_of_all(predictions: Sequence[Packed], labels: Packed, spec: MaskSpec) -> list[ObjectCounts]:
-    """`object_counts` of many predictions: the labels' objects are found once."""
+def object_counts(predictions: Sequence[Packed], labels: Packed, spec: MaskSpec) -> list[ObjectCounts]:
+    """Objects found and objects right by size, of each of several packed mask sets."""
     if wrong := next((masks.shape for masks in predictions if masks.shape != labels.shape), None):
         raise ValueError(f"Cannot compare masks packed as {wrong} with {labels.shape}.")
     totals = np.zeros((len(predictions), 4, len(SIZES)), np.int64)

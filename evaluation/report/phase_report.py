@@ -7,21 +7,20 @@ its input is None. Scores, intervals and differences are in percent (points), p 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from evaluation.report import detectors
 from evaluation.report.agreement import Agreement, agreement, majority_vote, pixel_oracle
-from evaluation.report.boundary import boundary_counts_of_all
-from evaluation.report.objects import SIZES, object_counts_of_all
+from evaluation.report.boundary import boundary_counts
+from evaluation.report.objects import SIZES, object_counts
 from evaluation.scoring.counts import Packed, count
 from evaluation.scoring.metrics import f1, f1_exact, iou, mcc, percent, precision, recall
 from evaluation.scoring.ranking import Entry, rank, shown_percents
@@ -111,10 +110,7 @@ def build(
         "podium": _podium(units, pairs, rng("podium"), replicates),
         "blob": _blob(table, rng("blob"), replicates),
         "sites": _sites(table),
-        "hardest": [
-            asdict(patch) | {"f1": _points(patch.f1), "missed_by": round(patch.missed_by, 4)}
-            for patch in hardest_patches(table)
-        ],
+        "hardest": [asdict(patch) | {"f1": _points(patch.f1)} for patch in hardest_patches(table)],
         "patch_oracle": _patch_oracle(table),
         "selection": submissions and _selection(submissions, table.teams, rng("selection"), replicates),
         "shake_up": earlier and _shake_up(earlier, table, baseline),
@@ -123,13 +119,6 @@ def build(
         "probing": submissions and _probing(submissions, baseline),
         "masks": _from_masks(table.teams, masks, alike) if masks and alike else None,
     }
-
-
-def write_board(report: Section, file: TextIO) -> None:
-    """The report's board as CSV, one line for each team."""
-    writer = csv.DictWriter(file, fieldnames=list(report["board"][0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(report["board"])
 
 
 def _in_board_order(
@@ -188,7 +177,7 @@ def _board(
                 "recall_text": percent(tp, tp + fn),
                 "iou": _points(iou(tp, fp, fn)),
                 "mcc": _points(mcc(tp, fp, fn, masks.spec.pixels * masks.spec.patches)) if masks else None,
-                "false_alarms": round(alarms[k], 6) if alarms else None,
+                "false_alarms": alarms[k] if alarms else None,
                 "tp": tp,
                 "fp": fp,
                 "fn": fn,
@@ -202,8 +191,8 @@ def _pairs(table: CountTable, pairs: Differences, ranges: RankRanges) -> Section
         "teams": list(table.teams),
         "difference": _matrix(pairs.delta, _points),
         "half_width": _matrix(pairs.half_width, _points),
-        "p": _matrix(pairs.p, _p),
-        "p_holm": _matrix(ranges.p_holm, _p),
+        "p": _matrix(pairs.p, float),
+        "p_holm": _matrix(ranges.p_holm, float),
         "better": ranges.better.tolist(),
     }
 
@@ -220,8 +209,8 @@ def _podium(
             "difference": _points(pairs.delta[k, other]),
             "low": _points(pairs.delta[k, other] - pairs.half_width[k, other]),
             "high": _points(pairs.delta[k, other] + pairs.half_width[k, other]),
-            "p_permutation": _p(p[k, other]),
-            "p_delta": _p(pairs.p[k, other]),
+            "p_permutation": float(p[k, other]),
+            "p_delta": float(pairs.p[k, other]),
         }
         for k in first
         for other in first[k + 1 :]
@@ -235,7 +224,7 @@ def _blob(table: CountTable, rng: np.random.Generator, replicates: int) -> Secti
     tail = (1 - LEVEL) / 2
     return {
         "teams": list(table.teams),
-        "frequency": _matrix(frequency, lambda share: round(float(share), 6)),
+        "frequency": _matrix(frequency, float),
         "low": (1 + (below < tail).sum(1)).tolist(),
         "high": (1 + (below < 1 - tail).sum(1)).tolist(),
     }
@@ -295,7 +284,7 @@ def _shake_up(earlier: CountTable, table: CountTable, baseline: CountTable | Non
     changes, tau = shake_up(earlier, later, name)
     return {
         "baseline": name,
-        "tau": None if math.isnan(tau) else round(tau, 6),
+        "tau": None if math.isnan(tau) else tau,
         "teams": [
             asdict(change)
             | {key: _points(getattr(change, key)) for key in ("before", "after", "relative", "se")}
@@ -348,14 +337,13 @@ def _from_masks(teams: Sequence[str], masks: Masks, alike: Agreement) -> Section
         return _points(f1(*count(prediction, masks.labels).total))
 
     by_tolerance = {
-        tolerance: boundary_counts_of_all(ordered, masks.labels, masks.spec, tolerance)
-        for tolerance in TOLERANCES
+        tolerance: boundary_counts(ordered, masks.labels, masks.spec, tolerance) for tolerance in TOLERANCES
     }
     votes = [size for size in (3, 5) if size <= len(teams)]
     return {
         "teams": list(teams),
-        "jaccard": _matrix(alike.masks, _p),
-        "error_jaccard": _matrix(alike.errors, _p),
+        "jaccard": _matrix(alike.masks, float),
+        "error_jaccard": _matrix(alike.errors, float),
         "votes": [{"top": top, "f1": scored(majority_vote(ordered[:top]))} for top in votes],
         "pixel_oracle": {
             "top": min(PODIUM, len(teams)),
@@ -366,18 +354,13 @@ def _from_masks(teams: Sequence[str], masks: Masks, alike: Agreement) -> Section
             for k in range(len(teams))
         ],
         "object_sizes": list(SIZES),
-        "objects": [asdict(counts) for counts in object_counts_of_all(ordered, masks.labels, masks.spec)],
+        "objects": [asdict(counts) for counts in object_counts(ordered, masks.labels, masks.spec)],
     }
 
 
 def _points(share: float | Fraction | None) -> float | None:
-    """A score or difference in percentage points, to six decimals; None for none and for nan."""
-    return None if share is None or math.isnan(share) else round(100 * float(share), 6)
-
-
-def _p(value: float) -> float:
-    """Four significant digits."""
-    return float(f"{value:.4g}")
+    """A score or difference in percentage points, unrounded; None for none and for nan."""
+    return None if share is None or math.isnan(share) else 100 * float(share)
 
 
 def _matrix(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.scoring.counts import Packed, unpack
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
 
 Picture = npt.NDArray[np.uint8]
 """Shape (height, width, 3), red, green and blue."""
@@ -26,8 +26,6 @@ Mask = npt.NDArray[np.bool_]
 SIDE = 384  # pixels of the longer side of an enlarged patch, at most
 PAPER, OUTLINE = (250, 250, 250), (240, 228, 66)
 FOUND, MISSED, INVENTED = (0, 114, 178), (213, 94, 0), (230, 159, 0)
-RGB = (3, 2, 1)  # bands 4, 3 and 2 of Sentinel-2 in the order of Landslide4Sense
-BANDS = 14
 
 
 class ImageError(ValueError):
@@ -129,24 +127,25 @@ def _outlined(picture: Picture, label: Mask) -> Picture:
 
 
 def read_images(folder: Path, spec: MaskSpec) -> list[bytes]:
-    """The patches of a folder of image_N.h5 (dataset img, height x width x 14 bands) in true colour, as PNG files.
+    """The images of a folder (TASK.image_name, from 1) in true colour, as PNG files.
 
     Each band of each patch is stretched between its 2nd and 98th percentile. Raises ImageError and OSError.
     """
+    shape = (spec.height, spec.width, len(TASK.bands))
     pictures = []
     for number in range(1, spec.patches + 1):
-        path = folder / f"image_{number}.h5"
+        path = folder / TASK.image_name(number)
         if not path.is_file():
             raise ImageError(f"{path} is missing: one image for each of 1 to {spec.patches} is needed.")
         try:
             with h5py.File(path) as file:
-                data: Any = file["img"]
-                if data.shape != (spec.height, spec.width, BANDS):
-                    raise ImageError(f"{path}: img is {data.shape}, not {(spec.height, spec.width, BANDS)}.")
-                bands = np.stack([data[:, :, band] for band in RGB], axis=2).astype(np.float64)
+                data: Any = file[TASK.image_dataset]
+                if data.shape != shape:
+                    raise ImageError(f"{path}: {TASK.image_dataset} is {data.shape}, not {shape}.")
+                bands = np.stack([data[:, :, band] for band in TASK.rgb], axis=2).astype(np.float64)
         except (OSError, KeyError, AttributeError, TypeError) as error:
             raise ImageError(
-                f"{path} holds no image: the dataset img of {BANDS} bands is expected."
+                f"{path} holds no image: the dataset {TASK.image_dataset} of {len(TASK.bands)} bands is expected."
             ) from error
         pictures.append(png(_stretched(bands)))
     return pictures

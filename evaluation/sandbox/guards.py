@@ -1,4 +1,4 @@
-"""What a process that parses a stranger's bytes gives up before it begins."""
+"""What a process gives up before it parses untrusted bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, *values: object) -> bool:
-    """True if the kernel took it; on other systems there is no such call."""
+    """True if the kernel accepted it; other systems than Linux have no such call."""
     if not _LINUX:
         return False
     arguments = list(values) + [ctypes.c_ulong(0)] * (4 - len(values))

@@ -1,7 +1,7 @@
 """A reader process: started by evaluation.sandbox.reader, it forks one confined child for each archive.
 
 It starts as a fresh interpreter with an empty environment and one open socket; it never sees labels,
-database, broker or keys, and parses no stranger's byte itself. Before the first request it imports and tries
+database, broker or keys, and parses no untrusted byte itself. Before the first request it imports and tries
 all that a child will use, since afterwards nothing can be opened: as root it then becomes an unprivileged user.
 
 A child maps the archive and the memory for its answer, closes every file, gives up what evaluation.sandbox.guards
@@ -133,7 +133,7 @@ def _as_json(invalid: InvalidArchive) -> bytes:
 
 
 def _warm_up(connection: socket.socket, explain: Explain | None) -> None:
-    """Try all that a child will need, on the worker's own archives, so that nothing has to be opened later."""
+    """Use everything a child will need, on archives of our own, so nothing has to be opened later."""
     head, tail, *archives = (receive_part(connection) for _ in range(4))
     official = Layout(len(head) + TRIAL_SPEC.pixels + len(tail), head, tail, np.dtype(np.uint8))
     for archive in archives:

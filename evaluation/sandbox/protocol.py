@@ -42,7 +42,7 @@ def result_bytes(patches: int, row_bytes: int) -> int:
 
 
 def receive(connection: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes. Raises EOFError where the other side ends before."""
+    """Exactly `size` bytes. Raises EOFError if the other side closes earlier."""
     data = b""
     while len(data) < size:
         part = connection.recv(size - len(data))

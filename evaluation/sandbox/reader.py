@@ -1,4 +1,4 @@
-"""The worker's handle on the reader process, in which the bytes of strangers are parsed.
+"""The worker's handle on the reader process, in which untrusted bytes are parsed.
 
 The worker itself parses none: it passes the archive on as an open file, waits, and takes back packed masks or
 problems. Whatever an archive does to its reader costs that archive the problem "unreadable", and the worker
@@ -282,7 +282,7 @@ def _descriptor(file: BinaryIO | str | PathLike[str] | bytes) -> int:
         if stat.S_ISREG(os.fstat(fd).st_mode):
             return fd
         os.close(fd)
-        raise OSError(errno.EINVAL, "This is no file", str(file))
+        raise OSError(errno.EINVAL, "This is not a regular file", str(file))
     try:
         fd = file.fileno()
         plain = (

@@ -23,7 +23,7 @@ _MASK = re.compile(re.escape(TASK.mask_name("#")).replace(r"\#", r"[1-9]\d*"), r
 
 
 def load(source: str | PathLike[str] | bytes, spec: MaskSpec | None = None) -> tuple[Packed, MaskSpec]:
-    """Labels from a folder of mask_N.h5, or from an archive of the submission format (a path, or its bytes).
+    """Labels from a folder of mask files, or from an archive of the submission format (a path, or its bytes).
 
     Returns the packed masks, read-only, and what they are; without `spec`, number and size are taken from the
     files. Raises InvalidArchive with every problem, among them a set without any positive pixel, and OSError
@@ -37,8 +37,8 @@ def load(source: str | PathLike[str] | bytes, spec: MaskSpec | None = None) -> t
                 Problem(
                     "no_positive_pixel",
                     "",
-                    "No pixel of these labels is positive, so that no submission could score. Check that the masks hold 1 "
-                    "for the class that is looked for.",
+                    "No pixel of these labels is positive, so no submission could score. Check that the masks hold 1 "
+                    f"for {TASK.positive}.",
                 )
             ]
         )

@@ -18,7 +18,7 @@ def points(percent: str | int | Fraction) -> Fraction:
     try:
         return Fraction(percent) / 100
     except ValueError:
-        raise ValueError(f'{percent!r} is no number of percentage points: write it like "0.5"') from None
+        raise ValueError(f'{percent!r} is not a number of percentage points: write it like "0.5"') from None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from evaluation.statistics.table import CountTable
 
 COLUMNS = ("team", "patch", "tp", "fp", "fn")
 MOST_PROBLEMS = 20
+MOST_BYTES = 1 << 30  # of an unpacked file
 
 
 class CountFileError(ValueError):
@@ -26,11 +27,7 @@ class CountFileError(ValueError):
 
 def read_counts(path: Path) -> CountTable:
     """The table of a CSV file. Raises CountFileError, or OSError when the file cannot be opened."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CountFileError([f"byte {error.start} is not UTF-8: save the file as CSV in UTF-8"]) from None
-    rows, problems = _rows(text), []
+    rows, problems = _rows(_text(path)), []
     header = next(rows, (1, []))[1]
     names = [name.strip().lower() for name in header]
     missing = [name for name in COLUMNS if name not in names]
@@ -70,14 +67,22 @@ def read_counts(path: Path) -> CountTable:
     return _table(counts, line_of, {patch: site for patch, (site, _) in site_of.items()})
 
 
-def write_counts(table: CountTable, file: TextIO) -> None:
-    """The CSV file of a table, by team and patch."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*COLUMNS, "site"] if table.site else COLUMNS)
-    for k, team in enumerate(table.teams):
-        for i, patch in enumerate(table.patches):
-            row = [team, patch, int(table.tp[k, i]), int(table.fp[k, i]), int(table.fn[k, i])]
-            writer.writerow([*row, table.site[i]] if table.site else row)
+def _text(path: Path) -> str:
+    """The file's text, unpacked first where it is gzipped."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            content = unpack.decompress(content, MOST_BYTES)
+        except zlib.error:
+            raise CountFileError(["the gzip file is damaged: create it again"]) from None
+        if not unpack.eof:
+            size = f"it is cut off, or holds more than {MOST_BYTES:,} bytes"
+            raise CountFileError([f"the gzip file cannot be unpacked: {size}"])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CountFileError([f"byte {error.start} is not UTF-8: save the file as CSV in UTF-8"]) from None
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:

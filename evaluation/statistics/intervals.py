@@ -49,13 +49,6 @@ def influence(table: CountTable) -> Floats:
     return (table.numerator - table.f1()[:, None] * size) / size.mean(1)[:, None]
 
 
-def covariance(table: CountTable) -> Floats:
-    """Covariance matrix of the teams' scores, float64 (T, T)."""
-    n = _units(table)
-    u = influence(table)
-    return u @ u.T / (n * (n - 1))
-
-
 def score_intervals(table: CountTable, level: float = 0.95) -> Intervals:
     """Pooled F1 of each team with its confidence interval."""
     n = _units(table)

@@ -28,7 +28,7 @@ def faults(log: Any, earlier: Any = None) -> list[str]:
         found = [f"{name} does not match its digest" for name in wrong]
         return found + _lost([entry["digest"] for entry in entries], known)
     except (KeyError, TypeError) as error:
-        return [f"This is no public log: {type(error).__name__} at {error}"]
+        return [f"This is not a public log: {type(error).__name__} at {error}"]
 
 
 def _lost(digests: Sequence[str], known: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Receipts: what a server says about one scored submission, signed, so that anyone can check it later without it.
+"""Receipts: what a server says about one scored submission, signed, so anyone can check it later without the server.
 
 A receipt is a JSON object with two parts. ``statement`` says what was received, when, and how it was scored;
 ``signature`` holds the Ed25519 signature of its canonical form: JSON with sorted keys, no blanks, ASCII only.
@@ -23,6 +23,10 @@ except ImportError:  # scoring alone does not need it
 
 FORMAT = "leaderboard-receipt/1"
 PEM = "-----BEGIN PUBLIC KEY-----"
+
+
+class MissingPackage(RuntimeError):
+    """Signatures cannot be made or checked here, which says nothing about a receipt."""
 
 
 class ReceiptInvalid(ValueError):
@@ -75,7 +79,7 @@ def verify(receipt: Any, pem: str) -> dict[str, Any]:
         value = base64.b64decode(signature["value"], validate=True)
         signed = canonical(statement)
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise ReceiptInvalid(f"This is no receipt: {type(error).__name__} at {error}.") from error
+        raise ReceiptInvalid(f"This is not a receipt: {type(error).__name__} at {error}.") from error
     try:
         key.verify(value, signed)
     except InvalidSignature:
@@ -83,7 +87,7 @@ def verify(receipt: Any, pem: str) -> dict[str, Any]:
             "The signature does not fit: the receipt was changed, or another server's key signed it."
         ) from None
     if not isinstance(statement, dict) or statement.get("format") != FORMAT:
-        raise ReceiptInvalid(f"This key signed it, but it is no receipt of the format {FORMAT}.")
+        raise ReceiptInvalid(f"This key signed it, but it is not a receipt of the format {FORMAT}.")
     return statement
 
 
@@ -97,13 +101,13 @@ def _load_key(pem: str) -> Any:
     _need_cryptography()
     if PEM not in pem:
         raise ReceiptInvalid(
-            f"This is no public key. Save the server's /receipts/key: a text that begins with {PEM}."
+            f"This is not a public key. Save the server's /receipts/key: a text that begins with {PEM}."
         )
     try:
         key = serialization.load_pem_public_key(pem.encode())
     except ValueError as error:
         raise ReceiptInvalid(
-            "The public key cannot be read. Save the server's /receipts/key anew."
+            "The public key cannot be read. Save the server's /receipts/key again."
         ) from error
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise ReceiptInvalid("This is the key of another algorithm; receipts are signed with Ed25519.")
@@ -112,4 +116,4 @@ def _load_key(pem: str) -> Any:
 
 def _need_cryptography() -> None:
     if ed25519 is None:
-        raise ReceiptInvalid("Signatures need the package cryptography: run `pip install cryptography`.")
+        raise MissingPackage("Signatures need the package cryptography: run pip install cryptography.")

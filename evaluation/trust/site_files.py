@@ -36,7 +36,7 @@ def read_sites(text: str, patches: int) -> tuple[str, ...]:
         patch, site = (" ".join((row[name] or "").split()) for name in COLUMNS)
         number = int(patch) if patch.isascii() and patch.isdigit() and len(patch) < 10 else 0
         if not 1 <= number <= patches:
-            problem = f"there is no patch {patch or '(empty)'}; they are numbered 1 to {patches}"
+            problem = f"patch {patch or '(empty)'} does not exist; patches are numbered 1 to {patches}"
         elif number in site_of:
             problem = f"patch {number} has a site already, {site_of[number]}"
         elif not site or len(site) > LONGEST:

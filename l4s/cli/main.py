@@ -10,6 +10,7 @@ import sys
 
 from evaluation import __version__
 from evaluation.cli import main as offline
+from evaluation.trust.receipts import MissingPackage
 from l4s.errors import EXIT_CODES, L4SError
 
 from . import account, board, completion, diff, submissions
@@ -60,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return _fail(arguments, "Interrupted.", {"code": "interrupted", "exit_code": 130})
+    except MissingPackage as error:
+        return _fail(arguments, str(error), {"code": "missing_package", "exit_code": 2})
     except (OSError, ValueError) as error:
         return _fail(arguments, _sentence(error), {"code": "wrong_use", "exit_code": 2})
     return code

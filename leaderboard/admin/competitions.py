@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidge
 
 from evaluation.archive.problems import InvalidArchive
 from evaluation.scoring import labels as label_files
+from evaluation.task import TASK
 from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.actions import awards, board_updates, corrections, judging, reviews
 from leaderboard.actions.refusals import Refusal
@@ -255,7 +256,7 @@ class LabelsForm(RefusedForm, forms.Form):
     masks = forms.FileField(
         label="ZIP archive of masks",
         widget=UnfoldAdminFileFieldWidget,
-        help_text="mask_1.h5 … mask_N.h5 in the format of a submission. Number and size are taken from the files.",
+        help_text=f"{TASK.mask_name(1)} … {TASK.mask_name('N')} in the format of a submission. Number and size are taken from the files.",
     )
     sites = forms.FileField(
         label="CSV of sites",

@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from evaluation.scoring.ladder import Ladder
+from evaluation.task import TASK
 from evaluation.trust.receipts import commitment
 
 
@@ -302,8 +303,8 @@ class LabelSet(models.Model):
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="label_sets")
     version = models.PositiveIntegerField()
     patches = models.PositiveIntegerField()
-    height = models.PositiveIntegerField(default=128)
-    width = models.PositiveIntegerField(default=128)
+    height = models.PositiveIntegerField(default=TASK.height)
+    width = models.PositiveIntegerField(default=TASK.width)
     positive_pixels = models.PositiveBigIntegerField()
     sha256 = models.CharField("SHA-256 of the packed masks", max_length=64)
     salt = models.CharField(max_length=64, editable=False)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 
+from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import LabelReport, Submission, Team, User
 
@@ -74,7 +75,10 @@ class LabelReportForm(RefusedForm, forms.Form):
     """A report of a wrong label: the patch and the reason."""
 
     patch = forms.IntegerField(
-        label="Patch", min_value=1, help_text="Its number, such as 17 for mask_17.h5.", max_value=2**31 - 1
+        label="Patch",
+        min_value=1,
+        help_text=f"Its number, such as 17 for {TASK.mask_name(17)}.",
+        max_value=2**31 - 1,
     )
     text = forms.CharField(
         label="What is wrong",

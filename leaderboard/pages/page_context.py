@@ -12,13 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
+from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, Phase, Team
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
     """Context of every template."""
-    return {"site_name": settings.SITE_NAME, "site_url": settings.SITE_URL}
+    return {"site_name": settings.SITE_NAME, "site_url": settings.SITE_URL, "task": TASK}
 
 
 def signed_in(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

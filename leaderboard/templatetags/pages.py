@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timeuntil
 
+from evaluation.task import TASK
 from leaderboard.models import LabelSet, Phase, QuotaUsage
 from leaderboard.models.text import day as day_in_words
 from leaderboard.models.text import moment as moment_in_words
@@ -115,7 +116,17 @@ def quota_left(usage: QuotaUsage) -> str:
 
 
 @register.simple_tag
+def mask_name(number: int | str) -> str:
+    """The file name of a patch's mask."""
+    return TASK.mask_name(number)
+
+
+@register.simple_tag
 def check_options(labels: LabelSet) -> str:
     """The options of ``python -m evaluation check`` for archives that match a label set."""
-    size = "" if (labels.height, labels.width) == (128, 128) else f" --size {labels.height}x{labels.width}"
+    size = (
+        ""
+        if (labels.height, labels.width) == (TASK.height, TASK.width)
+        else f" --size {labels.height}x{labels.width}"
+    )
     return f"--patches {labels.patches}{size}"

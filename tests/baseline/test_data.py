@@ -95,19 +95,8 @@ def test_statistics_equal_numpy(official):
     np.testing.assert_allclose(some.mean, values[[2, 5]].mean((0, 2, 3)), rtol=1e-9)
 
 
-def test_statistics_of_sites_differ(official):
-    patches = load(official, "test")
-    by_site = patches.site_statistics()
-    assert set(by_site) == set(patches.split.sites)
-    assert len(by_site) == 3
-    means = np.stack([site.mean for site in by_site.values()])
-    assert (means.std(0) > 0.01).all()
-
-
 def test_sites_unknown_in_the_mirror(mirror):
     assert find_split(mirror, "test").sites is None
-    with pytest.raises(DataError, match=r"sites\.csv"):
-        load(mirror, "test").site_statistics()
 
 
 def test_statistics_are_cached_until_a_file_changes(official):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from typing import TextIO
+
 import numpy as np
 
 from evaluation.statistics.table import CountTable
@@ -43,3 +46,13 @@ def made_up_counts(
         fn=area - tp,
         site=tuple(f"site {s + 1}" for s in site) if sites else None,
     )
+
+
+def write_counts(table: CountTable, file: TextIO) -> None:
+    """A table as a CSV file of counts."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["team", "patch", "tp", "fp", "fn", *(["site"] if table.site else [])])
+    for k, team in enumerate(table.teams):
+        for i, patch in enumerate(table.patches):
+            row = [team, patch, int(table.tp[k, i]), int(table.fp[k, i]), int(table.fn[k, i])]
+            writer.writerow([*row, table.site[i]] if table.site else row)

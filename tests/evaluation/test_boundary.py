@@ -14,7 +14,7 @@ def square(top, left, size, shape=(1, 16, 16)):
 
 
 def counted(prediction, label, tolerance):
-    return boundary_counts(pack(prediction), pack(label), MaskSpec(*label.shape), tolerance)
+    return boundary_counts([pack(prediction)], pack(label), MaskSpec(*label.shape), tolerance)[0]
 
 
 def test_squares_by_hand():
@@ -48,7 +48,7 @@ def test_empty_cases():
     assert counted(empty, square(4, 4, 5), 1) == BoundaryCounts(0, 0, 16, 0)
     assert counted(empty, square(4, 4, 5), 1).f1 == 0
     with pytest.raises(ValueError, match="Cannot compare"):
-        boundary_counts(pack(empty), pack(np.zeros((2, 16, 16))), MaskSpec(1, 16, 16))
+        boundary_counts([pack(empty)], pack(np.zeros((2, 16, 16))), MaskSpec(1, 16, 16))
 
 
 def by_distance(prediction, label, tolerance):

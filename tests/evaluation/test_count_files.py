@@ -3,8 +3,8 @@ import io
 import numpy as np
 import pytest
 
-from evaluation.statistics.count_files import CountFileError, read_counts, write_counts
-from tests.evaluation.population import made_up_counts
+from evaluation.statistics.count_files import CountFileError, read_counts
+from tests.evaluation.population import made_up_counts, write_counts
 
 GOOD = "team,patch,tp,fp,fn\na,1,3,1,1\na,2,0,2,0\nb,1,4,0,0\nb,2,0,0,0\n"
 

@@ -8,7 +8,7 @@ from evaluation.task import MaskSpec
 
 
 def counted(prediction, label):
-    return object_counts(pack(prediction), pack(label), MaskSpec(*label.shape))
+    return object_counts([pack(prediction)], pack(label), MaskSpec(*label.shape))[0]
 
 
 def test_by_hand():

@@ -1,22 +1,25 @@
-import csv
-import io
+import gzip
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluation.__main__ import main
-from evaluation.report.phase_report import Masks, Submissions, build, write_board
+from evaluation.report.phase_report import Masks, Submissions, build
 from evaluation.scoring.counts import count, pack
-from evaluation.statistics.count_files import write_counts
+from evaluation.scoring.metrics import f1
 from evaluation.statistics.history import Scored
 from evaluation.statistics.intervals import score_intervals
 from evaluation.statistics.table import CountTable
 from evaluation.task import MaskSpec
-from tests.evaluation.population import made_up_counts
+from tests.evaluation.population import made_up_counts, write_counts
 
+ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime(2022, 6, 15, 12, tzinfo=UTC)
 
 
@@ -125,16 +128,6 @@ def test_sites_are_the_unit_when_there_are_enough(rng):
     assert len(few["sites"]["ranks_without"][0]) == 3
 
 
-def test_the_board_as_csv(rng):
-    report = build(made_up_counts(rng, 30, 3), "p", replicates=100)
-    file = io.StringIO()
-    write_board(report, file)
-    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
-    assert [row["team"] for row in rows] == [row["team"] for row in report["board"]]
-    assert [float(row["low"]) for row in rows] == [row["low"] for row in report["board"]]
-    assert rows[0]["mcc"] == ""
-
-
 def test_one_team_is_enough(rng):
     report = build(made_up_counts(rng, 30, 1), "p", replicates=100)
     assert (report["board"][0]["rank_low"], report["board"][0]["rank_high"]) == (1, 1)
@@ -165,6 +158,33 @@ def test_the_command_prints_json(counts_file, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["phase"] == "test"
     assert [row["rank"] for row in report["board"]] == [1, 2, 3, 4]
+    for row in report["board"]:  # unrounded
+        assert row["f1"] == 100 * f1(row["tp"], row["fp"], row["fn"])
+
+
+def test_a_gzipped_file_is_read(counts_file, tmp_path, capsys):
+    packed = tmp_path / "counts.csv.gz"
+    packed.write_bytes(gzip.compress(counts_file.read_bytes()))
+    assert main(["report", str(packed), "--replicates", "100", "--json"]) == 0
+    report = capsys.readouterr().out
+    assert main(["report", str(counts_file), "--replicates", "100", "--json"]) == 0
+    assert capsys.readouterr().out == report
+    for content, sentence in (
+        (packed.read_bytes()[:-20], "it is cut off, or holds more than"),
+        (packed.read_bytes()[:12] + bytes(50), "gzip file is damaged"),
+    ):
+        packed.write_bytes(content)
+        assert main(["report", str(packed)]) == 1
+        assert sentence in capsys.readouterr().out
+
+
+def test_a_reader_that_has_read_enough_is_no_error(counts_file):
+    """As in `l4s report ... | head -1`."""
+    command = [sys.executable, "-m", "evaluation", "report", str(counts_file), "--replicates", "100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):

@@ -24,11 +24,11 @@ def test_order_blanks_and_a_byte_order_mark_do_not_matter() -> None:
         (
             "patch,site\n0,a\n1,\n1,a\n1,b\nx,c\n3,d\n1\n",
             [
-                "line 2: there is no patch 0; they are numbered 1 to 2",
+                "line 2: patch 0 does not exist; patches are numbered 1 to 2",
                 "line 3: the site of patch 1 has 0 characters; 1 to 80 are taken",
                 "line 5: patch 1 has a site already, a",
-                "line 6: there is no patch x; they are numbered 1 to 2",
-                "line 7: there is no patch 3; they are numbered 1 to 2",
+                "line 6: patch x does not exist; patches are numbered 1 to 2",
+                "line 7: patch 3 does not exist; patches are numbered 1 to 2",
                 "line 8: patch 1 has a site already, a",
             ],
         ),

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
+from evaluation.task import TASK
 from leaderboard.models import Competition, LabelSet, Page, Phase
 
 
@@ -44,7 +45,9 @@ class PhaseSerializer(serializers.ModelSerializer):
     quotas = QuotasSerializer(source="*", help_text="Per team; null: no limit.")
     visible_metrics = serializers.SerializerMethodField(help_text="The metrics that you may see now.")
     patches = serializers.IntegerField(
-        source="labels.patches", allow_null=True, help_text="Masks in an archive: mask_1.h5 to mask_N.h5."
+        source="labels.patches",
+        allow_null=True,
+        help_text=f"Masks in an archive: {TASK.mask_name(1)} to {TASK.mask_name('N')}.",
     )
     patch_height = serializers.IntegerField(source="labels.height", allow_null=True)
     patch_width = serializers.IntegerField(source="labels.width", allow_null=True)

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from evaluation.archive.problems import MOST_NAMED
+from evaluation.task import TASK
 from leaderboard.models import Attempt, Evaluation, Phase, Submission
 from leaderboard.models.visibility import Viewpoint
 from leaderboard.scoring.waiting import expected_waits
@@ -17,7 +18,9 @@ class SubmitSerializer(serializers.ModelSerializer):
     """A new submission, as a multipart form."""
 
     phase = ChosenById(queryset=Phase.objects.none(), help_text="The phase's id.")
-    archive = Upload(help_text="The ZIP archive: mask_1.h5 to mask_N.h5 at its top level.")
+    archive = Upload(
+        help_text=f"The ZIP archive: {TASK.mask_name(1)} to {TASK.mask_name('N')} at its top level."
+    )
 
     class Meta:
         model = Submission

@@ -15,7 +15,7 @@ from django.db.models import OuterRef, Subquery
 from evaluation.scoring.counts import Counts, pack, unpack
 from evaluation.scoring.labels import decompress
 from evaluation.scoring.metrics import rank_key
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
 from leaderboard.actions import competition_files, judging
 from leaderboard.management.planner import tell_planner
 from leaderboard.models import (
@@ -129,11 +129,11 @@ def make_teams(competition: Competition, rng: np.random.Generator) -> list[Team]
 
 def load_made_up_labels(phase: Phase, patches: int, rng: np.random.Generator) -> None:
     """A rectangle in two out of three patches, with heavy-tailed sizes, like landslides."""
-    masks = np.zeros((patches, 128, 128), np.uint8)
+    masks = np.zeros((patches, TASK.height, TASK.width), np.uint8)
     area = np.exp(rng.normal(4.6, 1.4, patches)) * (rng.random(patches) > 0.34)
     for mask, size in zip(masks, area, strict=True):
         side = min(int(np.ceil(np.sqrt(size))), 96)
-        top, left = rng.integers(0, 128 - side, 2)
+        top, left = rng.integers(0, min(TASK.height, TASK.width) - side, 2)
         mask[top : top + side, left : left + side] = 1
     judging.load_labels(None, phase, pack(masks), MaskSpec(patches), "made up")
 

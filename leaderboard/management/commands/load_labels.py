@@ -9,7 +9,7 @@ from django.db import transaction
 from evaluation.archive.problems import InvalidArchive
 from evaluation.report.pictures import ImageError, read_images
 from evaluation.scoring import labels
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
 from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.actions import judging
 from leaderboard.actions.refusals import Refusal
@@ -27,7 +27,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("phase", metavar="PHASE", help="e.g. landslide4sense-2022/validation")
         parser.add_argument(
-            "path", metavar="PATH", nargs="?", help="a folder of mask_1.h5 … mask_N.h5, or a ZIP of them"
+            "path",
+            metavar="PATH",
+            nargs="?",
+            help=f"a folder of {TASK.mask_name(1)} … {TASK.mask_name('N')}, or a ZIP of them",
         )
         parser.add_argument(
             "--sites",
@@ -39,7 +42,7 @@ class Command(BaseCommand):
             "--images",
             type=Path,
             metavar="FOLDER",
-            help="image_1.h5 … image_N.h5 (img, 14 bands): shown in true colour in the report's gallery",
+            help=f"{TASK.image_name(1)} … {TASK.image_name('N')} ({TASK.image_dataset}, {len(TASK.bands)} bands): shown in true colour in the report's gallery",
         )
         parser.add_argument(
             "--wait", action="store_true", help="do not activate it yet: evaluate everything on it first"
