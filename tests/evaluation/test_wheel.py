@@ -28,7 +28,8 @@ from tests.evaluation import corpus
 from tests.evaluation.zips import build
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("evaluation", "leaderboard", "rehearsal", "baseline", "templates", "tests/evaluation")
+PACKAGED = ("evaluation", "l4s")
+SOURCES = (*PACKAGED, "leaderboard", "rehearsal", "baseline", "templates", "tests/evaluation")
 SALT = "5" * 64
 
 
@@ -130,10 +131,10 @@ def test_the_wheel_carries_the_scorer_and_nothing_else(wheel):
         names = opened.namelist()
         (metadata,) = [opened.read(name).decode() for name in names if name.endswith(".dist-info/METADATA")]
     assert {name.split("/")[0] for name in names} == {
-        "evaluation",
+        *PACKAGED,
         f"landslide4sense-{__version__}.dist-info",
     }
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "evaluation").rglob("*.py")}
+    sources = {str(path.relative_to(ROOT)) for name in PACKAGED for path in (ROOT / name).rglob("*.py")}
     assert sources == {name for name in names if name.endswith(".py")}
     required = [
         line for line in metadata.splitlines() if line.startswith("Requires-Dist:") and "extra" not in line
@@ -160,6 +161,14 @@ def test_check(l4s, files):
     assert bad.returncode == 1
     assert [problem["code"] for problem in json.loads(bad.stdout)["problems"]] == ["not_hdf5"]
     assert l4s("check", "nothing.zip", "--patches", 3).returncode == 2
+
+
+def test_commands_that_need_a_server_name_the_package_that_is_missing(l4s, files):
+    found = l4s(
+        "submit", "good.zip", "--phase", "validation", "--method", "U-Net", "--server", "http://127.0.0.1:9"
+    )
+    assert found.returncode == 2
+    assert "landslide4sense[client]" in found.stderr
 
 
 def test_as_a_module(alone, l4s, files):

@@ -155,7 +155,7 @@ def test_an_evening(logged_in: Cast, files, l4s, worker) -> None:
     Phase.objects.filter(pk=logged_in.phase.pk).update(allows_withdrawal=True, counts="selected")
     assert l4s("check", files / "good.zip", "--phase", "validation")[:2] == (
         0,
-        f"{files / 'good.zip'}: all 3 masks are as they should be.\n",
+        f"{files / 'good.zip'}: all 3 masks are valid.\n",
     )
     submit = ("submit", files / "off.zip", "--phase", "validation", "--method", "U-Net", "--wait")
     code, out, _ = l4s(*submit)
