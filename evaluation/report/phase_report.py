@@ -90,8 +90,8 @@ def build(
     def rng(purpose: str) -> np.random.Generator:
         return generator(phase, snapshot, purpose)
 
-    by_sites = table.site is not None and len(set(table.site)) >= FEW_SITES
-    units = table.by_site() if by_sites else table
+    units = sampling_units(table)
+    by_sites = units is not table
     pairs = differences(units, LEVEL)
     ranges = rank_ranges(table.f1(), pairs.p, 1 - LEVEL)
     alike = agreement([masks.by_team[team] for team in table.teams], masks.labels) if masks else None
@@ -119,6 +119,12 @@ def build(
         "probing": submissions and _probing(submissions, baseline),
         "masks": _from_masks(table.teams, masks, alike) if masks and alike else None,
     }
+
+
+def sampling_units(table: CountTable) -> CountTable:
+    """The table by which intervals are computed: summed by site if there are enough sites, otherwise itself."""
+    many = table.site is not None and len(set(table.site)) >= FEW_SITES
+    return table.by_site() if many else table
 
 
 def _in_board_order(

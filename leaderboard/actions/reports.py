@@ -9,8 +9,7 @@ from django.utils import timezone
 
 from leaderboard.models import AuditEntry, Phase, PhaseReport
 from leaderboard.models.locks import lock_rows
-from leaderboard.models.reports import snapshots_may_be_public
-from leaderboard.models.visibility import view_of
+from leaderboard.models.visibility import snapshots_may_be_public, view_of
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.reporting.reports import work
 

@@ -6,9 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from .boards import Standing
 from .competitions import LabelSet, Phase
-from .visibility import View
+from .visibility import View, snapshots_may_be_public
 
 TRIES = 3
 
@@ -35,11 +34,6 @@ class PhaseReportQuerySet(models.QuerySet["PhaseReport"]):
         if not (phase.has_closed(now) or snapshots_may_be_public(phase, view)):
             return reports.none()
         return reports.exclude(published_at=None).order_by("-published_at", "-pk")
-
-
-def snapshots_may_be_public(phase: Phase, view: View) -> bool:
-    """Whether a phase without end may show its report now: if it does not hide, freeze or coarsen its board."""
-    return phase.closes_at is None and view.board == Standing.Kind.EXACT and view.shows("f1")
 
 
 class PhaseReport(models.Model):

@@ -65,6 +65,25 @@ def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None 
     return View(allowed, Standing.Kind.SHOWN if phase.freezes_at else Standing.Kind.EXACT)
 
 
+def snapshots_may_be_public(phase: Phase, view: View) -> bool:
+    """Whether a phase without end may show its report now: if it does not hide, freeze or coarsen its board."""
+    return phase.closes_at is None and view.board == Standing.Kind.EXACT and view.shows("f1")
+
+
+def interval_decimals(phase: Phase, view: View, now: datetime) -> int | None:
+    """To how many decimals (in percent) a viewer may see the interval of a score; None: not at all.
+
+    The same as in a report: exact for organisers and after the end, coarse in a phase without end, otherwise hidden.
+    """
+    if view.shows("counts"):
+        return 2
+    if not view.shows("f1"):
+        return None
+    if phase.has_closed(now) or phase.labels_are_public(now):
+        return 2
+    return 1 if snapshots_may_be_public(phase, view) else None
+
+
 def gallery_is_public(phase: Phase, now: datetime) -> bool:
     """Whether pictures with this phase's labels are public. Never while another phase hides the same labels."""
     public = phase.labels_are_public(now)

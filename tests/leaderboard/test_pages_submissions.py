@@ -294,8 +294,10 @@ def test_an_unfinished_submission_is_asked_for_until_it_is_final(cast: Cast, cli
     assert "Position 2 in the queue, expected to be scored in about 2 s." in said(client.get(url))
     fragment = client.get(url, headers={"HX-Request": "true"})
     assert said(fragment).startswith('<section id="state"')
-    assert 'hx-trigger="every 2s"' in said(fragment)
-    assert 'hx-trigger="every 2s"' in said(client.get(list_url(cast)))
+    assert 'hx-trigger="load delay:300ms, every 8s, visibilitychange from:document"' in said(fragment)
+    assert 'hx-trigger="load delay:300ms, ' in said(client.get(list_url(cast)))
+    Submission.objects.filter(pk=made.pk).update(received_at=timezone.now() - timedelta(minutes=2))
+    assert 'hx-trigger="load delay:5000ms, ' in said(client.get(url))  # then less often
     assert "position 2" in said(client.get(list_url(cast), headers={"HX-Request": "true"}))
 
 

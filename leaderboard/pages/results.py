@@ -1,0 +1,152 @@
+"""One submission: its result, its archive and receipt, and what its team may still do with it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from leaderboard.actions import submissions as actions
+from leaderboard.actions.receipts import receipt_of
+from leaderboard.actions.refusals import Refusal
+from leaderboard.export.archives import archive_response
+from leaderboard.models import Attempt, Submission
+from leaderboard.models.visibility import View, interval_decimals, view_of, visible_scores
+from leaderboard.reporting.results import interval_of, result_of
+from leaderboard.scoring.waiting import expected_waits
+
+from .page_context import render_in, signed_in
+
+FIRST_POLL, LAST_POLL = 300, 5000  # milliseconds
+
+
+@signed_in
+@never_cache
+def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> HttpResponse:
+    """One submission, for its team and the organisers; 404 for everybody else."""
+    submission = find_submission(request, pk)
+    now = timezone.now()
+    phase = submission.phase
+    is_mine = submission.team.has_member(request.user)
+    row = rows_of(request, [submission], now)[0]
+    context = {
+        **row,
+        "evaluation": submission.evaluation,
+        "phase": phase,
+        "rescore": next(
+            (e for e in submission.evaluations.unfinished() if e.pk != submission.evaluation_id), None
+        ),
+        "may_withdraw": is_mine
+        and submission.withdrawn_at is None
+        and actions.why_not_withdraw(submission, now) is None,
+        "may_select": is_mine and actions.why_not_select(phase, now) is None,
+        "is_mine": is_mine,
+        "poll": poll_after(now - submission.received_at) if row["unfinished"] else None,
+        **(
+            _in_context(submission, row["view"], now, is_mine=is_mine) if submission.state == "scored" else {}
+        ),
+    }
+    if request.headers.get("HX-Request") == "true":
+        return render(request, "submissions/news.html", {"competition": phase.competition, **context})
+    if is_mine:
+        context["team"] = submission.team
+    return render_in(request, phase.competition, "submissions/detail.html", context, refusal=refusal)
+
+
+def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: bool) -> dict[str, Any]:
+    """What stands beside the score: the team's place, the interval, what is left of the quota."""
+    phase = submission.phase
+    decimals = interval_decimals(phase, view, now)
+    return {
+        "result": result_of(submission, view),
+        "interval": None if decimals is None else interval_of(submission),
+        "decimals": decimals,
+        "usage": Attempt.objects.usage(submission.team, phase, now)
+        if is_mine and phase.is_open(now)
+        else None,
+    }
+
+
+def poll_after(age: Any) -> int:
+    """Milliseconds until a page asks again about something that has waited for this long: soon, then less often."""
+    return round(min(max(FIRST_POLL, 500 * age.total_seconds()), LAST_POLL))
+
+
+def rows_of(request: HttpRequest, submissions: list[Submission], now: datetime) -> list[dict[str, Any]]:
+    """Submissions with the scores that the viewer may see and, while waiting, their place in the queue."""
+    views: dict[int, View] = {}
+    waits = expected_waits(submission.evaluation for submission in submissions)
+    rows = []
+    for submission in submissions:
+        phase, evaluation = submission.phase, submission.evaluation
+        if phase.pk not in views:
+            views[phase.pk] = view_of(phase, request.user, now)
+        rows.append(
+            {
+                "submission": submission,
+                "scores": visible_scores(evaluation, views[phase.pk]),
+                "view": views[phase.pk],
+                "attempt": getattr(submission, "attempt", None),
+                "wait": waits.get(evaluation.pk) if evaluation else None,
+                "unfinished": evaluation is None or evaluation.is_unfinished,
+            }
+        )
+    return rows
+
+
+@signed_in
+@never_cache
+def archive(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The archive as uploaded, always as a download."""
+    try:
+        return archive_response(find_submission(request, pk))
+    except Refusal as refused:
+        return detail(request, pk, refused)
+
+
+@signed_in
+@never_cache
+def receipt(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The signed receipt, as a download."""
+    submission = find_submission(request, pk)
+    try:
+        content = receipt_of(submission, request.user, timezone.now())
+    except Refusal as refused:
+        return detail(request, pk, refused)
+    response = JsonResponse(content, json_dumps_params={"indent": 2})
+    response["Content-Disposition"] = f'attachment; filename="receipt-{submission.pk}.json"'
+    return response
+
+
+@signed_in
+@require_POST
+def withdraw(request: HttpRequest, pk: int) -> HttpResponseBase:
+    return _act(request, pk, lambda submission: actions.withdraw(request.user, submission))
+
+
+@signed_in
+@require_POST
+def select(request: HttpRequest, pk: int) -> HttpResponseBase:
+    chosen = request.POST.get("selected") == "yes"
+    return _act(request, pk, lambda submission: actions.select(request.user, submission, chosen))
+
+
+def _act(request: HttpRequest, pk: int, act: Callable[[Submission], None]) -> HttpResponseBase:
+    """Act and return to the submission, which shows any refusal."""
+    try:
+        act(find_submission(request, pk))
+    except Refusal as refused:
+        return detail(request, pk, refused)
+    return redirect("pages:submission", pk)
+
+
+def find_submission(request: HttpRequest, pk: int) -> Submission:
+    visible = Submission.objects.visible_to(request.user).with_evaluation()
+    rows = visible.select_related(
+        "phase__competition", "phase__labels", "evaluation__label_set", "submitted_by", "attempt"
+    ).defer("phase__labels__masks", "evaluation__label_set__masks", "evaluation__patch_counts")
+    return get_object_or_404(rows, pk=pk)
