@@ -73,7 +73,7 @@ def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: b
 
 def poll_after(age: Any) -> int:
     """Milliseconds until a page asks again about something that has waited for this long: soon, then less often."""
-    return round(min(max(FIRST_POLL, 500 * age.total_seconds()), LAST_POLL))
+    return round(min(max(FIRST_POLL, 250 * age.total_seconds()), LAST_POLL))
 
 
 def rows_of(request: HttpRequest, submissions: list[Submission], now: datetime) -> list[dict[str, Any]]:
