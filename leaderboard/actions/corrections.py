@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from evaluation.scoring.metrics import KEY_SCALE
+from evaluation.task import MaskSpec
 from leaderboard.models import (
     Evaluation,
     LabelReport,
@@ -23,7 +24,7 @@ from leaderboard.models.locks import lock_rows
 from leaderboard.models.visibility import Ratio
 from leaderboard.notifications import mails
 
-from .judging import log_act, need_reason, put_labels_in_force
+from .judging import check_same_task, log_act, need_reason, put_labels_in_force
 from .refusals import Conflict, InvalidInput, NoTeam, check_fields, check_organiser
 
 OPEN_REPORTS = 50  # of a team and phase: who finds more writes to the organisers
@@ -119,6 +120,7 @@ def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
         phase = _locked(label_set)
         if phase.labels_id == label_set.pk:
             raise Conflict(f"Version {label_set.version} is in force already.")
+        check_same_task(phase, MaskSpec(label_set.patches, label_set.height, label_set.width))
         log_act("labels switched", user, phase, f"version {label_set.version}", reason,
                 {"commitment": label_set.commitment}, public=True)  # fmt: skip
         put_labels_in_force(phase, label_set)

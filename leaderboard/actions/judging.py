@@ -37,14 +37,15 @@ def load_labels(
     note: str = "",
     *,
     sites: Sequence[str] | None = None,
-    switch: bool = True,
 ) -> LabelSet:
-    """Store hidden masks (bit-packed, see ``evaluation.scoring.labels``) as the phase's next version and put it in force.
+    """Store hidden masks (bit-packed, see ``evaluation.scoring.labels``) as the phase's next version.
 
-    Every submission that still stands is scored again on it, behind all fresh ones. With ``switch=False``
-    that happens while the old version stays in force: see ``corrections.dry_run`` and ``apply_correction``. Masks of
-    a version that an import brought without them are put back in their place. ``sites``: the site of each patch; where
-    they are left out, those of the version before stay, if it has as many patches.
+    A version loaded before the first submission is in force at once. A later one waits: every submission is scored on
+    it behind all fresh ones, ``corrections.dry_run`` shows what would change, and ``corrections.apply_correction``
+    puts it in force. Masks of a version that an import brought without them are restored. ``sites``: the site of each
+    patch; if left out, those of the previous version are kept, where it has as many patches.
+
+    Raises Conflict where submissions exist that could not be scored on these masks (``check_same_task``).
     """
     check_organiser(user, phase.competition)
     if sites is not None:
@@ -56,6 +57,7 @@ def load_labels(
             if sites is not None:
                 LabelSet.objects.filter(pk=lost.pk).update(sites=list(sites))
             return restore_masks(user, phase, lost, masks)
+        check_same_task(phase, spec)
         last = phase.label_sets.order_by("-version").defer("masks").first()
         if sites is None:
             sites = last.sites if last and last.patches == spec.patches else []
@@ -81,11 +83,24 @@ def load_labels(
             {"commitment": label_set.commitment},
             public=True,
         )
-        if switch:
+        if phase.labels is None or not phase.submissions.exists():
             put_labels_in_force(phase, label_set)
         else:
             evaluate_ahead(phase, label_set)
     return label_set
+
+
+def check_same_task(phase: Phase, spec: MaskSpec) -> None:
+    """Raise Conflict if the phase has submissions that could not be scored on such labels."""
+    current = phase.labels
+    if current is None or not phase.submissions.exists():
+        return
+    if (spec.patches, spec.height, spec.width) != (current.patches, current.height, current.width):
+        raise Conflict(
+            f"These labels are {spec.patches} masks of {spec.height} × {spec.width} pixels, but the submissions of "
+            f"{phase.name} were made for {current.patches} of {current.height} × {current.width} and could not be "
+            "scored on them. Load labels of the same number and size, or load these into a new phase."
+        )
 
 
 def check_sites(sites: Sequence[str], patches: int) -> None:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
 
 from evaluation.archive.problems import InvalidArchive
 from evaluation.scoring import labels as label_files
@@ -228,18 +228,20 @@ class PhaseAdmin(OrganiserAdmin):
                     form.spec,
                     form.cleaned_data["note"],
                     sites=form.cleaned_data["sites"],
-                    switch=not form.cleaned_data["wait"],
                 )
             except Refusal as refusal:
                 form.refuse(refusal)
             else:
+                what = f"{label_set.patches} patches, {label_set.positive_pixels:,} positive pixels"
+                if Phase.objects.filter(labels=label_set).exists():
+                    messages.success(request, f"Version {label_set.version} is in force: {what}.")
+                    return HttpResponseRedirect(reverse("admin:leaderboard_phase_change", args=[phase.pk]))
                 messages.success(
                     request,
-                    f"Version {label_set.version} is {'loaded' if form.cleaned_data['wait'] else 'in force'}: "
-                    f"{label_set.patches} patches, {label_set.positive_pixels:,} positive pixels. Every submission "
-                    "that still stands is evaluated on it.",
+                    f"Version {label_set.version} is loaded and waits: {what}. All submissions are being scored on "
+                    "it. Look at its dry run, then put it in force or leave it; nothing has changed for the teams.",
                 )
-                return HttpResponseRedirect(reverse("admin:leaderboard_phase_change", args=[phase.pk]))
+                return HttpResponseRedirect(reverse("admin:leaderboard_labelset_change", args=[label_set.pk]))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -269,13 +271,6 @@ class LabelsForm(RefusedForm, forms.Form):
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="What changed, for the other organisers.",
-    )
-
-    wait = forms.BooleanField(
-        label="Do not put them in force yet",
-        required=False,
-        widget=UnfoldBooleanSwitchWidget,
-        help_text="Everything is evaluated on them first; then see at the label set what would change.",
     )
 
     def clean_masks(self) -> Any:

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from evaluation.archive import mask_zip
+from evaluation.task import MaskSpec
 from leaderboard.models import (
     AuditEntry,
     Evaluation,
@@ -142,16 +143,60 @@ class TestLabels:
     def url(self, cast: Cast) -> str:
         return reverse("admin:leaderboard_phase_load_labels", args=[cast.phase.pk])
 
-    def test_a_zip_becomes_the_next_version(self, cast: Cast, organiser: Client) -> None:
+    def test_before_the_first_submission_a_zip_is_in_force_at_once(
+        self, cast: Cast, organiser: Client
+    ) -> None:
+        organiser.post(self.url(cast), {"masks": upload(make_archive(make_masks(seed=1)))})
+        cast.phase.refresh_from_db()
+        assert cast.phase.labels.version == 2
+
+    def test_later_a_zip_waits_for_its_dry_run_and_a_second_act(self, cast: Cast, organiser: Client) -> None:
         made = make_submission(cast.team, cast.phase)
+        before = cast.phase.labels
         file = upload(make_archive(make_masks(seed=1)))
         response = organiser.post(self.url(cast), {"masks": file, "note": "patch 2 was shifted"})
         assert response.status_code == 302, response.content.decode()
         cast.phase.refresh_from_db()
-        assert (cast.phase.labels.version, cast.phase.labels.patches) == (2, TINY.patches)
-        assert cast.phase.labels.note == "patch 2 was shifted"
-        assert made.evaluations.get(state="queued").label_set == cast.phase.labels
+        assert cast.phase.labels == before
+        loaded = cast.phase.label_sets.get(version=2)
+        assert response["Location"] == reverse("admin:leaderboard_labelset_change", args=[loaded.pk])
+        assert loaded.note == "patch 2 was shifted"
+        assert made.evaluations.get(state="queued").label_set == loaded
         assert AuditEntry.objects.get(act="labels loaded").actor == cast.organiser
+        organiser.post(
+            reverse("admin:leaderboard_labelset_put_in_force", args=[loaded.pk]),
+            {"confirmed": "yes", "reason": "patch 2"},
+        )
+        cast.phase.refresh_from_db()
+        assert cast.phase.labels == loaded
+
+    @pytest.mark.parametrize(
+        ("masks", "sentence"),
+        [
+            (make_masks(MaskSpec(2, TINY.height, TINY.width)), "load these into a new phase"),
+            (make_masks(MaskSpec(TINY.patches, 32, 32)), "could not be scored on them"),
+            (
+                np.zeros((TINY.patches, TINY.height, TINY.width), np.uint8),
+                "No pixel of these labels is positive",
+            ),
+        ],
+    )
+    def test_labels_that_the_submissions_do_not_fit_are_refused(
+        self, cast: Cast, organiser: Client, masks: np.ndarray, sentence: str
+    ) -> None:
+        make_submission(cast.team, cast.phase)
+        page = organiser.post(self.url(cast), {"masks": upload(make_archive(masks))}).content.decode()
+        assert sentence in page
+        assert cast.phase.label_sets.count() == 1
+        assert not Evaluation.objects.queued().exists()
+
+    def test_an_old_version_of_another_shape_cannot_come_back(self, cast: Cast, organiser: Client) -> None:
+        first = cast.phase.labels
+        make_labels(cast.phase, make_masks(MaskSpec(2, TINY.height, TINY.width)))
+        make_submission(cast.team, cast.phase)
+        address = reverse("admin:leaderboard_labelset_put_in_force", args=[first.pk])
+        page = organiser.post(address, {"confirmed": "yes", "reason": "back"}).content.decode()
+        assert "could not be scored on them" in page
 
     def test_every_problem_is_named(self, cast: Cast, organiser: Client) -> None:
         page = organiser.post(self.url(cast), {"masks": upload(b"no zip")}).content.decode()
@@ -183,7 +228,7 @@ class TestLabels:
         path = tmp_path / "labels.zip"
         path.write_bytes(make_archive(make_masks(seed=2)))
         call_command("load_labels", "landslides/validation", str(path), "--note", "by hand")
-        assert "version 2 is in force" in capsys.readouterr().out
+        assert "version 2 is current" in capsys.readouterr().out
         folder = tmp_path / "mask"
         folder.mkdir()
         for number, mask in enumerate(make_masks(seed=3), start=1):

@@ -88,7 +88,7 @@ def waiting_submission(cast: Cast, team: Any = None) -> Submission:
 def second_version(cast: Cast) -> LabelSet:
     """Labels that are not in force yet, and on which everything is scored."""
     phase = Phase.objects.get(pk=cast.phase.pk)
-    made = judging.load_labels(cast.organiser, phase, pack(make_masks(seed=5)), TINY, switch=False)
+    made = judging.load_labels(cast.organiser, phase, pack(make_masks(seed=5)), TINY)
     for row in Evaluation.objects.queued():
         score(take(Submission(evaluation=row)))
     return made
@@ -104,8 +104,10 @@ def test_a_team_submits_while_its_first_result_is_recorded(cast: Cast, monkeypat
 def test_a_team_submits_while_its_labels_are_switched(cast: Cast, monkeypatch) -> None:
     make_submission(cast.team, cast.phase)
 
+    corrected = judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=5)), TINY)
+
     def switch() -> None:
-        judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=5)), TINY)
+        corrections.apply_correction(cast.organiser, corrected, "a wrong patch")
 
     _, sent = at_once(monkeypatch, (StandingQuerySet, "rebuild"), switch, lambda: send(cast))
     in_force = Phase.objects.get(pk=cast.phase.pk).labels_id

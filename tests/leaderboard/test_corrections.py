@@ -68,7 +68,7 @@ def scored(cast: Cast) -> Cast:
 
 
 def load_new(cast: Cast) -> LabelSet:
-    made = judging.load_labels(cast.organiser, cast.phase, pack(NEW), TINY, "patch 2 redrawn", switch=False)
+    made = judging.load_labels(cast.organiser, cast.phase, pack(NEW), TINY, "patch 2 redrawn")
     return LabelSet.objects.select_related("phase__competition").get(pk=made.pk)
 
 
@@ -249,7 +249,7 @@ def test_organisers_decide_and_compare_in_the_admin(scored: Cast, client: Client
 @pytest.mark.parametrize("state", ["scored", "queued"])
 def test_a_switch_costs_in_proportion_to_the_submissions(cast: Cast, state: str) -> None:
     """It holds the only writer's lock: with 7,775 submissions it once took half a minute."""
-    corrected = judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=9)), TINY, switch=False)
+    corrected = judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=9)), TINY)
     many_submissions(cast, corrected, state, 100)
     few = steps_of(lambda: corrections.dry_run(cast.organiser, corrected))
     many_submissions(cast, corrected, state, 300)

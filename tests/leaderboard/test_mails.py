@@ -175,9 +175,7 @@ def test_a_correction_mails_85_teams_without_a_server(cast: Cast, server: type[S
         make_submission(team, cast.phase)
     for team in (cast.team, cast.other_team):
         make_submission(team, cast.phase)
-    made = judging.load_labels(
-        cast.organiser, cast.phase, pack(make_masks(seed=5)), TINY, "redrawn", switch=False
-    )
+    made = judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=5)), TINY, "redrawn")
     server.is_away = True
     corrections.apply_correction(
         cast.organiser, LabelSet.objects.select_related("phase__competition").get(pk=made.pk), "wrong"

@@ -16,7 +16,7 @@ from django.utils import timezone
 from evaluation.archive.problems import empty_file
 from evaluation.scoring.counts import Counts, pack, sha256
 from evaluation.scoring.labels import compress
-from leaderboard.actions import judging
+from leaderboard.actions import corrections, judging
 from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission
 from leaderboard.scoring import queue, tasks
 from leaderboard.scoring.waiting import expected_wait
@@ -246,7 +246,8 @@ def test_a_label_correction_queues_every_valid_submission_and_starts_a_new_board
     make_submission(cast.other_team, cast.phase, state="invalid")
     Prediction.objects.filter(submission=kept).delete()
     corrected = make_masks(seed=1)
-    judging.load_labels(cast.organiser, cast.phase, pack(corrected), TINY, "a wrong patch")
+    loaded = judging.load_labels(cast.organiser, cast.phase, pack(corrected), TINY, "a wrong patch")
+    corrections.apply_correction(cast.organiser, loaded, "a wrong patch")
     assert Evaluation.objects.queued().count() == 1
     assert tasks.work() == "scored"
     kept = Submission.objects.with_evaluation().get(pk=kept.pk)

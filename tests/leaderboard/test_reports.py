@@ -19,7 +19,6 @@ from django.utils import timezone
 from evaluation.report.pictures import read_png
 from evaluation.scoring import labels
 from evaluation.scoring.counts import count, pack, sha256
-from evaluation.task import MaskSpec
 from leaderboard.actions import judging
 from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed
 from leaderboard.actions.reports import publish_report, request_report, withdraw_report
@@ -285,17 +284,10 @@ def test_sites_are_kept_with_the_labels(cast: Cast, season: Phase, client: Clien
 def test_corrected_labels_keep_the_sites(cast: Cast, season: Phase) -> None:
     first = season.labels
     judging.name_sites(cast.organiser, first, ["a", "b", "a"], "surveyed")
-    corrected = judging.load_labels(cast.organiser, season, pack(make_masks(seed=8)), TINY, switch=False)
+    corrected = judging.load_labels(cast.organiser, season, pack(make_masks(seed=8)), TINY)
     assert corrected.sites == ["a", "b", "a"]
-    others = judging.load_labels(
-        cast.organiser, season, pack(make_masks(seed=9)), TINY, sites=["c"] * 3, switch=False
-    )
+    others = judging.load_labels(cast.organiser, season, pack(make_masks(seed=9)), TINY, sites=["c"] * 3)
     assert others.sites == ["c"] * 3
-    larger = MaskSpec(4, TINY.height, TINY.width)
-    assert (
-        judging.load_labels(cast.organiser, season, pack(make_masks(larger)), larger, switch=False).sites
-        == []
-    )
     with pytest.raises(InvalidInput, match="2 sites are named for 3 patches"):
         judging.name_sites(cast.organiser, first, ["a", "b"], "wrong")
     with pytest.raises(NotAllowed):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
@@ -19,8 +20,8 @@ from leaderboard.models import LabelSet, Phase
 
 class Command(BaseCommand):
     help = (
-        "Load masks as a phase's next label set and activate it; every submission that still stands is evaluated again "
-        "on it. Without PATH, only the sites or images of the current labels are loaded. PHASE is "
+        "Load masks as a phase's next label set. It is activated at once only where there is no submission yet; "
+        "otherwise every submission is scored on it and it waits for its dry run. Without PATH, only the sites or images of the current labels are loaded. PHASE is "
         "competition/phase (their slugs) or the phase's number."
     )
 
@@ -44,9 +45,6 @@ class Command(BaseCommand):
             metavar="FOLDER",
             help=f"{TASK.image_name(1)} … {TASK.image_name('N')} ({TASK.image_dataset}, {len(TASK.bands)} bands): shown in true colour in the report's gallery",
         )
-        parser.add_argument(
-            "--wait", action="store_true", help="do not activate it yet: evaluate everything on it first"
-        )
         parser.add_argument("--note", default="", help="what has changed, for the other organisers")
 
     def handle(
@@ -57,7 +55,6 @@ class Command(BaseCommand):
         sites: Path | None,
         images: Path | None,
         note: str,
-        wait: bool,
         **_: Any,
     ) -> None:
         row = find_phase(phase)
@@ -69,10 +66,14 @@ class Command(BaseCommand):
         try:
             with transaction.atomic():
                 if masks is not None:
-                    label_set = judging.load_labels(
-                        None, row, masks, spec, note, sites=names, switch=not wait
-                    )
-                    self.say(f"{row}: {described(label_set, 'loaded' if wait else 'current')}")
+                    label_set = judging.load_labels(None, row, masks, spec, note, sites=names)
+                    is_current = Phase.objects.filter(labels=label_set).exists()
+                    self.say(f"{row}: {described(label_set, 'current' if is_current else 'loaded')}")
+                    if not is_current:
+                        self.stdout.write(
+                            "All submissions are being scored on it. Its page in the admin shows the dry run and puts "
+                            f"it in force: {settings.SITE_URL}/admin/leaderboard/labelset/{label_set.pk}/change/"
+                        )
                 elif names is not None and row.labels is not None:
                     judging.name_sites(None, row.labels, names, note or "by command")
                 if names is not None:
