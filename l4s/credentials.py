@@ -26,6 +26,7 @@ else:
     keyring, KeyringError = installed_keyring, keyring_errors.KeyringError
 
 SERVICE = "l4s"
+MOST_UPLOADS = 100
 
 
 def folder() -> Path:
@@ -125,7 +126,10 @@ def _write(path: Path, content: Any) -> None:
 
 
 class Uploads(MutableMapping[str, str]):
-    """The addresses of begun uploads, in a file: an upload that was interrupted goes on at the next call."""
+    """The addresses of the last uploads, in a file.
+
+    An upload that was interrupted goes on at the next call, and one that is done is not sent again.
+    """
 
     def __init__(self) -> None:
         self.path = folder() / "uploads.json"
@@ -138,7 +142,8 @@ class Uploads(MutableMapping[str, str]):
         return self._all()[key]
 
     def __setitem__(self, key: str, address: str) -> None:
-        _write(self.path, {**self._all(), key: address})
+        others = {name: kept for name, kept in self._all().items() if name != key}
+        _write(self.path, dict([*others.items(), (key, address)][-MOST_UPLOADS:]))
 
     def __delitem__(self, key: str) -> None:
         kept = self._all()

@@ -29,7 +29,7 @@ PAGE = 200
 class Session:
     """What the operations of one client have in common."""
 
-    uploads: MutableMapping[str, str] = field(default_factory=dict)  # begun, by idempotency key
+    uploads: MutableMapping[str, str] = field(default_factory=dict)  # addresses by idempotency key
     offers_tus: bool | None = None
 
 
@@ -102,13 +102,7 @@ def submit(
     metadata = {"filename": path.name, "phase": fields["phase"], "sha256": digest}
     location = yield from tus.upload(path, size, metadata, key, session.uploads, progress)
     form = Request("POST", "submissions/", headers=headers, form={**fields, "upload": location})
-    try:
-        made = (yield from ask(form)).body()
-    except Refused:
-        session.uploads.pop(key, None)
-        raise
-    session.uploads.pop(key, None)
-    return made
+    return (yield from ask(form)).body()
 
 
 def _found_phase(session: Session, name: str | int | None) -> Steps[Json]:

@@ -56,6 +56,16 @@ def test_a_damaged_file_is_named(home):
         credentials.token(SERVER)
 
 
+def test_the_last_uploads_are_remembered(monkeypatch):
+    monkeypatch.setattr(credentials, "MOST_UPLOADS", 2)
+    uploads = credentials.Uploads()
+    for key in ("a", "b", "a", "c"):
+        uploads[key] = f"/uploads/{key}"
+    assert dict(credentials.Uploads()) == {"a": "/uploads/a", "c": "/uploads/c"}
+    del uploads["a"]
+    assert len(credentials.Uploads()) == 1
+
+
 class KeyringError(Exception):
     pass
 
