@@ -51,7 +51,7 @@ def read_archive(
                 continue
         try:
             if i in faults:
-                raise InvalidMask(*faults[i])
+                raise faults[i]
             decoder.add(index, _content(raw, method, crc, size, largest))
         except InvalidMask as refusal:
             decoder.refusals[index] = refusal
@@ -81,10 +81,7 @@ def _finish(
 def _content(raw: memoryview, method: int, crc: int, size: int, largest: int) -> bytes:
     """A file of the archive, inflated with a bound and checked against the directory."""
     if size > largest:
-        raise InvalidMask(
-            "file_too_large",
-            f"The file is larger than a mask file can be ({largest:,} bytes). Write the mask alone, as uint8.",
-        )
+        raise InvalidMask("file_too_large", most=largest)
     whole = True
     if method == DEFLATED:
         stream = inflater.decompressobj(-15)
@@ -97,8 +94,4 @@ def _content(raw: memoryview, method: int, crc: int, size: int, largest: int) ->
         content = bytes(raw)
     if whole and len(content) == size and inflater.crc32(content) == crc:
         return content
-    raise InvalidMask(
-        "file_damaged",
-        "The file's size or checksum is not what the archive states: it was damaged on the way. "
-        "Create the ZIP archive again and upload it.",
-    )
+    raise InvalidMask("file_damaged")

@@ -31,7 +31,6 @@ while h5pl.size():
 NAME = TASK.mask_dataset.encode()
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_CHUNKS = 1024
-PLAIN = f'Write it with create_dataset("{TASK.mask_dataset}", data=mask), mask of type uint8.'
 
 
 def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
@@ -48,10 +47,7 @@ def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
     except (
         Exception
     ) as error:  # h5py raises eight kinds for damaged files; their texts name paths, so none is shown
-        raise InvalidMask(
-            "hdf5_damaged",
-            "The HDF5 file is cut off or damaged. Write it again, and close it before you zip it.",
-        ) from error
+        raise InvalidMask("hdf5_damaged") from error
 
 
 def _no_signature(content: bytes) -> InvalidMask:
@@ -59,14 +55,9 @@ def _no_signature(content: bytes) -> InvalidMask:
     start = 512
     while start < len(content):
         if content.startswith(SIGNATURE, start):
-            return InvalidMask(
-                "user_block",
-                f"The HDF5 file begins with a user block of {start:,} bytes, as MATLAB's save writes it; expected none. "
-                "In MATLAB use h5create and h5write with the transposed mask instead of save; in h5py leave "
-                "userblock_size out; or remove the block with HDF5's program h5unjam.",
-            )
+            return InvalidMask("user_block", size=start)
         start *= 2
-    return InvalidMask("not_hdf5", "The file does not begin as an HDF5 file does. Write the mask with h5py.")
+    return InvalidMask("not_hdf5")
 
 
 def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
@@ -74,11 +65,9 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
     if layout == h5d.VIRTUAL:
-        raise InvalidMask(
-            "virtual_dataset", f"The mask is a virtual dataset, which points at other files. {PLAIN}"
-        )
+        raise InvalidMask("virtual_dataset")
     if properties.get_external_count():
-        raise InvalidMask("external_storage", f"The mask's pixels are stored in another file. {PLAIN}")
+        raise InvalidMask("external_storage")
     dtype = _dtype(dataset.get_type())
     _check_shape(dataset.get_space(), spec)
     if layout == h5d.CONTIGUOUS:
@@ -86,7 +75,7 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
         if start is None:
             return _never_written(properties, dtype, spec)
         if dataset.get_storage_size() != size or start + size > len(content):
-            raise InvalidMask("hdf5_damaged", f"The file refers to pixels that it does not contain. {PLAIN}")
+            raise InvalidMask("hdf5_damaged.short")
         return Layout(len(content), content[:start], content[start + size :], dtype)
     if layout == h5d.CHUNKED:
         return _chunked(content, dataset, properties, dtype, spec)
@@ -95,7 +84,7 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
         pixels = np.empty((spec.height, spec.width), dtype)
         dataset.read(h5s.ALL, h5s.ALL, pixels, dataset.get_type())
         return pixels.reshape(-1)
-    raise InvalidMask("unsupported_storage", f"The mask's pixels are stored in an unusual way. {PLAIN}")
+    raise InvalidMask("unsupported_storage")
 
 
 def _open(file: h5f.FileID) -> h5d.DatasetID:
@@ -103,18 +92,13 @@ def _open(file: h5f.FileID) -> h5d.DatasetID:
     if not file.links.exists(NAME):
         names: list[bytes] = []
         file.links.iterate(_collect(names, 4))
-        raise InvalidMask("dataset_missing", _other_names(names))
+        raise _other_names(names)
     link = file.links.get_info(NAME)
     if link.type != h5l.TYPE_HARD:
-        raise InvalidMask(
-            "dataset_is_link",
-            f"{TASK.mask_dataset} is a soft or external link, expected the dataset itself. {PLAIN}",
-        )
+        raise InvalidMask("dataset_is_link")
     dataset = h5o.open(file, NAME)
     if not isinstance(dataset, h5d.DatasetID):
-        raise InvalidMask(
-            "not_a_dataset", f"{TASK.mask_dataset} is a group or a type, expected a dataset. {PLAIN}"
-        )
+        raise InvalidMask("not_a_dataset")
     return dataset
 
 
@@ -128,11 +112,11 @@ def _collect(items: list[Any], most: int) -> Callable[[Any], bool | None]:
     return visit
 
 
-def _other_names(names: list[bytes]) -> str:
+def _other_names(names: list[bytes]) -> InvalidMask:
     if not names:
-        return f"The file is empty, expected a dataset named {TASK.mask_dataset}. {PLAIN}"
+        return InvalidMask("dataset_missing.empty")
     shown = ", ".join(printable(name, 40) for name in names[:3]) + (" and more" if len(names) > 3 else "")
-    return f"There is no dataset named {TASK.mask_dataset}, only {shown}. {PLAIN}"
+    return InvalidMask("dataset_missing", names=shown)
 
 
 def _dtype(type_id: h5t.TypeID) -> np.dtype:
@@ -149,12 +133,8 @@ def _dtype(type_id: h5t.TypeID) -> np.dtype:
         if size in (1, 2, 4, 8) and type_id.get_offset() == 0 and type_id.get_precision() == 8 * size:
             return np.dtype(f"{order}{sign}{size}")
     if kind == h5t.FLOAT:
-        raise InvalidMask(
-            "wrong_type",
-            "The mask holds floating-point numbers, expected integers 0 and 1. Threshold first: "
-            '(probability > 0.5).astype("uint8").',
-        )
-    raise InvalidMask("wrong_type", f"The mask does not hold integers, expected 0 and 1 as uint8. {PLAIN}")
+        raise InvalidMask("wrong_type.float")
+    raise InvalidMask("wrong_type")
 
 
 def _is_bool(type_id: Any) -> bool:
@@ -168,11 +148,7 @@ def _check_shape(space: h5s.SpaceID, spec: MaskSpec) -> None:
     shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
     if shape != (spec.height, spec.width):
         found = "x".join(map(str, shape[:6])) or "a single value"
-        raise InvalidMask(
-            "wrong_shape",
-            f"The mask's shape is {found}, expected {spec.height}x{spec.width}: one class per pixel, no further "
-            "axes, the size of the patch.",
-        )
+        raise InvalidMask("wrong_shape", found=found, height=str(spec.height), width=str(spec.width))
 
 
 def _never_written(properties: Any, dtype: np.dtype, spec: MaskSpec) -> Pixels:
@@ -187,25 +163,25 @@ def _chunked(content: bytes, dataset: Any, properties: Any, dtype: np.dtype, spe
     chunk = properties.get_chunk()
     size = int(np.prod(chunk, dtype=object)) * dtype.itemsize
     if len(chunk) != 2 or size > spec.most_bytes:
-        raise InvalidMask("unsupported_storage", f"The mask's chunks are larger than a mask. {PLAIN}")
+        raise InvalidMask("unsupported_storage.large")
     undo = _filters(properties, size, dtype.itemsize)
     stored: list[Any] = []
     dataset.chunk_iter(_collect(stored, MOST_CHUNKS + 1))
     if len(stored) > MOST_CHUNKS:
-        raise InvalidMask("unsupported_storage", f"The mask has more than {MOST_CHUNKS} chunks. {PLAIN}")
+        raise InvalidMask("unsupported_storage.many", most=str(MOST_CHUNKS))
     rows, columns = chunk
     pixels = _never_written(properties, dtype, spec).reshape(spec.height, spec.width)
     seen = set()
     for offset, skipped, start, length in stored:
         top, left = offset
         if skipped or top % rows or left % columns or offset in seen or start + length > len(content):
-            raise InvalidMask("hdf5_damaged", f"The chunks of the mask contradict each other. {PLAIN}")
+            raise InvalidMask("hdf5_damaged.chunks")
         seen.add(offset)
         raw = content[start : start + length]
         for step in undo:
             raw = step(raw)
         if len(raw) != size:
-            raise InvalidMask("hdf5_damaged", f"A chunk of the mask is shorter than stated. {PLAIN}")
+            raise InvalidMask("hdf5_damaged.chunk")
         target = pixels[top : top + rows, left : left + columns]
         target[...] = np.frombuffer(raw, dtype).reshape(chunk)[: target.shape[0], : target.shape[1]]
     return pixels.reshape(-1)
@@ -218,7 +194,7 @@ def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
         stream = inflater.decompressobj()
         out = stream.decompress(raw, size + 1)
         if len(out) != size or not stream.eof:
-            raise InvalidMask("hdf5_damaged", f"A compressed chunk of the mask is damaged. {PLAIN}")
+            raise InvalidMask("hdf5_damaged.deflate")
         return out
 
     def unshuffle(raw: bytes) -> bytes:
@@ -230,10 +206,7 @@ def _filters(properties: Any, size: int, itemsize: int) -> list[Any]:
     # Asked by number: asking for "the first filter" would look for a plug-in of its name on disk.
     present = [code for code in known if properties.get_filter_by_id(code) is not None]
     if properties.get_nfilters() != len(present):
-        raise InvalidMask(
-            "unsupported_filter",
-            f"The mask is compressed or checked by an unsupported HDF5 filter; gzip and shuffle are supported. {PLAIN}",
-        )
+        raise InvalidMask("unsupported_filter")
     if len(present) == 2:
         present = [properties.get_filter(i)[0] for i in (0, 1)]  # in the order of writing
     return [known[code] for code in reversed(present)]

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.task import TASK, MaskSpec, Packed
+from evaluation.archive.sentences import code_of, sentence
+from evaluation.task import MaskSpec, Packed
 
 inflater: Any
 try:
@@ -29,11 +30,11 @@ Pixels = npt.NDArray[np.generic]
 
 
 class InvalidMask(Exception):
-    """Why a mask file is not taken: a code of the table, and the sentence."""
+    """Why a mask file is not taken: the key of its sentence in evaluation.archive.sentences, and what stands in it."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
-        self.code, self.message = code, message
+    def __init__(self, key: str, **values: object) -> None:
+        self.code, self.message = code_of(key), sentence(key, values)
+        super().__init__(self.code, self.message)
 
 
 class Unexplained(Exception):
@@ -145,17 +146,10 @@ def _wrong_values(row: Pixels) -> InvalidMask:
     while len(rest) and len(values) <= _MOST_VALUES:
         values.append(int(rest[0]))
         rest = rest[rest != rest[0]]
-    word = TASK.positive
     if len(values) > _MOST_VALUES:
-        found, advice = "many values", "Apply a threshold first, and write"
-    else:
-        present = sorted({*values, *([1] if (row == 1).any() else [])})
-        found = " and ".join(filter(None, [", ".join(map(str, present[:-1])), str(present[-1])]))
-        found = f"the value{'s' if len(present) > 1 else ''} {found}"
-        advice = "Write"
-        if len(wrong) < len(row) and len(values) == 1 and (row == 0).any():
-            advice = f'If every value but 0 means {word}, write (mask != 0).astype("uint8"); otherwise write'
-    return InvalidMask(
-        "wrong_values",
-        f"The mask holds {found}, expected 0 ({TASK.classes[0]}) and 1 ({TASK.classes[1]}). {advice} 0 and 1 only.",
-    )
+        return InvalidMask("wrong_values.many")
+    present = sorted({*values, *([1] if (row == 1).any() else [])})
+    found = " and ".join(filter(None, [", ".join(map(str, present[:-1])), str(present[-1])]))
+    one_other = len(wrong) < len(row) and len(values) == 1 and (row == 0).any()
+    key = "wrong_values.one_other" if one_other else "wrong_values"
+    return InvalidMask(key, found=f"the value{'s' if len(present) > 1 else ''} {found}")

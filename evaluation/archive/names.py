@@ -9,11 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from evaluation.archive.problems import Problem, printable
+from evaluation.archive.sentences import PARTS
 from evaluation.task import TASK, MaskSpec
-
-ZIP_THE_FILES = (
-    f"Zip the mask files themselves: cd predictions && zip ../submission.zip {TASK.mask_name('*')}"
-)
 
 _JUNK = re.compile(
     rb"((.*/)?(__MACOSX|META-INF|@eaDir|\.ipynb_checkpoints|\.Spotlight-V100|\.Trashes|\.fseventsd)(/.*)?"
@@ -58,11 +55,8 @@ def choose(names: list[bytes], spec: MaskSpec) -> tuple[dict[int, int], list[Pro
 
 
 def _missing(index: int, found: int, to_rename: bool, spec: MaskSpec) -> Problem:
-    fix = "Predict every image of the phase, and check that the archive is meant for this phase."
-    if to_rename:
-        fix = "It is there under another name: rename the files listed as unexpected."
-    message = f"The archive holds {found:,} of {spec.patches:,} masks; this one is missing. {fix}"
-    return Problem("missing_file", spec.name(index), message)
+    key = "missing_file.misnamed" if to_rename else "missing_file"
+    return Problem.of(key, spec.name(index), found=found, patches=spec.patches)
 
 
 class _Inside(NamedTuple):
@@ -88,16 +82,14 @@ def _sort_out(
             continue
         index = index_of.get(name)
         if not name or _UNSAFE.search(name):
-            message = f"The name is not a plain file name, expected {spec.name(0)} and so on. {ZIP_THE_FILES}"
-            problems.append(Problem("unsafe_name", printable(full) or "(no name)", message))
+            problems.append(Problem.of("unsafe_name", full or "(no name)", first=spec.name(0)))
         elif b"/" in name:
             folder, slash, base = name.rpartition(b"/")
             inside.append(_Inside(position, full, folder + slash, base))
         elif index is None:
             surplus.append(full)
         elif index in chosen:
-            message = "The archive holds this name more than once, expected one file per patch. Zip the files again."
-            problems.append(Problem("duplicate_file", printable(full), message))
+            problems.append(Problem.of("duplicate_file", full))
         else:
             chosen[index] = position
     return problems, surplus, inside
@@ -120,30 +112,22 @@ def _folders(
     whole = not chosen and len({entry.folder for entry in masks}) == 1
     if whole:
         folder = printable(masks[0].folder)
-        message = f"The masks lie in the folder {folder} inside the ZIP archive, expected directly in it."
-        yield Problem("folder_in_archive", folder, f"{message} {ZIP_THE_FILES}")
+        yield Problem.of("folder_in_archive", folder, folder=folder)
     for entry in inside:
         index, folder = index_of.get(entry.base), printable(entry.folder)
         if not entry.base:
             if not any(other.folder.startswith(entry.folder) for other in inside if other.base):
-                message = f"The archive holds the folder {folder}, expected mask files only. {ZIP_THE_FILES}"
-                yield Problem("folder_in_archive", folder, message)
+                yield Problem.of("folder_in_archive.empty", folder, folder=folder)
             continue
         if index is None:
             surplus.append(entry.full)
         elif index in chosen:
-            message = (
-                f"The archive holds {spec.name(index)} more than once, one of them in the folder {folder}."
-            )
-            yield Problem("duplicate_file", printable(entry.full), f"{message} Leave one of them out.")
+            yield Problem.of("duplicate_file.folder", entry.full, name=spec.name(index), folder=folder)
             continue
         else:
             chosen[index] = entry.position
         if entry in masks and not whole:
-            message = (
-                f"This file lies in the folder {folder} inside the ZIP archive, expected directly in it."
-            )
-            yield Problem("folder_in_archive", printable(entry.full), f"{message} {ZIP_THE_FILES}")
+            yield Problem.of("folder_in_archive.file", entry.full, folder=folder)
 
 
 class _Guess(NamedTuple):
@@ -200,54 +184,38 @@ def _unexpected(
             yield from _misnamed(members, hdf5, chosen, to_rename, spec)
 
 
-def _expected(spec: MaskSpec) -> str:
-    return f"expected {spec.name(0)} to {spec.name(spec.patches - 1)} and nothing else"
+def _unexpected_file(variant: str, name: bytes, spec: MaskSpec, **values: object) -> Problem:
+    first, last = spec.name(0), spec.name(spec.patches - 1)
+    key = f"unexpected_file.{variant}"
+    return Problem.of(key, name, first=first, last=last, patches=spec.patches, **values)
 
 
 def _unnumbered(name: bytes, guess: _Guess, lacking: bool, spec: MaskSpec) -> Problem:
-    fix = "Leave it out."
     if _ARCHIVES.search(name):
-        fix = "An archive inside the archive is not opened: zip the mask files themselves."
-    elif lacking and guess.hdf5:
-        fix = f"If it is a mask, rename it by the number of its image: {TASK.image_name(17)} belongs to {TASK.mask_name(17)}."
-    return Problem(
-        "unexpected_file", printable(name), f"This file is not a mask of the phase; {_expected(spec)}. {fix}"
-    )
+        return _unexpected_file("archive", name, spec)
+    return _unexpected_file("unnumbered" if lacking and guess.hdf5 else "other", name, spec)
 
 
 def _misnumbered(
     members: list[tuple[bytes, int]], chosen: dict[int, int], to_rename: set[int], spec: MaskSpec
 ) -> Iterator[Problem]:
     """Names of the right form whose number is not one of the phase, or has leading zeros."""
-    first, last = spec.name(0), spec.name(spec.patches - 1)
     padded = [
         (name, number)
         for name, number in members
         if TASK.mask_name(number).encode() != _plain(name).rpartition(b"/")[2]
     ]
     if padded:
-        yield from _misnamed(padded, True, chosen, to_rename, spec, "The numbers have no leading zeros. ")
+        yield from _misnamed(padded, True, chosen, to_rename, spec, PARTS["_no_zeros"])
     for name, number in members:
         if (name, number) in padded:
             continue
         if number == 0 and spec.patches - 1 not in chosen:
             to_rename.add(spec.patches - 1)
-            fix = (
-                f"The numbers start at 1: rename {TASK.mask_name(0)} to {first} and so on up to {last}, "
-                "the highest number first."
-            )
-        elif number == 0:
-            fix = f"The numbers start at 1, and all of {first} to {last} are there: leave this file out."
+            variant = "from_0"
         else:
-            fix = (
-                f"The phase has {spec.patches:,} patches: check that you predicted the images of this phase, and "
-                "that the archive is not meant for another phase."
-            )
-        yield Problem(
-            "unexpected_file",
-            printable(name),
-            f"This number is not one of the phase; {_expected(spec)}. {fix}",
-        )
+            variant = "number" if number else "number_0"
+        yield _unexpected_file(variant, name, spec)
 
 
 def _misnamed(
@@ -266,32 +234,20 @@ def _misnamed(
     there = [(name, index) for name, index in index_of if index in taken]
     renamed = [(name, index) for name, index in index_of if index < spec.patches and index not in taken]
     beyond = [(name, index) for name, index in index_of if index >= spec.patches]
-    why += "The numbers start at 1. " if shift else ""
+    why += PARTS["_start_at_1"] if shift else ""
     to_rename |= {index for _, index in renamed}
     if renamed:
         name, index = renamed[0]
         shown = printable(_plain(name).rpartition(b"/")[2], 40)
-        others = ", and the others likewise" if len(renamed) > 1 else ""
+        variant = "name" if hdf5 else "not_hdf5"
         if shown.lower() == spec.name(index):
-            fix = f"Names are in lower case: rename it to {spec.name(index)}{others}."
-        elif hdf5:
-            fix = f"Rename {shown} to {spec.name(index)}{others}."
-        else:
-            fix = (
-                f"A mask is an HDF5 file: instead of {shown} write {spec.name(index)} with h5py{others}, "
-                "or rename it if it is HDF5 already."
-            )
-        message = f"This name is not a mask's; {_expected(spec)}. {why}{fix}"
-        yield from (Problem("unexpected_file", printable(name), message) for name, _ in renamed)
-    for name, _ in there:
-        message = (
-            f"This file is not a mask; {_expected(spec)}. The mask of its number is in the archive too: "
-            "leave this file out."
-        )
-        yield Problem("unexpected_file", printable(name), message)
-    for name, _ in beyond:
-        message = (
-            f"This file is not a mask of the phase; {_expected(spec)}. Its number is above {spec.patches:,}: check that "
-            f"the archive is meant for this phase, and name the masks {spec.name(0)} and so on."
-        )
-        yield Problem("unexpected_file", printable(name), message)
+            variant = "case"
+        values = {
+            "why": why,
+            "shown": shown,
+            "right": spec.name(index),
+            "others": PARTS["_others"] if len(renamed) > 1 else "",
+        }
+        yield from (_unexpected_file(variant, name, spec, **values) for name, _ in renamed)
+    yield from (_unexpected_file("there", name, spec) for name, _ in there)
+    yield from (_unexpected_file("beyond", name, spec) for name, _ in beyond)

@@ -1,4 +1,4 @@
-"""What can be wrong with an archive: a closed table of codes, and the sentences a participant reads."""
+"""What can be wrong with an archive: a closed table of codes. The sentences are in evaluation.archive.sentences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evaluation.archive.sentences import code_of, sentence
 from evaluation.task import TASK
 
 MOST = 25
@@ -79,6 +80,11 @@ class Problem:
             raise ValueError(f"{self.code!r} is not in the table of problem codes.")
         if not self.files and self.file:
             object.__setattr__(self, "files", (self.file,))
+
+    @classmethod
+    def of(cls, key: str, file: str | bytes = "", **values: object) -> Problem:
+        """The problem with the sentence `key` of evaluation.archive.sentences, in `file`, a stranger's name."""
+        return cls(code_of(key), printable(file), sentence(key, values))
 
     @property
     def where(self) -> str:
@@ -157,11 +163,7 @@ def capped(problems: list[Problem]) -> list[Problem]:
         left[problems[i].code] += problems[i].count
     kinds = ", ".join(f"{code} {n}" for code, n in sorted(left.items()))
     total = left.total()
-    rest = Problem(
-        "more_problems",
-        "",
-        f"{total} more {'problem is' if total == 1 else 'problems are'} not shown: {kinds}.",
-    )
+    rest = Problem.of("more_problems.one" if total == 1 else "more_problems", total=total, kinds=kinds)
     return [problems[i] for i in shown] + [rest]
 
 
@@ -175,41 +177,21 @@ def printable(name: str | bytes, longest: int = 80) -> str:
 
 def too_large(size: int, limit: int) -> Problem:
     """The upload has more bytes than the `limit`."""
-    return Problem(
-        "too_large",
-        "",
-        f"The archive has {size:,} bytes, the limit is {limit:,}. "
-        "Write the masks as uint8 and compress the ZIP (800 such masks need less than 1 MB).",
-    )
+    return Problem.of("too_large", size=size, limit=limit)
 
 
 def empty_file() -> Problem:
-    return Problem("empty_file", "", "The file is empty. Upload the ZIP archive of your masks.")
+    return Problem.of("empty_file")
 
 
 def unreadable(last_file: str = "") -> Problem:
     """The reader process died, hung or used too much memory, while reading `last_file` if that is known."""
-    return Problem(
-        "unreadable",
-        last_file,
-        "The archive could not be read safely: reading it failed or exceeded the limits on time and memory. "
-        f'Write every mask with h5py\'s defaults, create_dataset("{TASK.mask_dataset}", data=mask), zip the files '
-        "again, and upload the archive.",
-    )
+    return Problem.of("unreadable", last_file)
 
 
 def evaluation_crashed() -> Problem:
-    return Problem(
-        "evaluation_crashed",
-        "",
-        "The evaluation failed three times through no fault of yours. Nothing was taken from your quota; "
-        "the organisers have been notified.",
-    )
+    return Problem.of("evaluation_crashed")
 
 
 def internal_error() -> Problem:
-    return Problem(
-        "internal_error",
-        "",
-        "An error occurred on the server. Nothing was taken from your quota; please try again later.",
-    )
+    return Problem.of("internal_error")

@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.archive.layout import InvalidMask
 from evaluation.archive.problems import InvalidArchive, Problem, printable
 
 STORED, DEFLATED = 0, 8
@@ -61,9 +62,8 @@ _LENGTHS = struct.Struct("<3H")
 _ENCRYPTED, _STRONG_ENCRYPTION, _MASKED_HEADER = 1 << 0, 1 << 6, 1 << 13
 _ASK64 = 0xFFFFFFFF
 _UNIX, _MACOS = 3, 19  # systems whose attributes hold the kind of file
-_AGAIN = "Create the ZIP archive again and upload it."
 
-_OTHER_FORMATS = {
+OTHER_FORMATS = {
     b"\x1f\x8b": "a gzip file",
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7-Zip archive",
@@ -79,8 +79,8 @@ _OTHER_FORMATS = {
 class Directory(NamedTuple):
     """The entries of an archive, in its order, one list for each field; few objects, since a fork pays for each.
 
-    The stored bytes of entry i are data[starts[i]:stops[i]]. `faults` holds what is wrong with some of
-    them: {i: (code, message)}.
+    The stored bytes of entry i are data[starts[i]:stops[i]]. `faults` says of some entries what is wrong with
+    them, by the entry's number.
     """
 
     names: list[bytes]
@@ -89,11 +89,11 @@ class Directory(NamedTuple):
     methods: list[int]
     crcs: list[int]
     sizes: list[int]
-    faults: dict[int, tuple[str, str]]
+    faults: dict[int, InvalidMask]
 
 
-def _refuse(code: str, message: str, file: bytes = b"") -> NoReturn:
-    raise InvalidArchive([Problem(code, printable(file), message)])
+def _refuse(key: str, file: bytes = b"", **values: object) -> NoReturn:
+    raise InvalidArchive([Problem.of(key, file, **values)])
 
 
 def read_directory(data: memoryview, most_entries: int) -> Directory:
@@ -103,11 +103,7 @@ def read_directory(data: memoryview, most_entries: int) -> Directory:
     """
     entries, start, size = _find(data)
     if entries > most_entries or size > most_entries * 512:
-        _refuse(
-            "too_many_entries",
-            f"The archive lists {entries:,} entries in {size:,} bytes, at most {most_entries:,} are read. "
-            "Zip the mask files and nothing else.",
-        )
+        _refuse("too_many_entries", entries=entries, size=size, most=most_entries)
     names, central, extras = _walk(bytes(data[start : start + size]), entries)
     stored, full, offset = (central[field].astype(np.int64) for field in ("stored", "size", "offset"))
     for i in np.flatnonzero((stored == _ASK64) | (full == _ASK64) | (offset == _ASK64)).tolist():
@@ -127,27 +123,23 @@ def _find(data: memoryview) -> tuple[int, int, int]:
     tail = bytes(data[tail_start : content + _END.size])  # the record itself may end in zeros
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
-        for magic, kind in _OTHER_FORMATS.items():
+        for magic, kind in OTHER_FORMATS.items():
             if head.startswith(magic):
-                _refuse("not_a_zip", f"This is {kind}, expected a ZIP archive of all mask files. Zip them.")
+                _refuse("not_a_zip.other", kind=kind)
         if head.startswith(b"PK\x03\x04"):
-            _refuse("zip_damaged", f"The ZIP archive has no end: it was cut off. {_AGAIN}")
-        _refuse("not_a_zip", "This is not a ZIP archive. Upload one ZIP archive that holds all mask files.")
+            _refuse("zip_damaged.cut")
+        _refuse("not_a_zip")
     _, disk, first_disk, here, entries, size, start, comment = _END.unpack_from(tail, at)
     if not content <= tail_start + at + _END.size + comment <= len(data):
-        _refuse("zip_damaged", f"Extra bytes follow the ZIP archive. {_AGAIN}")
+        _refuse("zip_damaged.behind")
     end = tail_start + at
     locator = end - _END64_LOCATOR.size
     if locator >= 0 and data[locator : locator + 4] == b"PK\x06\x07":
         disk, first_disk, here, entries, size, start, end = _find64(data, locator)
     if disk or first_disk or here != entries:
-        _refuse("zip_damaged", f"The ZIP archive is one part of several. {_AGAIN}")
+        _refuse("zip_damaged.part")
     if start + size != end:
-        _refuse(
-            "zip_damaged",
-            f"The ZIP archive's directory should end at byte {start + size:,}, but ends at {end:,}: bytes were added "
-            f"in front of the archive, or some are lost. {_AGAIN}",
-        )
+        _refuse("zip_damaged.shifted", expected=start + size, found=end)
     return entries, start, size
 
 
@@ -167,10 +159,10 @@ def _find64(data: memoryview, locator: int) -> tuple[int, int, int, int, int, in
     """The same fields from the zip64 record, and where that record begins."""
     _, disk, at, disks = _END64_LOCATOR.unpack_from(data, locator)
     if at + _END64.size > locator or data[at : at + 4] != b"PK\x06\x06" or disk or disks > 1:
-        _refuse("zip_damaged", f"The ZIP archive's zip64 record is damaged. {_AGAIN}")
+        _refuse("zip_damaged.zip64")
     _, length, _, _, disk, first_disk, here, entries, size, start = _END64.unpack_from(data, at)
     if at + 12 + length != locator:
-        _refuse("zip_damaged", f"The ZIP archive's zip64 record is damaged. {_AGAIN}")
+        _refuse("zip_damaged.zip64")
     return disk, first_disk, here, entries, size, start, at
 
 
@@ -190,13 +182,10 @@ def _walk(directory: bytes, entries: int) -> tuple[list[bytes], npt.NDArray[np.v
     except struct.error:
         position = -1
     if position != len(directory):
-        _refuse(
-            "zip_damaged",
-            f"The ZIP archive's directory does not hold the {entries:,} entries it states. {_AGAIN}",
-        )
+        _refuse("zip_damaged.count", entries=entries)
     central = _gather(directory, np.array(positions, np.int64), _CENTRAL)
     if (central["signature"] != _CENTRAL_SIGNATURE).any():
-        _refuse("zip_damaged", f"The ZIP archive's directory is damaged. {_AGAIN}")
+        _refuse("zip_damaged.directory")
     return names, central, extras
 
 
@@ -222,12 +211,12 @@ def _sizes64(extra: bytes, size: int, stored: int, offset: int, name: bytes) -> 
                     values[i] = min(value, 1 << 60)
                 return values
         position += length
-    _refuse("zip_damaged", f"The size of an entry is missing (zip64). {_AGAIN}", name)
+    _refuse("zip_damaged.size", name)
 
 
-def _central_faults(central: npt.NDArray[np.void]) -> dict[int, tuple[str, str]]:
+def _central_faults(central: npt.NDArray[np.void]) -> dict[int, InvalidMask]:
     """Entries that are not plain files, stored or deflated without a password."""
-    faults: dict[int, tuple[str, str]] = {}
+    faults: dict[int, InvalidMask] = {}
     kind = (central["attributes"] >> 16) & 0o170000
     system = central["made_by_system"]
     special = (
@@ -237,25 +226,16 @@ def _central_faults(central: npt.NDArray[np.void]) -> dict[int, tuple[str, str]]
         & (kind != stat.S_IFDIR)
     )
     for i in np.flatnonzero(special).tolist():
-        faults[i] = (
-            "not_a_regular_file",
-            "This entry is a symbolic link or another special file, expected the mask file itself. Zip the files "
-            "that the links point to.",
-        )
+        faults[i] = InvalidMask("not_a_regular_file")
     for i in np.flatnonzero((central["method"] != STORED) & (central["method"] != DEFLATED)).tolist():
-        faults[i] = (
-            "compression_method",
-            f"Compressed by method {central['method'][i]}, expected deflate (8) or none (0). Zip the files with the "
-            "usual settings.",
-        )
+        faults[i] = InvalidMask("compression_method", method=str(central["method"][i]))
     faults.update(_encrypted(central["flags"]))
     return faults
 
 
-def _encrypted(flags: npt.NDArray[np.uint16]) -> dict[int, tuple[str, str]]:
+def _encrypted(flags: npt.NDArray[np.uint16]) -> dict[int, InvalidMask]:
     secret = flags & (_ENCRYPTED | _STRONG_ENCRYPTION | _MASKED_HEADER)
-    message = "The file is protected by a password. Zip the files without one."
-    return dict.fromkeys(np.flatnonzero(secret).tolist(), ("encrypted_file", message))
+    return dict.fromkeys(np.flatnonzero(secret).tolist(), InvalidMask("encrypted_file"))
 
 
 def _check_local(
@@ -266,7 +246,7 @@ def _check_local(
     stored: npt.NDArray[np.int64],
     full: npt.NDArray[np.int64],
     offset: npt.NDArray[np.int64],
-    faults: dict[int, tuple[str, str]],
+    faults: dict[int, InvalidMask],
 ) -> npt.NDArray[np.int64]:
     """Where each entry's bytes begin, from the header in front of them, which must not contradict the directory.
 
@@ -280,7 +260,7 @@ def _check_local(
     if limit < _LOCAL.itemsize:
         at, inside = at[:0], inside[:0]
         if len(names):
-            _refuse("zip_damaged", f"The ZIP archive is too short for its entries. {_AGAIN}")
+            _refuse("zip_damaged.short")
     local = _gather(data, at, _LOCAL)
     begin = at + _LOCAL.itemsize + local["name"] + local["extra"]
     agree = inside & (local["signature"] == _LOCAL_SIGNATURE) & (begin + stored <= limit)
@@ -295,13 +275,7 @@ def _check_local(
     for i, fault in _encrypted(np.where(agree, local["flags"], 0)).items():
         faults.setdefault(i, fault)
     for i in np.flatnonzero(~agree).tolist():
-        faults.setdefault(
-            i,
-            (
-                "file_damaged",
-                f"The archive's directory and the file's own header contradict each other. {_AGAIN}",
-            ),
-        )
+        faults.setdefault(i, InvalidMask("file_damaged.header"))
     _check_overlap(names, at[agree], (begin + stored)[agree], np.flatnonzero(agree))
     return begin
 
@@ -313,8 +287,4 @@ def _check_overlap(
     clash = np.flatnonzero(end[order][:-1] > begin[order][1:])
     if len(clash):
         first, second = (names[which[order[clash[0] + k]]] for k in (0, 1))
-        _refuse(
-            "overlapping_entries",
-            f"This entry shares bytes with {printable(first)}: the archive would unpack to more than it holds. {_AGAIN}",
-            second,
-        )
+        _refuse("overlapping_entries", second, other=printable(first))

@@ -32,16 +32,7 @@ def load(source: str | PathLike[str] | bytes, spec: MaskSpec | None = None) -> t
     data = source if isinstance(source, bytes) else _bytes(Path(source))
     packed = mask_zip.read(data, spec := spec or _describe(data))
     if not positive_pixels(packed):
-        raise InvalidArchive(
-            [
-                Problem(
-                    "no_positive_pixel",
-                    "",
-                    "No pixel of these labels is positive, so no submission could score. Check that the masks hold 1 "
-                    f"for {TASK.positive}.",
-                )
-            ]
-        )
+        raise InvalidArchive([Problem.of("no_positive_pixel")])
     return _frozen(packed), spec
 
 

@@ -27,7 +27,9 @@ def act(content, spec):
         outcome = ACTS[verb](argument)
     except (OSError, MemoryError, ValueError) as error:
         outcome = f"refused: {type(error).__name__}"
-    raise InvalidMask("hdf5_damaged", str(outcome))
+    refusal = InvalidMask("hdf5_damaged")
+    refusal.message = str(outcome)
+    raise refusal
 
 
 def spin(_):

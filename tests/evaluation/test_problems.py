@@ -8,6 +8,7 @@ import pytest
 import evaluation
 from evaluation.archive import problems
 from evaluation.archive.problems import CODES, MOST, InvalidArchive, Problem
+from evaluation.archive.sentences import PARTS, SENTENCES, code_of, sentence
 
 ROOM = Path(evaluation.__file__).parent
 
@@ -19,12 +20,27 @@ def test_the_documented_table_is_the_code_s():
     assert [code for code, _ in rows] == list(CODES)
 
 
-def test_every_code_is_used_and_no_other():
-    source = "".join(path.read_text() for path in ROOM.rglob("*.py") if path.name != "problems.py")
-    helpers = (ROOM / "archive/problems.py").read_text()
-    table = helpers[helpers.index("CODES = {") : helpers.index("@dataclass")]
-    for code in CODES:
-        assert f'"{code}"' in source or f'"{code}"' in helpers.replace(table, ""), code
+def test_every_code_has_a_sentence_and_every_sentence_is_used():
+    assert {code_of(key) for key in SENTENCES} == set(CODES)
+    source = "".join(path.read_text() for path in ROOM.rglob("*.py") if path.name != "sentences.py")
+    for key in SENTENCES:
+        variant = key.removeprefix("unexpected_file.")  # its variants are put together with the code
+        assert f'"{key}"' in source or f'"{variant}"' in source, key
+
+
+def test_a_sentence_is_filled_with_its_values_and_parts():
+    values = {"found": 1234, "patches": 2000, "first": "mask_1.h5", "last": "mask_{9}.h5"}
+    assert sentence("missing_file", values).startswith(
+        "The archive holds 1,234 of 2,000 masks; this one is missing."
+    )
+    assert "; expected mask_1.h5 to mask_{9}.h5 and nothing else." in sentence(
+        "unexpected_file.other", values
+    )
+    assert sentence("zip_damaged.directory", {}).endswith(PARTS["_again"])
+    with pytest.raises(KeyError):
+        sentence("missing_file", {})
+    with pytest.raises(KeyError):
+        sentence("no_such_sentence", {})
 
 
 def test_a_problem_outside_the_table_is_a_mistake():
