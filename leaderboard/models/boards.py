@@ -44,6 +44,13 @@ class StandingQuerySet(models.QuerySet["Standing"]):
             .order_by("-rank_key", "achieved_at", "team_id")
         )
 
+    def with_latest(self, phase: Phase, until: datetime | None) -> "StandingQuerySet":
+        """Each row with ``latest_at``, when the team's latest submission that stands was received, before ``until``."""
+        assert phase.labels is not None
+        theirs = Submission.objects.filter(phase=phase, team=models.OuterRef("team"), reference=False)
+        latest = theirs.scored_on(phase.labels).received_before(until).order_by("-received_at")
+        return self.annotate(latest_at=models.Subquery(latest.values("received_at")[:1]))
+
     def on_boards(self, phases: Iterable[Phase]) -> set[tuple[int, str]]:
         """(label set, kind) of the boards of these phases, under their current labels, that have at least one row."""
         label_sets = [phase.labels_id for phase in phases if phase.labels_id is not None]

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
@@ -9,13 +11,16 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from leaderboard.models import Evaluation, Phase, PhaseReport, Team
+from leaderboard.models import Competition, Evaluation, Phase, PhaseReport, Team
+from leaderboard.models.attempts import utc_day
 from leaderboard.models.visibility import View, view_of
-from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
+from leaderboard.reporting.board_details import details_of
+from leaderboard.reporting.boards import Board, Choice, board_of, phase_to_show, row_of
 
 from .page_context import find_competition, my_team, phases_of, render_in
 
 ROWS = 100
+LONGEST_NAME = 60
 
 
 def current_board(request: HttpRequest, slug: str) -> HttpResponse:
@@ -37,23 +42,30 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     follows = (
         is_open or Evaluation.objects.awaited(phase).exists()
     )  # submissions received in time are scored after the end
-    etag = _etag(phase, view_of(phase, request.user, now), team, page, is_open, follows)
+    view = view_of(phase, request.user, now)
+    chosen = Chosen.of(request, competition, view, team, now)
+    etag = _etag(phase, view, team, now, page, chosen.q, chosen.show, chosen.sort, is_open, follows)
     polled = request.headers.get("HX-Request") == "true"
     response: HttpResponse
     if polled and request.headers.get("If-None-Match") == etag:
         response = HttpResponseNotModified()
     else:
-        shown = board_of(phase, request.user, now, first=(page - 1) * ROWS, limit=ROWS)
+        shown = board_of(phase, request.user, now, first=(page - 1) * ROWS, limit=ROWS, choice=chosen.choice)
         if page > 1 and not shown.rows:
             raise Http404
+        own = _own_row(shown, team, chosen)
+        rows = [*(shown.rows or []), *shown.references, *([own["mine"]] if own["mine_apart"] else [])]
         context = {
             "phase": phase,
             "phases": phases,
             "team": team,
             "board": shown,
-            **_own_row(shown, team),
+            **own,
+            "details": details_of(shown, rows, now),
+            "columns": {"f1": shown.view.board == "shown", **dict.fromkeys(shown.view.metrics, True)},
+            "chosen": chosen,
             "page": page,
-            "pages": range(1, -(-shown.total // ROWS) + 1),
+            "pages": range(1, -(-shown.found // ROWS) + 1),
             "condition": json.dumps({"If-None-Match": etag}),
             "now": now,
             "is_open": is_open,
@@ -72,12 +84,74 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     return response
 
 
-def _own_row(shown: Board, team: Team | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Chosen:
+    """What the viewer chose to see: part of a name, which entries, in which order; ``shows`` and ``sorts`` are offered."""
+
+    q: str
+    show: str
+    sort: str
+    shows: list[tuple[str, str]]
+    sorts: list[tuple[str, str]]
+    choice: Choice
+
+    SORTS = {
+        "rank": "rank",
+        "team": "name",
+        "entries": "entries",
+        "latest": "last submission",
+        "precision": "precision",
+        "recall": "recall",
+    }
+
+    @classmethod
+    def of(
+        cls, request: HttpRequest, competition: Competition, view: View, team: Team | None, now: datetime
+    ) -> "Chosen":
+        """From the query; anything that is not offered is the same as nothing."""
+        shows = [("all", "All entries")]
+        if competition.descriptions_due_at and competition.descriptions_due_at <= now:
+            shows.append(("eligible", "Eligible for awards"))
+        if team:
+            shows.append(("mine", "My team"))
+        shows += [("reference", "Reference entries"), ("published", "Published results")]
+        sorts = [(order, cls.SORTS[order]) for order in Choice.orders(view)]
+        q = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_NAME]
+        show, sort = (
+            chosen if (chosen := request.GET.get(name)) in dict(offered) else offered[0][0]
+            for name, offered in (("show", shows), ("sort", sorts))
+        )
+        teams = None
+        if show == "mine" and team:
+            teams = Team.objects.filter(pk=team.pk)
+        elif show == "eligible":
+            teams = Team.objects.eligible(competition)
+        return cls(q, show, sort, shows, sorts, Choice(q, teams, sort))
+
+    @property
+    def ranked(self) -> bool:
+        return self.show not in ("reference", "published")
+
+    @property
+    def references(self) -> bool:
+        return self.show == "reference" or (self.show == "all" and not self.q)
+
+    @property
+    def published(self) -> bool:
+        return self.show == "published" or (self.show == "all" and not self.q)
+
+    @property
+    def is_narrow(self) -> bool:
+        return bool(self.q) or self.show != "all"
+
+
+def _own_row(shown: Board, team: Team | None, chosen: Chosen) -> dict[str, Any]:
     """The row of the viewer's team, and whether it is outside this page of the board."""
     mine = row_of(shown, team) if team else None
+    on_page = {row.team_id for row in shown.rows or []}
     return {
         "mine": mine,
-        "mine_apart": mine and mine.team_id not in {row.team_id for row in shown.rows or []},
+        "mine_apart": mine and mine.team_id not in on_page and chosen.ranked and not chosen.is_narrow,
     }
 
 
@@ -88,8 +162,8 @@ def _page(request: HttpRequest) -> int:
     return max(1, int(page))
 
 
-def _etag(phase: Phase, view: View, team: Team | None, page: int, *state: bool) -> str:
-    """Changes with the board and with what this viewer may see of it."""
+def _etag(phase: Phase, view: View, team: Team | None, now: datetime, *state: Any) -> str:
+    """Changes with the board, with what this viewer may see and chose of it, and at midnight, when yesterday ends."""
     parts = (
         phase.pk,
         phase.board_version,
@@ -97,7 +171,7 @@ def _etag(phase: Phase, view: View, team: Team | None, page: int, *state: bool) 
         view.board,
         sorted(view.metrics),
         team and team.pk,
-        page,
+        utc_day(now),
         state,
     )
     return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'

@@ -1,11 +1,17 @@
 """A phase's board for pages, API and export: ranked standings, then reference and published entries."""
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import F, FloatField, Value
+from django.db.models.functions import Cast, NullIf
+
 from leaderboard.models import Phase, PublishedEntry, Standing, Submission, Team
-from leaderboard.models.boards import with_ranks
+from leaderboard.models.boards import StandingQuerySet, with_ranks
+from leaderboard.models.text import folded
 from leaderboard.models.visibility import Scores, View, released_by_ladder, view_of, visible_scores
 
 
@@ -20,14 +26,59 @@ class Row:
     scores: Scores
     entries: int
     achieved_at: datetime
+    latest_at: datetime | None = None
     reference: bool = False
+
+
+def _ratio(counts: str, total: str) -> Any:
+    """A metric as an SQL expression over an evaluation's counts, for sorting."""
+    evaluation = "submission__evaluation__"
+    below = NullIf(F(f"{evaluation}{counts}") + F(f"{evaluation}{total}"), Value(0))
+    return (Cast(F(f"{evaluation}{counts}"), FloatField()) / below).desc(nulls_last=True)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rows of a board, and in which order: part of a team's name, a set of teams, a column.
+
+    ``teams``: a queryset of teams, None for all. Ranks stay those of the whole board.
+    """
+
+    search: str = ""
+    teams: Any = None
+    order: str = "rank"
+
+    ORDERS = {
+        "rank": (),
+        "team": ("team__folded_name",),
+        "entries": ("-entries",),
+        "latest": (F("latest_at").desc(nulls_last=True),),
+        "precision": (_ratio("tp", "fp"),),
+        "recall": (_ratio("tp", "fn"),),
+    }
+
+    @classmethod
+    def orders(cls, view: View) -> list[str]:
+        """The columns by which a viewer may sort: an order by a hidden metric would reveal it."""
+        return [order for order in cls.ORDERS if order not in ("precision", "recall") or view.shows(order)]
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.search and self.teams is None and self.order == "rank"
+
+    def among(self, standings: StandingQuerySet) -> StandingQuerySet:
+        if self.search:
+            standings = standings.filter(team__folded_name__contains=folded(self.search))
+        if self.teams is not None:
+            standings = standings.filter(team__in=self.teams)
+        return standings.order_by(*self.ORDERS[self.order], "-rank_key", "achieved_at", "team_id")
 
 
 @dataclass(frozen=True)
 class Board:
     """The ranking of a phase as visible to a viewer. ``rows`` is None while the phase hides its board.
 
-    ``total`` is the number of ranked teams; ``rows`` may contain only some of them.
+    ``total`` is the number of ranked teams, ``found`` of those that were chosen; ``rows`` may contain only some of them.
     """
 
     phase: Phase
@@ -36,6 +87,7 @@ class Board:
     rows: list[Row] | None
     references: list[Row]
     published: list[PublishedEntry]
+    found: int = 0
 
     @property
     def is_frozen(self) -> bool:
@@ -60,20 +112,44 @@ def phase_to_show(phases: list[Phase], viewer: Any, now: datetime) -> Phase | No
     return next(iter([*both, *reversed(with_rows), *is_open, *reversed(opened), *phases]))
 
 
-def board_of(phase: Phase, viewer: Any, now: datetime, *, first: int = 0, limit: int | None = None) -> Board:
-    """The board as ``viewer`` may see it. The number of queries does not depend on the number of submissions."""
+def board_of(
+    phase: Phase,
+    viewer: Any,
+    now: datetime,
+    *,
+    first: int = 0,
+    limit: int | None = None,
+    choice: Choice | None = None,
+) -> Board:
+    """The board as ``viewer`` may see it. The number of queries does not depend on the number of submissions.
+
+    With a ``choice``, rows also have ``latest_at``, and only those chosen are returned, in the order chosen.
+    """
     view = view_of(phase, viewer, now)
     published = list(phase.published_entries.all())
     if view.board is None or phase.labels is None:
         return Board(phase, view, 0, None if view.board is None else [], [], published)
     until = None if limit is None else first + limit
-    everyone = Standing.objects.board(phase, view.board).select_related("submission__evaluation")
-    standings = list(everyone[first:until])
-    complete = first == 0 and (limit is None or len(standings) < limit)
-    total = len(standings) if complete else everyone.count()
-    return Board(
-        phase, view, total, _ranked(standings, first, phase, view), _references(phase, view), published
+    everyone = Standing.objects.board(phase, view.board)
+    chosen = (
+        everyone if choice is None else choice.among(everyone.with_latest(phase, shown_until(phase, view)))
     )
+    standings = list(chosen.select_related("submission__evaluation")[first:until])
+    complete = first == 0 and (limit is None or len(standings) < limit)
+    found = len(standings) if complete else chosen.count()
+    if choice is None or choice.is_whole:
+        total, rows = found, _ranked(standings, first, phase, view)
+    else:
+        keys = sorted(everyone.order_by().values_list("rank_key", flat=True))
+        total = len(keys)
+        ranks = [1 + total - bisect_left(keys, standing.rank_key + 1) for standing in standings]
+        rows = _rows(zip(ranks, standings, strict=True), phase, view)
+    return Board(phase, view, total, rows, _references(phase, view), published, found)
+
+
+def shown_until(phase: Phase, view: View) -> datetime | None:
+    """Submissions received from this moment on are not on the viewer's board; None: all are."""
+    return phase.freezes_at if view.board == Standing.Kind.SHOWN else None
 
 
 def row_of(board: Board, team: Team) -> Row | None:
@@ -88,6 +164,10 @@ def row_of(board: Board, team: Team) -> Row | None:
 def _ranked(standings: list[Standing], first: int, phase: Phase, view: View) -> list[Row]:
     if not standings:
         return []
+    return _rows(with_ranks(standings, first + 1, Standing.objects.rank_of(standings[0])), phase, view)
+
+
+def _rows(ranked: Iterable[tuple[int, Standing]], phase: Phase, view: View) -> list[Row]:
     return [
         Row(
             rank=rank,
@@ -97,8 +177,9 @@ def _ranked(standings: list[Standing], first: int, phase: Phase, view: View) -> 
             scores=_scores(standing, phase, view),
             entries=standing.entries,
             achieved_at=standing.achieved_at,
+            latest_at=getattr(standing, "latest_at", None),
         )
-        for rank, standing in with_ranks(standings, first + 1, Standing.objects.rank_of(standings[0]))
+        for rank, standing in ranked
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from django import template
 from django.utils.html import format_html
@@ -57,6 +58,38 @@ def countdown(until: datetime, now: datetime) -> SafeString:
 def day(value: datetime | None) -> SafeString:
     """The UTC date alone; the exact time is in the element."""
     return _time(value, day_in_words, "moment moment-short")
+
+
+@register.filter
+def age(value: datetime | None, now: datetime) -> SafeString:
+    """How long ago, in one unit: 5 min, 3 h, 2 days; the exact time is in the tooltip."""
+    if value is None:
+        return SafeString("")
+    seconds = (now - value).total_seconds()
+    sizes = ((86400 * 365.25, "year"), (86400 * 7, "week"), (86400, "day"), (3600, "h"), (60, "min"))
+    size, unit = next(((size, unit) for size, unit in sizes if seconds >= size), (0, "now"))
+    amount = int(seconds // size) if size else 0
+    words = f"{amount}\u00a0{unit}{'s' if amount > 1 and unit not in ('h', 'min') else ''}" if size else unit
+    exact = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_html('<time datetime="{}" title="{}">{}</time>', exact, moment_in_words(value), words)
+
+
+@register.filter
+def at(table: dict[Any, Any], key: Any) -> Any:
+    """The value of a key; None without one."""
+    return table.get(key)
+
+
+@register.filter
+def size(value: float) -> float:
+    """Without its sign."""
+    return abs(value)
+
+
+@register.filter
+def behind(value: float) -> str:
+    """A distance to the first in points, with a true minus sign."""
+    return f"−{value:.2f}"
 
 
 @register.filter
