@@ -48,7 +48,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         for phase in phases.order_by("competition__name", "competition", "position", "opens_at")
     ]
     context["states"] = Evaluation.State.labels
-    failed = within(Evaluation.objects.filter(state=Evaluation.State.FAILED), request.user)
+    failed = within(Evaluation.objects.failed_last(), request.user)
     context["failures"] = (
         failed.select_related("submission__team", "submission__phase__competition")
         .defer("patch_counts", "submission__description")

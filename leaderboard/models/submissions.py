@@ -196,6 +196,17 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
         """Waiting or being scored. Filters by finished_at, because SQLite uses no index for `state IN`."""
         return self.filter(finished_at=None)
 
+    def failed_unreported(self) -> "EvaluationQuerySet":
+        """Failed by a fault of the server, and no mail has gone to the organisers."""
+        return self.filter(state=Evaluation.State.FAILED, failure_reported_at=None)
+
+    def failed_last(self) -> "EvaluationQuerySet":
+        """Failed, and not scored again since."""
+        later = Evaluation.objects.filter(
+            submission=models.OuterRef("submission"), pk__gt=models.OuterRef("pk")
+        )
+        return self.filter(~models.Exists(later), state=Evaluation.State.FAILED)
+
     def awaited(self, phase: Phase) -> "EvaluationQuerySet":
         """Evaluations that may still change the phase's board: unfinished, on the current labels."""
         return self.unfinished().filter(label_set=phase.labels_id)
@@ -267,6 +278,9 @@ class Evaluation(models.Model):
     patch_counts = models.BinaryField(null=True, blank=True, editable=False)
     problems = models.JSONField(default=list, blank=True)
     incident = models.CharField(max_length=40, blank=True)
+    failure_reported_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the organisers were mailed about the failure."
+    )
 
     objects = EvaluationQuerySet.as_manager()
 

@@ -27,9 +27,9 @@ from evaluation.scoring import labels
 from evaluation.scoring.counts import count, sha256
 from evaluation.task import MaskSpec
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Submission, Worker
-from leaderboard.notifications import mails
 from leaderboard.platform.bell import ring
 from leaderboard.scoring import queue
+from leaderboard.scoring.failures import report_failures
 
 log = structlog.get_logger(__name__)
 
@@ -93,11 +93,12 @@ def sweep() -> None:
     swept = queue.sweep()
     Worker.objects.forgotten(timezone.now()).delete()
     for evaluation in swept.given_up:
-        tell_organisers(evaluation)
+        log_failure(evaluation)
     if swept.taken_back or swept.given_up:
         log.warning("swept", taken_back=swept.taken_back, given_up=[e.pk for e in swept.given_up])
     for _ in range(min(swept.waiting, settings.WORKER_CONCURRENCY)):
         ring(work)
+    report_failures(timezone.now())
 
 
 def evaluate(held: queue.Claim) -> str:
@@ -172,31 +173,18 @@ def give_up_or_retry(held: queue.Claim) -> str:
     if not queue.record_failure(held, internal_error(), incident):
         return "lost"
     held.evaluation.refresh_from_db()
-    tell_organisers(held.evaluation)
+    log_failure(held.evaluation)
     return "failed"
 
 
-def tell_organisers(evaluation: Evaluation) -> None:
-    """Log a server failure and notify the organisers. The participant never sees the cause."""
-    submission = evaluation.submission
-    competition = submission.phase.competition
+def log_failure(evaluation: Evaluation) -> None:
+    """Log a failure of the server; ``failures.report_failures`` mails it. The participant never sees the cause."""
     AuditEntry.objects.append(
         "evaluation failed",
-        competition=competition,
-        subject=str(submission),
+        competition=evaluation.submission.phase.competition,
+        subject=str(evaluation.submission),
         details={"incident": evaluation.incident},
     )
-    addresses = list(competition.organisers.exclude(email="").values_list("email", flat=True))
-    if addresses:
-        mails.send(
-            competition,
-            f"A submission could not be evaluated (incident {evaluation.incident})",
-            f"Submission {submission.pk} of team {submission.team} in {submission.phase} failed after "
-            f"{evaluation.tries} tries. The team's attempt was given back.\n\n"
-            f"Search the workers' log for incident {evaluation.incident}, then re-score it in the admin:\n"
-            f"{settings.SITE_URL}/admin/leaderboard/submission/{submission.pk}/change/\n",
-            addresses,
-        )
 
 
 @contextmanager

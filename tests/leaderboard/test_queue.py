@@ -19,6 +19,7 @@ from evaluation.scoring.labels import compress
 from leaderboard.actions import corrections, judging
 from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission
 from leaderboard.scoring import queue, tasks
+from leaderboard.scoring.failures import LONGEST, SETTLED, report_failures
 from leaderboard.scoring.waiting import expected_wait
 from tests.leaderboard.factories import (
     TINY,
@@ -123,9 +124,38 @@ def test_poison_ends_as_failed_with_the_attempt_given_back_and_the_organiser_inf
     assert submission.evaluation.problems[0]["code"] == "evaluation_crashed"
     assert submission.attempt.state == Attempt.State.GIVEN_BACK
     assert queue.claim("test") is None
+    assert mail.outbox == []
+    assert report_failures(timezone.now() + SETTLED) == 1
     [message] = mail.outbox
     assert message.to == [cast.organiser.email]
     assert submission.evaluation.incident in message.subject
+
+
+def test_one_event_is_one_mail_with_a_number(cast):
+    """Many failures together: one mail once they stop, or after a while; attempts are counted truly."""
+    now = timezone.now()
+    for number in range(30):
+        row = make_submission(cast.team, cast.phase, state="failed")
+        if number < 10:
+            Attempt.objects.give_back(row.pk, "a server error", now)
+        priority = Evaluation.Priority.FRESH if number < 10 else Evaluation.Priority.RESCORE
+        row.evaluations.update(incident=f"{number:012x}", priority=priority)
+    Evaluation.objects.update(finished_at=now)
+    assert report_failures(now + SETTLED / 2) == 0
+    assert report_failures(now + SETTLED) == 1
+    assert report_failures(now + LONGEST) == 0
+    [message] = mail.outbox
+    assert message.subject.endswith("30 evaluations failed (incident 000000000000 and 25 more)")
+    assert "Attempts given back: 10." in message.body
+    assert "earlier scores as they were: 20." in message.body
+
+
+def test_an_event_that_goes_on_is_reported_all_the_same(cast):
+    now = timezone.now()
+    make_submission(cast.team, cast.phase, state="failed")
+    Evaluation.objects.update(finished_at=now - LONGEST)
+    make_submission(cast.other_team, cast.phase, state="failed")
+    assert report_failures(now) == 1
 
 
 def test_a_lease_that_is_kept_up_is_left_alone(cast):
