@@ -13,12 +13,16 @@ SERVER := .venv/server-$(call sum,requirements.txt)
 TOOLS := .venv/tools-$(call sum,requirements.txt requirements-dev.txt)
 TRAINERS := .venv/trainers-$(call sum,requirements.txt baseline/requirements.txt)
 
+ARCHIVERS := zip 7zip libarchive-tools libarchive-zip-perl fastjar advancecomp minizip ziptool tcllib ruby ruby-zip \
+	php-cli php-zip zipalign strip-nondeterminism
+NODE_ARCHIVERS := jszip@3 yazl@3 archiver@8 adm-zip@0.6 fflate@0.8 @zip.js/zip.js@2
+
 METHODS ?= unet
 SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help setup demo screenshots reference bench-scoring chaos test lint audit browser test-sqlite test-postgres test-slow lock
+.PHONY: help setup demo screenshots reference bench-scoring chaos test lint audit browser archivers test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -36,7 +40,7 @@ screenshots: $(TOOLS) browser  ## every page of a demo in four variants under va
 reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0), PRESET (small) and FLAGS, and put them on the demo's board
 	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET) -- $(FLAGS)
 
-test: lint audit browser test-sqlite test-postgres  ## run all checks, as .ci/run does
+test: lint audit browser archivers test-sqlite test-postgres  ## run all checks, as .ci/run does
 
 lint: $(TOOLS)  ## run linter, formatter and type checker; look for missing migrations
 	.venv/bin/ruff check .
@@ -55,6 +59,15 @@ browser:  # Chromium for the browser tests: on Debian, root installs it
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null \
 		|| echo "NO BROWSER: apt-get failed, so the browser tests will be skipped."; \
 	else echo "NO BROWSER: no Chromium on the PATH, so the browser tests will be skipped."; fi
+
+archivers:  # ZIP programs that tests/evaluation/archivers.py tries: on Debian, root installs them; npm's go into .venv
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(ARCHIVERS) >/dev/null 2>&1; then \
+		echo "Installing Debian's archivers for the tests ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(ARCHIVERS) >/dev/null \
+		|| echo "NOT ALL ARCHIVERS: apt-get failed, so the tests skip those that are missing."; fi
+	@if command -v npm >/dev/null && [ ! -d .venv/archivers ]; then \
+		npm install --silent --no-save --no-audit --no-fund --prefix .venv/archivers $(NODE_ARCHIVERS) >/dev/null \
+		|| { rm -rf .venv/archivers; echo "NOT ALL ARCHIVERS: npm failed, so the tests skip those of Node."; }; fi
 
 test-sqlite: $(TOOLS) $(TRAINERS)  ## run all tests on SQLite, except slow ones
 	$(PYTEST) -m "not slow" --backend=sqlite

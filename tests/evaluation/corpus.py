@@ -1,4 +1,4 @@
-"""Archives that strangers could send: more than 250, each with the expected result.
+"""Archives that strangers could send, each with what has to be said of it.
 
 `python -m tests.evaluation.corpus` reads all of them in this process, guards alone, after printing "BEGIN":
 the tests run it under strace to see that nothing is opened from there on.
