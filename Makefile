@@ -60,7 +60,7 @@ browser:  # Chromium for the browser tests: on Debian, root installs it
 		|| echo "NO BROWSER: apt-get failed, so the browser tests will be skipped."; \
 	else echo "NO BROWSER: no Chromium on the PATH, so the browser tests will be skipped."; fi
 
-archivers:  # ZIP programs that tests/evaluation/archivers.py tries: on Debian, root installs them; npm's go into .venv
+archivers:  ## install the ZIP programs that the tests try: Debian's where root may, npm's into .venv
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(ARCHIVERS) >/dev/null 2>&1; then \
 		echo "Installing Debian's archivers for the tests ..."; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(ARCHIVERS) >/dev/null \
