@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(arguments, "Interrupted.", {"code": "interrupted", "exit_code": 130})
     except MissingPackage as error:
-        return _fail(arguments, str(error), {"code": "missing_package", "exit_code": 2})
+        return _fail(arguments, str(error), {"code": "not_installed", "exit_code": 2})
     except (OSError, ValueError) as error:
         return _fail(arguments, _sentence(error), {"code": "wrong_use", "exit_code": 2})
     return code
