@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from django.db import transaction
@@ -215,49 +216,53 @@ def queue_evaluations(submissions: Any, label_set: LabelSet) -> int:
     return len(fresh)
 
 
-def disqualify(user: Any, submission: Submission, reason: str) -> None:
+def disqualify(user: Any, submission: Submission, reason: str, withhold: str = "") -> None:
     """Take a submission out of the ranking, with a reason; nothing is deleted."""
-    check_organiser(user, submission.phase.competition)
-    reason = need_reason(reason)
-    set_disqualified(user, submission, "disqualified", reason, at=timezone.now(), shown_reason=reason)
-
-
-def restore(user: Any, submission: Submission, reason: str) -> None:
-    """Reverse a disqualification, with a reason."""
-    check_organiser(user, submission.phase.competition)
-    set_disqualified(user, submission, "restored", need_reason(reason), at=None, shown_reason="")
-
-
-def disqualify_all(user: Any, submissions: Any, reason: str) -> int:
-    """Disqualify each of the submissions that still takes part; returns how many."""
-    return judge_each(user, submissions.filter(disqualified_at=None), reason, disqualify)
-
-
-def restore_all(user: Any, submissions: Any, reason: str) -> int:
-    """Restore each of the submissions that is disqualified; returns how many."""
-    return judge_each(user, submissions.exclude(disqualified_at=None), reason, restore)
-
-
-def judge_each(user: Any, submissions: Any, reason: str, judge: Any) -> int:
-    """All or nothing, in the order in which they came in."""
-    with transaction.atomic():
-        chosen = submissions.order_by("pk").lock()
-        for submission in chosen:
-            judge(user, submission, reason)
-    return len(chosen)
-
-
-def set_disqualified(
-    user: Any, submission: Submission, act: str, reason: str, *, at: Any, shown_reason: str
-) -> None:
-    with transaction.atomic():
-        [held] = Submission.objects.filter(pk=submission.pk).lock()
-        Submission.objects.filter(pk=submission.pk).update(
-            disqualified_at=at, disqualified_reason=shown_reason
-        )
-        Standing.objects.refresh(held.phase, held.team)
-        log_act(act, user, submission.phase, str(submission), reason, {"submission": submission.pk})
+    disqualify_all(user, Submission.objects.filter(pk=submission.pk), reason, withhold)
     submission.refresh_from_db()
+
+
+def restore(user: Any, submission: Submission, reason: str, withhold: str = "") -> None:
+    """Reverse a disqualification, with a reason."""
+    restore_all(user, Submission.objects.filter(pk=submission.pk), reason, withhold)
+    submission.refresh_from_db()
+
+
+def disqualify_all(user: Any, submissions: Any, reason: str, withhold: str = "") -> int:
+    """Disqualify each of the submissions that still takes part; returns how many.
+
+    Everyone can read the entry in the log, unless ``withhold`` is a reason against it.
+    """
+    reason = need_reason(reason)
+    new = {"disqualified_at": timezone.now(), "disqualified_reason": reason}
+    return _judge_by_team(
+        user, submissions.filter(disqualified_at=None), "disqualified", new, public_entry(reason, withhold)
+    )
+
+
+def restore_all(user: Any, submissions: Any, reason: str, withhold: str = "") -> int:
+    """Restore each of the submissions that is disqualified; returns how many."""
+    new = {"disqualified_at": None, "disqualified_reason": ""}
+    chosen = submissions.exclude(disqualified_at=None)
+    return _judge_by_team(user, chosen, "restored", new, public_entry(need_reason(reason), withhold))
+
+
+def _judge_by_team(user: Any, chosen: Any, act: str, new: dict[str, Any], entry: dict[str, Any]) -> int:
+    """Change the submissions team by team, each in a short transaction of its own, its standing refreshed once."""
+    found = chosen.select_related("phase__competition", "team").order_by("phase", "team", "pk")
+    groups = [(key, list(rows)) for key, rows in groupby(found, key=lambda row: (row.phase, row.team))]
+    for phase in {phase for (phase, _), _ in groups}:
+        check_organiser(user, phase.competition)
+    for (phase, team), rows in groups:
+        ids = [row.pk for row in rows]
+        subject = str(rows[0]) if len(rows) == 1 else f"{len(rows)} submissions of {team}"
+        details = {"submissions": ids, **entry["details"]}
+        with transaction.atomic():
+            Submission.objects.filter(pk__in=ids).order_by("pk").lock()
+            Submission.objects.filter(pk__in=ids).update(**new)
+            Standing.objects.refresh(phase, team)
+            log_act(act, user, phase, subject, entry["reason"], details, public=entry["public"])
+    return sum(len(rows) for _, rows in groups)
 
 
 def reveal_labels(user: Any, label_set: LabelSet, reason: str) -> None:
@@ -280,6 +285,12 @@ def reveal_labels(user: Any, label_set: LabelSet, reason: str) -> None:
             public=True,
         )
     label_set.refresh_from_db(fields=["revealed_at"])
+
+
+def public_entry(reason: str, withhold: str = "") -> dict[str, Any]:
+    """Arguments of an audit entry that everyone may read, unless the organiser gives a reason to withhold it."""
+    withheld = {"withheld": withhold.strip()} if withhold.strip() else {}
+    return {"reason": reason.strip(), "public": not withheld, "details": withheld}
 
 
 def log_act(

@@ -7,7 +7,7 @@ from django.db import transaction
 from leaderboard.models import AuditEntry, Competition, Team, User
 from leaderboard.models.locks import lock_rows
 
-from .judging import need_reason
+from .judging import need_reason, public_entry
 from .refusals import Conflict, InvalidInput, OrganisersDoNotCompete, check_organiser
 
 
@@ -51,7 +51,9 @@ def appoint(competition: Competition, person: User) -> None:
     User.objects.filter(pk=person.pk, is_staff=False).update(is_staff=True)
 
 
-def add_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
+def add_organiser(
+    user: Any, competition: Competition, username: str, reason: str, withhold: str = ""
+) -> User:
     """An organiser appoints another."""
     check_organiser(user, competition)
     reason, person = need_reason(reason), find_person(username)
@@ -59,11 +61,13 @@ def add_organiser(user: Any, competition: Competition, username: str, reason: st
         raise Conflict(f"{person} organises {competition} already.")
     with transaction.atomic():
         appoint(competition, person)
-        _log("organiser added", user, competition, person, reason)
+        _log("organiser added", user, competition, person, public_entry(reason, withhold))
     return person
 
 
-def remove_organiser(user: Any, competition: Competition, username: str, reason: str) -> User:
+def remove_organiser(
+    user: Any, competition: Competition, username: str, reason: str, withhold: str = ""
+) -> User:
     """An organiser removes another, or themselves; one always remains."""
     check_organiser(user, competition)
     reason, person = need_reason(reason), find_person(username)
@@ -76,9 +80,9 @@ def remove_organiser(user: Any, competition: Competition, username: str, reason:
         competition.organisers.remove(person)
         if not person.is_superuser and not person.organised_competitions.exists():
             User.objects.filter(pk=person.pk).update(is_staff=False)
-        _log("organiser removed", user, competition, person, reason)
+        _log("organiser removed", user, competition, person, public_entry(reason, withhold))
     return person
 
 
-def _log(act: str, user: Any, competition: Competition, person: User, reason: str) -> None:
-    AuditEntry.objects.append(act, competition=competition, actor=user, subject=str(person), reason=reason)
+def _log(act: str, user: Any, competition: Competition, person: User, entry: dict[str, Any]) -> None:
+    AuditEntry.objects.append(act, competition=competition, actor=user, subject=str(person), **entry)

@@ -23,6 +23,7 @@ from .exports import FORMATS
 from .scope import choices, within
 
 NEVER_LOGGED = frozenset({"password"})
+NOT_A_CHANGE = frozenset({"reason", "withhold", "confirmed"})  # what a form asks beside its model's fields
 
 
 class Who(Enum):
@@ -52,8 +53,14 @@ class Audited(admin.ModelAdmin):
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
-        request.audit_details = changes_of(form, formsets or [])  # type: ignore[attr-defined]
+        entry = self.entry_of(form, not add)
+        details = changes_of(form, formsets or []) | entry.pop("details", {})
+        request.audit_entry = {"details": details, **entry}  # type: ignore[attr-defined]
         return super().construct_change_message(request, form, formsets, add)
+
+    def entry_of(self, form: Any, change: bool) -> dict[str, Any]:
+        """What the audit entry of this form says beyond the changes: ``reason``, ``public``, more ``details``."""
+        return {}
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         self.log_act(request, "added", obj)
@@ -76,7 +83,7 @@ class Audited(admin.ModelAdmin):
             competition=competition_of(obj),
             actor=request.user,
             subject=str(obj),
-            details=details or getattr(request, "audit_details", {}),
+            **({"details": details} if details else getattr(request, "audit_entry", {})),
         )
 
 
@@ -90,7 +97,8 @@ def is_column(obj: models.Model, name: str) -> bool:
 
 def changes_of(form: Any, formsets: Any) -> dict[str, Any]:
     """What a form and its inline formsets changed, as text: {"name": ["before", "after"], ...}."""
-    changes: dict[str, Any] = {name: _before_after(form, name) for name in form.changed_data}
+    changed = [name for name in form.changed_data if name not in NOT_A_CHANGE]
+    changes: dict[str, Any] = {name: _before_after(form, name) for name in changed}
     for formset in formsets:
         kind = formset.model._meta.verbose_name
         for obj in formset.new_objects:

@@ -18,13 +18,14 @@ from evaluation.archive.problems import InvalidArchive
 from evaluation.scoring import labels as label_files
 from evaluation.task import TASK
 from evaluation.trust.site_files import SiteFileError, read_sites
-from leaderboard.actions import awards, board_updates, corrections, judging, reviews
+from leaderboard.actions import awards, board_updates, corrections, judging, phase_changes, reviews
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelSet, Page, Phase, PublishedEntry, Submission, Team
 from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
 from .exports import resource
+from .guarded import PhaseForm
 from .organisers import NamesOrganisers
 from .rankings import rankings
 from .reasons import ask_for_reason
@@ -96,6 +97,9 @@ class CompetitionAdmin(NamesOrganisers):
 
     def save_model(self, request: HttpRequest, obj: Competition, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if change and "slug" in form.changed_data:
+            phase_changes.keep_former_slugs(obj, None, form.initial["slug"])
+            messages.info(request, f"Links to /c/{form.initial['slug']}/ lead to /c/{obj.slug}/ from now on.")
         board_updates.boards_changed(obj)
 
     @display(description="phases", ordering="phase_count")
@@ -127,6 +131,7 @@ class PhaseAdmin(OrganiserAdmin):
     list_filter = (("competition", ScopedRelatedFilter), "visible_metrics")
     list_select_related = ("competition", "labels")
     search_fields = ("name", "slug", "competition__name")
+    form = PhaseForm
     readonly_fields = ("labels_in_force",)
     compressed_fields = False
     actions = ("look_now",)
@@ -151,6 +156,7 @@ class PhaseAdmin(OrganiserAdmin):
                 )
             },
         ),
+        ("Why", {"fields": ("reason", "withhold", "confirmed")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -168,7 +174,15 @@ class PhaseAdmin(OrganiserAdmin):
 
     def save_model(self, request: HttpRequest, obj: Phase, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if change and "slug" in form.changed_data:
+            phase_changes.keep_former_slugs(obj.competition, obj, form.initial["slug"])
         board_updates.phase_changed(obj, form.changed_data)
+
+    def entry_of(self, form: Any, change: bool) -> dict[str, Any]:
+        """A change of the rules is public, with its reason, unless there is a reason to withhold it."""
+        if not (change and form.touches_rules):
+            return {}
+        return judging.public_entry(form.cleaned_data["reason"], form.cleaned_data["withhold"])
 
     @display(description="state", label=STATES)
     def state(self, phase: Phase) -> str:

@@ -11,16 +11,16 @@ from leaderboard.actions import organisers
 from leaderboard.models import Competition
 
 from .base import OrganiserAdmin
-from .reasons import ReasonForm, ask_for_reason
+from .reasons import PublicReasonForm, ask_for_reason
 
 
-class OrganiserForm(ReasonForm):
+class OrganiserForm(PublicReasonForm):
     """Whom, and why."""
 
     username = forms.CharField(
         max_length=150, widget=UnfoldAdminTextInputWidget, help_text="The name of the person's account."
     )
-    field_order = ("username", "reason")
+    field_order = ("username", "reason", "withhold")
 
 
 class NamesOrganisers(OrganiserAdmin):

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from leaderboard.actions.refusals import Refusal
 from leaderboard.pages.forms import RefusedForm
@@ -23,6 +23,19 @@ class ReasonForm(RefusedForm, forms.Form):
         max_length=300,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
         help_text="Stored in the audit log.",
+    )
+
+
+class PublicReasonForm(ReasonForm):
+    """For an act that everyone can read about on the page Trust."""
+
+    withhold = forms.CharField(
+        label="Reason to keep this out of the public log",
+        max_length=300,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Usually empty: everyone can read the act and its reason. The page Trust says how many entries are "
+        "withheld.",
     )
 
 

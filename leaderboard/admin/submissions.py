@@ -17,7 +17,7 @@ from leaderboard.models import Attempt, Evaluation, Submission
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
 from .exports import resource
-from .reasons import ask_for_reason
+from .reasons import PublicReasonForm, ReasonForm, ask_for_reason
 from .scope import without_masks
 
 STATES = {
@@ -256,9 +256,10 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
             explanation=explanation,
             button=button,
             rows=chosen.select_related("team", "phase__competition").order_by("pk"),
-            act=lambda reason: perform(request.user, chosen, reason),
+            act=lambda **asked: perform(request.user, chosen, **asked),
             done=lambda number: f"{number} submission{'' if number == 1 else 's'} {done}.",
             back=back or request.get_full_path(),
+            form_class=ReasonForm if act == "rescore" else PublicReasonForm,
         )
 
 

@@ -125,6 +125,7 @@ TABLES = (
 )
 NOT_EXPORTED = {
     "PatchPicture": "shows hidden labels: a report that is built again has them",
+    "FormerSlug": "addresses of one server",
     "Worker": "a process of one server",
     "Mail": "on its way, from one server",
     "ApiToken": "a secret of one person on one server",

@@ -5,6 +5,7 @@ and ``leaderboard.scoring.queue``), never read a request and never send anything
 """
 
 from .accounts import ApiToken, User
+from .addresses import FormerSlug
 from .attempts import Attempt, QuotaUsage
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
@@ -25,6 +26,7 @@ __all__ = [
     "Award",
     "Competition",
     "Evaluation",
+    "FormerSlug",
     "Invitation",
     "JoinRequest",
     "LabelReport",

@@ -15,6 +15,10 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
     def for_public(self) -> "AuditQuerySet":
         return self.filter(public=True)
 
+    def withheld(self) -> "AuditQuerySet":
+        """Entries that an organiser kept out of the public log, with a reason."""
+        return self.filter(public=False, details__withheld__isnull=False)
+
     def append(
         self,
         act: str,

@@ -24,6 +24,7 @@ def trust(request: HttpRequest, slug: str) -> HttpResponse:
         .order_by("phase__position", "phase__opens_at", "version"),
         "entries": entries[:ENTRIES],
         "all_entries": entries.count(),
+        "withheld": AuditEntry.objects.withheld().filter(competition=competition).count(),
         "head": AuditEntry.objects.order_by("-pk").first(),
     }
     return render_in(request, competition, "competition/trust.html", context)

@@ -1,9 +1,6 @@
 """What organisers do in the admin: each act asks for a reason, goes through the actions and is logged."""
 
-import re
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +20,7 @@ from leaderboard.models import (
     Standing,
     Team,
 )
+from tests.leaderboard.admin_forms import as_sent
 from tests.leaderboard.factories import (
     TINY,
     Cast,
@@ -50,26 +48,6 @@ def judge(client: Client, act: str, *submissions, **more: str):
 
 def detail(act: str, submission) -> str:
     return reverse(f"admin:leaderboard_submission_{act}", args=[submission.pk])
-
-
-def as_sent(response: Any) -> dict[str, str]:
-    """What a browser would send from this change form if nothing were typed."""
-    boxes = re.findall(r"<(?:input|select|textarea)[^>]*\bname=\"([^\"]+)\"", response.content.decode())
-    forms = [response.context["adminform"].form]
-    for formset in response.context["inline_admin_formsets"]:
-        forms += [formset.formset.management_form, *formset.formset.forms]
-    sent = {}
-    for form in forms:
-        for bound in form:
-            value = bound.value()
-            if isinstance(value, datetime):
-                sent |= {
-                    f"{bound.html_name}_0": f"{value:%Y-%m-%d}",
-                    f"{bound.html_name}_1": f"{value:%H:%M:%S}",
-                }
-            elif value is not None and value is not False:
-                sent[bound.html_name] = str(value)
-    return {name: value for name, value in sent.items() if name in boxes}
 
 
 class TestDisqualify:
@@ -286,7 +264,7 @@ class TestChanges:
         make_submission(cast.team, cast.phase, (80, 20, 20))
         make_submission(cast.team, cast.phase, (50, 20, 20))
         address = reverse("admin:leaderboard_phase_change", args=[cast.phase.pk])
-        data = as_sent(organiser.get(address)) | {"counts": "latest"}
+        data = as_sent(organiser.get(address)) | {"counts": "latest", "reason": "as announced"}
         before = Phase.objects.get(pk=cast.phase.pk).board_version
         response = organiser.post(address, data)
         assert response.status_code == 302, response.context["errors"]
@@ -304,7 +282,7 @@ class TestChanges:
         latest = make_submission(cast.team, cast.phase, (50, 20, 20))
         address = reverse("admin:leaderboard_phase_change", args=[cast.phase.pk])
         assert Standing.objects.get(team=cast.team).submission == best
-        data = as_sent(organiser.get(address)) | {"hidden_until_close": "on"}
+        data = as_sent(organiser.get(address)) | {"hidden_until_close": "on", "reason": "as announced"}
         assert organiser.post(address, data).status_code == 302
         assert Standing.objects.get(team=cast.team).submission == latest
 

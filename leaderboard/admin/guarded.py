@@ -1,0 +1,62 @@
+"""Saving a form that changes rules for participants: its consequences come first, with a reason, in the public log."""
+
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+
+from leaderboard.actions import phase_changes
+from leaderboard.models import Phase
+
+
+class PhaseForm(forms.ModelForm):
+    """A phase. Changing its rules asks for a reason; a change with consequences is saved when they are confirmed."""
+
+    reason = forms.CharField(
+        max_length=300,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Needed for a change of dates, quotas, visibility or what counts. Everyone can read it on the "
+        "page Trust, with the change.",
+    )
+    withhold = forms.CharField(
+        label="Reason to keep this out of the public log",
+        max_length=300,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Usually empty. The page Trust says how many entries are withheld.",
+    )
+    confirmed = forms.BooleanField(
+        label="I have read the consequences",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Save first lists the consequences of the change, if it has any.",
+    )
+
+    class Meta:
+        model = Phase
+        fields = ()  # the admin says which
+
+    @property
+    def touches_rules(self) -> bool:
+        return self.instance.pk is not None and phase_changes.need_reason_for(self.changed_data)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.touches_rules and not cleaned.get("reason", "").strip():
+            self.add_error("reason", "Please give a reason: this changes the rules for the teams.")
+        return cleaned
+
+    def _post_clean(self) -> None:
+        """After the instance has its new values: refuse what has consequences that nobody has confirmed."""
+        super()._post_clean()  # type: ignore[misc]
+        if self.instance.pk is None or self.errors or self.cleaned_data.get("confirmed"):
+            return
+        before = Phase.objects.with_labels().get(pk=self.instance.pk)
+        for sentence in phase_changes.consequences(before, self.instance, timezone.now()):
+            self.add_error(None, sentence)
+        if self.errors:
+            self.add_error(
+                "confirmed", "Nothing is saved yet. Tick this and save again if that is what you want."
+            )
