@@ -62,13 +62,16 @@ class ReaderProcess:
         self.address_space = guards.address_space()
         system_calls = guards.SystemCallFilter()
         self.system_calls = system_calls if system_calls.works() else None
-        guards.confine_reader(user, worker)
+        self.landlock = guards.confine_reader(user, worker)
         gc.collect()
         gc.freeze()  # what exists is shared with every child; looking for garbage in it would copy it
         gc.disable()
 
     def serve(self) -> None:
-        send_part(self.connection, json.dumps(guards.held(self.system_calls, self.address_space)).encode())
+        send_part(
+            self.connection,
+            json.dumps(guards.held(self.system_calls, self.address_space, self.landlock)).encode(),
+        )
         while True:
             message, fds, _, _ = socket.recv_fds(self.connection, REQUEST.size, 2)
             if len(message) != REQUEST.size or len(fds) != 2:
@@ -84,7 +87,7 @@ class ReaderProcess:
         spec = MaskSpec(request.patches, request.height, request.width)
         official = Layout(len(head) + spec.pixels + len(tail), head, tail, np.dtype(np.uint8))
         index_of_names(spec)  # once here rather than in every child
-        self.child = 0
+        self.child, self.out_of_time = 0, False
         signal.setitimer(signal.ITIMER_REAL, request.wall_s)
         self.child = os.fork()
         if self.child == 0:
@@ -97,10 +100,15 @@ class ReaderProcess:
         _, status, usage = os.wait4(self.child, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         cpu = time.process_time() - started + usage.ru_utime + usage.ru_stime
-        return ANSWER.pack(status, cpu, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+        limited = self.out_of_time or usage.ru_utime + usage.ru_stime >= request.cpu_s
+        from_outside = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and not limited
+        return ANSWER.pack(
+            status, from_outside, cpu, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        )
 
     def _wall_clock(self, *_: object) -> None:
         if self.child:
+            self.out_of_time = True
             os.kill(self.child, signal.SIGKILL)
 
     def _read(

@@ -15,8 +15,8 @@ PARTS = struct.Struct("<I")
 TRIAL_SPEC and two archives of its own making; the reader process answers with its guards as JSON."""
 REQUEST = struct.Struct("<7Q2d")
 """A Request; head and tail of the official file follow, the open archive and the shared memory travel beside it."""
-ANSWER = struct.Struct("<idQ")
-"""Wait status of the child, CPU seconds of child and reader process, peak memory of the child in bytes."""
+ANSWER = struct.Struct("<i?dQ")
+"""Wait status of the child, whether it was killed from outside, CPU seconds of child and reader process, peak memory of the child in bytes."""
 HEADER = struct.Struct("<3I")
 """In front of the shared memory: state, index of the mask being read, bytes of the problems as JSON."""
 UNFINISHED, MASKS, PROBLEMS, UNEXPLAINED = 0, 1, 2, 3

@@ -54,8 +54,22 @@ _MOST_KEPT = 16 << 20  # bytes of shared memory that a reader keeps between arch
 _GRACE_S = 5.0  # the reader process kills a child at the wall clock; after this much more it is killed itself
 
 
+NOT_CONFINED = (
+    "The kernel does not filter system calls here (seccomp), so an archive could attack this machine. Use Linux on "
+    "x86-64 or arm64, and a container that allows filters."
+)
+
+
 class ReaderNotStarted(RuntimeError):
     """The reader process did not come up: a fault of the installation, never of an archive."""
+
+
+class ReaderNotConfined(ReaderNotStarted):
+    """This machine gives no system-call filter, and the reader was asked not to read without one."""
+
+
+class ReaderKilled(RuntimeError):
+    """The system or a person killed the reader, twice: for instance because memory ran out. Not the archive's fault."""
 
 
 class Usage(NamedTuple):
@@ -66,7 +80,7 @@ class Usage(NamedTuple):
 
 
 class Lost(Exception):
-    """The reader process is gone."""
+    """The reader process, or its child, was killed from outside."""
 
 
 class _Handle:
@@ -99,17 +113,20 @@ class _Handle:
             raise ReaderNotStarted(f"The reader process did not start: {said or error!r}") from error
 
     def ask(self, message: bytes, fds: list[int], wall_s: float) -> tuple[int, Usage]:
-        """The wait status of the child that read, and what it cost. Raises TimeoutError or Lost."""
+        """The wait status of the child that read, and what it cost. Raises TimeoutError, or Lost if the child or this
+        process was killed by someone else than us."""
         try:
             self._connection.settimeout(wall_s + _GRACE_S)
             socket.send_fds(self._connection, [message], fds)
-            status, cpu_s, peak = protocol.ANSWER.unpack(
+            status, from_outside, cpu_s, peak = protocol.ANSWER.unpack(
                 protocol.receive(self._connection, protocol.ANSWER.size)
             )
         except TimeoutError:
             raise
         except (OSError, EOFError) as error:
             raise Lost from error
+        if from_outside:
+            raise Lost
         return status, Usage(cpu_s, peak)
 
     def close(self) -> None:
@@ -136,7 +153,8 @@ class Reader:
 
     Safe to keep for the life of a worker, to share between threads, and to carry through a fork (the child
     starts its own). `cpu_s` and `wall_s` bound the time for one archive, `memory_bytes` what its reader may
-    take beyond archive and result; `user` is whom the reader becomes when this process is root.
+    take beyond archive and result; `user` is whom the reader becomes when this process is root. With `confined`
+    it reads only where the kernel filters system calls.
     """
 
     def __init__(
@@ -146,7 +164,9 @@ class Reader:
         wall_s: float = 60.0,
         memory_bytes: int = 256 << 20,
         user: int = NOBODY,
+        confined: bool = False,
     ) -> None:
+        self.confined = confined
         self.cpu_s, self.wall_s, self.memory_bytes, self.user = cpu_s, wall_s, memory_bytes, user
         self.usage = Usage(0.0, 0)
         self._lock = threading.Lock()
@@ -168,7 +188,8 @@ class Reader:
         """Packed masks of an archive: an open binary file (read from its start), a path, or its bytes.
 
         The array is read-only. Raises InvalidArchive with every problem, "unreadable" among them; OSError where
-        the file cannot be read; ReaderNotStarted if a reader process does not come up.
+        the file cannot be read; ReaderNotStarted if a reader process does not come up (ReaderNotConfined if that is
+        for the want of a system-call filter); ReaderKilled if it was killed from outside, twice.
         """
         archive_fd = _descriptor(file)
         try:
@@ -214,19 +235,27 @@ class Reader:
         lengths = (len(official.head), len(official.tail), size, self.memory_bytes)
         request = protocol.Request(spec.patches, spec.height, spec.width, *lengths, self.cpu_s, self.wall_s)
         message = protocol.REQUEST.pack(*request) + official.head + official.tail
-        for last_try in (False, True):  # an idle reader process may have been lost for reasons of its own
+        for last_try in (
+            False,
+            True,
+        ):  # the first may have been lost while it was idle, or for want of memory
             handle, answer = self._handle(module), self._cleared(spec)
             try:
                 status, usage = handle.ask(message, [archive_fd, answer.fd], self.wall_s)
             except (
                 BaseException
             ) as error:  # a task's time limit or Ctrl-C too: an answer may still be on its way
-                self._handles.pop(module).close()
+                for name in list(self._handles):  # all of them: the second try has more room
+                    self._handles.pop(name).close()
                 self._answer = None  # a child that is just being killed may still write to it
-                if isinstance(error, TimeoutError) or (last_try and isinstance(error, Lost)):
+                if isinstance(error, TimeoutError):
                     break
                 if not isinstance(error, Lost):
                     raise
+                if last_try:
+                    raise ReaderKilled(
+                        "The process that reads archives was killed twice, and not by us: is memory short?"
+                    ) from error
             else:
                 self.usage = Usage(
                     self.usage.cpu_s + usage.cpu_s, max(self.usage.peak_bytes, usage.peak_bytes)
@@ -243,7 +272,11 @@ class Reader:
 
     def _handle(self, module: str) -> _Handle:
         if module not in self._handles:
-            self._handles[module] = _Handle(module, self.user)
+            handle = _Handle(module, self.user)
+            if self.confined and not handle.guards["system_calls"]:
+                handle.close()
+                raise ReaderNotConfined(NOT_CONFINED)
+            self._handles[module] = handle
         return self._handles[module]
 
     def _cleared(self, spec: MaskSpec) -> SharedAnswer:

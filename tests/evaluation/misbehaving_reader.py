@@ -37,6 +37,15 @@ def spin(_):
         pass
 
 
+def stubborn(_):
+    """Ignore the signal of the soft limit where that is still allowed."""
+    try:
+        signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    except OSError:
+        pass
+    spin(_)
+
+
 def grow(_):
     while True:
         HELD.append(bytearray(1 << 20))
@@ -66,6 +75,7 @@ ACTS = {
     "crash": lambda _: ctypes.string_at(0),
     "exit": lambda code: os._exit(int(code)),
     "spin": spin,
+    "stubborn": stubborn,
     "sleep": lambda s: time.sleep(float(s)) or "slept",
     "grow": grow,
     "open": lambda path: os.open(path, os.O_RDONLY),
