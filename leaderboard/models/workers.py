@@ -7,9 +7,13 @@ from django.db import models
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
-    def sign(self, name: str, now: datetime) -> None:
+    def sign(self, name: str, now: datetime, confinement: str = "filtered") -> None:
         """Record a heartbeat of this worker."""
-        self.update_or_create(name=name, defaults={"seen_at": now})
+        self.update_or_create(name=name, defaults={"seen_at": now, "confinement": confinement})
+
+    def scoring(self) -> "WorkerQuerySet":
+        """Those that do not refuse to."""
+        return self.exclude(confinement=Worker.Confinement.REFUSES)
 
     def alive(self, now: datetime) -> "WorkerQuerySet":
         """Workers with a heartbeat in the last three intervals, or in the last 30 seconds if that is longer."""
@@ -28,8 +32,22 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
 class Worker(models.Model):
     """A worker process (host:pid). It sends a heartbeat every sweep interval and signs off when stopped."""
 
+    class Confinement(models.TextChoices):
+        FILTERED = "filtered", "reads archives behind a system-call filter"
+        UNFILTERED = (
+            "unfiltered",
+            "reads archives without a system-call filter, as SCORE_WITHOUT_FILTER allows",
+        )
+        REFUSES = "refuses", "refuses to read archives: there is no system-call filter"
+
     name = models.CharField(max_length=120, unique=True)
     seen_at = models.DateTimeField()
+    confinement = models.CharField(
+        max_length=10,
+        choices=Confinement,
+        default=Confinement.FILTERED,
+        db_default=Confinement.FILTERED,  # workers still on the old version keep inserting rows
+    )
 
     objects = WorkerQuerySet.as_manager()
 

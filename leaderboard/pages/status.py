@@ -22,7 +22,13 @@ def status(request: HttpRequest) -> HttpResponse:
     )
     finished = Evaluation.objects.filter(finished_at__gte=now - timedelta(hours=1)).count()
     waited = (now - queue["oldest"]).total_seconds() if queue["oldest"] else None
-    workers = {"workers": Worker.objects.alive(now).count(), "silent": Worker.objects.silent(now).count()}
+    alive = Worker.objects.alive(now)
+    workers = {
+        "workers": alive.scoring().count(),
+        "refusing": alive.filter(confinement=Worker.Confinement.REFUSES).count(),
+        "unfiltered": alive.filter(confinement=Worker.Confinement.UNFILTERED).count(),
+        "silent": Worker.objects.silent(now).count(),
+    }
     context = {
         **queue,
         **workers,

@@ -21,19 +21,21 @@ from django.db import connection
 from django.utils import timezone
 from numpy import ndarray
 
-from evaluation.archive.problems import InvalidArchive, internal_error
-from evaluation.sandbox.reader import Reader
+from evaluation.archive.problems import InvalidArchive, internal_error, unreadable
+from evaluation.sandbox.guards import hide_memory
+from evaluation.sandbox.reader import Reader, ReaderKilled
 from evaluation.scoring import labels
 from evaluation.scoring.counts import count, sha256
 from evaluation.task import MaskSpec
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Submission, Worker
 from leaderboard.platform.bell import ring
 from leaderboard.scoring import queue
+from leaderboard.scoring.confinement import confinement, turn
 from leaderboard.scoring.failures import report_failures
 
 log = structlog.get_logger(__name__)
 
-reader = Reader()
+reader = Reader(confined=not settings.SCORE_WITHOUT_FILTER)
 
 
 _stopping = threading.Event()
@@ -47,6 +49,10 @@ def worker_name() -> str:
 def _sign_on(sender: Any = None, **_: Any) -> None:
     if sender is not None and "celery" not in sender.app.amqp.queues.consume_from:
         return  # it only sends mail
+    hide_memory()
+    state = confinement()
+    if state != Worker.Confinement.FILTERED:
+        log.critical(f"this worker {state.label}", hint="see docs/security.md")
     threading.Thread(target=_sign, name="presence", daemon=True).start()
 
 
@@ -54,7 +60,7 @@ def _sign() -> None:
     """Send heartbeats from a thread, so that a worker with a long evaluation does not look dead."""
     while not _stopping.is_set():
         try:
-            Worker.objects.sign(worker_name(), timezone.now())
+            Worker.objects.sign(worker_name(), timezone.now(), confinement())
         except Exception as error:
             log.warning("this worker could not send its heartbeat", error=type(error).__name__)
         connection.close()
@@ -74,6 +80,8 @@ def _sign_off(**_: Any) -> None:
 @shared_task(name="leaderboard.scoring.tasks.work")
 def work() -> str:
     """Score the next evaluation in the queue, if any, and ring again while others wait."""
+    if confinement() == Worker.Confinement.REFUSES:
+        return "refused: there is no system-call filter"
     held = queue.claim(worker_name())
     if held is None:
         return "nothing waits"
@@ -111,7 +119,7 @@ def evaluate(held: queue.Claim) -> str:
             return "postponed" if queue.postpone(held) else give_up_or_retry(held)
         except InvalidArchive as refusal:
             if held.evaluation.counted_tries == 1 and refusal.problems[0].code == "unreadable":
-                # The reader may have been killed from outside; if the archive is at fault, it will fail again.
+                # The fault may be this machine's; if it is the archive's, it will fail again.
                 return "queued again" if queue.release(held) else "lost"
             return "invalid" if queue.record_invalid(held, refusal.problems) else "lost"
         except Exception:
@@ -131,7 +139,16 @@ def read_masks(evaluation: Evaluation) -> ndarray:
     if hasattr(submission, "prediction"):
         return labels.decompress(bytes(submission.prediction.masks), spec_of(evaluation))
     with open_archive(submission) as archive:
-        return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
+        try:
+            with turn():
+                return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
+        except ReaderKilled as first:
+            log.warning("the reader was killed from outside: reading again, alone", error=str(first))
+        with turn(alone=True):
+            try:
+                return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
+            except ReaderKilled as second:
+                raise InvalidArchive([unreadable()]) from second
 
 
 class StorageSilent(Exception):

@@ -29,8 +29,8 @@ def test_alive_silent_and_forgotten():
     assert [worker.name for worker in Worker.objects.alive(now)] == ["a:1"]
     assert [worker.name for worker in Worker.objects.silent(now)] == ["b:2"]
     page = status()
-    assert "<dt>Workers running</dt><dd>1</dd>" in page
-    assert "silent: 1" in page
+    assert "<dt>Workers running</dt> <dd>1</dd>" in page
+    assert "not responding: 1" in page
     tasks.sweep()
     assert set(Worker.objects.values_list("name", flat=True)) == {"a:1", "b:2"}
 
