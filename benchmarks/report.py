@@ -126,7 +126,7 @@ def fill_test_phase(phase: Any) -> None:
     phase.submissions.all().delete()
     sites = [f"Site {number // (PATCHES // SITES) + 1:02d}" for number in range(PATCHES)]
     judging.load_labels(None, phase, truth, spec, "made up", sites=sites)
-    judging.keep_images(None, phase, quick_looks(ground, rng))
+    judging.keep_images(None, phase, {"true": quick_looks(ground, rng)})
     phase.refresh_from_db()
     made = demo_history.Made(PATCHES, SUBMISSIONS, TEAMS, 10)
     team_of = rng.permutation(np.repeat(np.arange(TEAMS), demo_history.shares(made, rng)))
@@ -184,7 +184,7 @@ def landscape(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def quick_looks(ground: np.ndarray, rng: np.random.Generator) -> list[bytes]:
     """Green slopes with bare soil where the landslides are, as PNG files."""
-    from evaluation.report.pictures import png
+    from evaluation.report.png import png
 
     green, soil = np.array([60, 90, 50]), np.array([165, 130, 95])
     made = []

@@ -16,6 +16,15 @@ Packed = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Composite:
+    """How a patch is shown to people: three bands (from 0) as red, green and blue, or one band in grey."""
+
+    key: str
+    name: str
+    bands: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Task:
     """One class against the rest, in patches of a multispectral image: files, classes, bands, limits.
 
@@ -34,14 +43,19 @@ class Task:
     """Connected pixels of value 1, in words and in the plural."""
     bands: tuple[str, ...]
     """Short names, in the order of the image's last axis."""
-    rgb: tuple[int, int, int]
-    """Which bands (from 0) show as red, green and blue."""
+    composites: tuple[Composite, ...]
+    """The pictures of an image; the first one is in true colour."""
     metres: float
     """Side of a pixel on the ground."""
     height: int = 128
     width: int = 128
     """Pixels of a patch, where a phase does not say otherwise."""
     extension: str = ".h5"
+
+    @property
+    def rgb(self) -> tuple[int, ...]:
+        """The bands (from 0) of the picture in true colour."""
+        return self.composites[0].bands
 
     @property
     def positive(self) -> str:
@@ -67,7 +81,11 @@ TASK = Task(
     objects="landslides",
     # Sentinel-2's bands of 10, 20 and 60 m, all at 10 m; slope and elevation from ALOS PALSAR.
     bands=("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "B12", "slope", "DEM"),
-    rgb=(3, 2, 1),
+    composites=(
+        Composite("true", "True colour", (3, 2, 1)),
+        Composite("false", "False colour", (7, 3, 2)),  # near infrared, red, green: vegetation is red
+        Composite("slope", "Slope", (12,)),
+    ),
     metres=10,
 )
 

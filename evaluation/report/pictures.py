@@ -6,8 +6,6 @@ the outline around the label, one pixel wide, hides none of the label's own.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,42 +14,21 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.report.png import Picture, overlay_png, png
 from evaluation.scoring.counts import Packed, unpack
 from evaluation.task import TASK, MaskSpec
 
-Picture = npt.NDArray[np.uint8]
-"""Shape (height, width, 3), red, green and blue."""
 Mask = npt.NDArray[np.bool_]
 
 SIDE = 384  # pixels of the longer side of an enlarged patch, at most
 PAPER, OUTLINE = (250, 250, 250), (240, 228, 66)
 FOUND, MISSED, INVENTED = (0, 114, 178), (213, 94, 0), (230, 159, 0)
+OVERLAY = ((86, 180, 233), (240, 228, 66), (213, 94, 0))
+"""Over an image: what is in both masks, in the first alone, in the second (or the label) alone."""
 
 
 class ImageError(ValueError):
     """Why a folder of images cannot be used; names the file."""
-
-
-def png(picture: Picture) -> bytes:
-    """A picture as a PNG file. Each row is stored as its difference from the one above: equal rows cost nothing."""
-    height, width, _ = picture.shape
-    above = np.vstack([np.zeros((1, width, 3), np.uint8), picture[:-1]])
-    rows = np.hstack([np.full((height, 1), 2, np.uint8), (picture - above).reshape(height, -1)])
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts)
-
-
-def read_png(content: bytes) -> Picture:
-    """A picture from what ``png`` made of it; nothing else is understood."""
-    width, height = struct.unpack_from(">II", content, 16)
-    (length,) = struct.unpack_from(">I", content, 33)
-    rows = np.frombuffer(zlib.decompress(content[41 : 41 + length]), np.uint8).reshape(height, 1 + 3 * width)
-    return np.add.accumulate(rows[:, 1:], axis=0, dtype=np.uint8).reshape(height, width, 3)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def patch_pictures(
@@ -126,29 +103,50 @@ def _outlined(picture: Picture, label: Mask) -> Picture:
     return large
 
 
-def read_images(folder: Path, spec: MaskSpec) -> list[bytes]:
-    """The images of a folder (TASK.image_name, from 1) in true colour, as PNG files.
+def mask_overlay(patch: int, masks: Packed, spec: MaskSpec) -> bytes:
+    """The mask of the patch at an index (from 0), as a PNG file over a transparent ground."""
+    return overlay_png(2 * _patch(patch, masks, spec), OVERLAY)
+
+
+def pair_overlay(patch: int, first: Packed, second: Packed, spec: MaskSpec) -> bytes:
+    """Two masks of a patch, or a mask and its label: pixels in both, in the first alone, in the second alone."""
+    a, b = _patch(patch, first, spec), _patch(patch, second, spec)
+    return overlay_png(np.array([0, 2, 3, 1], np.uint8)[a + 2 * b], OVERLAY)
+
+
+def _patch(patch: int, masks: Packed, spec: MaskSpec) -> npt.NDArray[np.uint8]:
+    return unpack(masks[patch : patch + 1], spec)[0]
+
+
+def read_images(folder: Path, spec: MaskSpec) -> dict[str, list[bytes]]:
+    """The images of a folder (TASK.image_name, from 1) as PNG files, in order, for each of TASK.composites by its key.
 
     Each band of each patch is stretched between its 2nd and 98th percentile. Raises ImageError and OSError.
     """
-    shape = (spec.height, spec.width, len(TASK.bands))
-    pictures = []
+    pictures: dict[str, list[bytes]] = {composite.key: [] for composite in TASK.composites}
     for number in range(1, spec.patches + 1):
         path = folder / TASK.image_name(number)
         if not path.is_file():
             raise ImageError(f"{path} is missing: one image for each of 1 to {spec.patches} is needed.")
-        try:
-            with h5py.File(path) as file:
-                data: Any = file[TASK.image_dataset]
-                if data.shape != shape:
-                    raise ImageError(f"{path}: {TASK.image_dataset} is {data.shape}, not {shape}.")
-                bands = np.stack([data[:, :, band] for band in TASK.rgb], axis=2).astype(np.float64)
-        except (OSError, KeyError, AttributeError, TypeError) as error:
-            raise ImageError(
-                f"{path} holds no image: the dataset {TASK.image_dataset} of {len(TASK.bands)} bands is expected."
-            ) from error
-        pictures.append(png(_stretched(bands)))
+        image = _read_image(path, spec)
+        for composite in TASK.composites:
+            bands = _stretched(image[..., list(composite.bands)])
+            pictures[composite.key].append(png(bands if len(composite.bands) == 3 else bands[..., 0]))
     return pictures
+
+
+def _read_image(path: Path, spec: MaskSpec) -> npt.NDArray[np.float64]:
+    shape = (spec.height, spec.width, len(TASK.bands))
+    try:
+        with h5py.File(path) as file:
+            data: Any = file[TASK.image_dataset]
+            if data.shape != shape:
+                raise ImageError(f"{path}: {TASK.image_dataset} is {data.shape}, not {shape}.")
+            return np.asarray(data[()], np.float64)
+    except (OSError, KeyError, AttributeError, TypeError) as error:
+        raise ImageError(
+            f"{path} holds no image: the dataset {TASK.image_dataset} of {len(TASK.bands)} bands is expected."
+        ) from error
 
 
 def _stretched(bands: npt.NDArray[np.float64]) -> Picture:

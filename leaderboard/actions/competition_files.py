@@ -5,7 +5,7 @@ The format is documented in docs/competition-file.md; the presets lie in leaderb
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,7 +57,7 @@ PHASE_KEYS = (
     "slug", "name", "summary", "opens_at", "closes_at", "labels_public_since",
     "quota_total", "quota_per_day", "quota_on_board", "allows_withdrawal",
     "visible_metrics", "counts", "selected_limit", "hidden_until_close", "freezes_at", "ladder_step", "ladder_start",
-    "gallery",
+    "gallery", "feedback",
 )  # fmt: skip
 PUBLISHED_KEYS = ("name", "method", "award", "precision", "recall", "f1", "source")
 LABEL_KEYS = ("path", "note", "sites", "images")
@@ -95,7 +95,7 @@ class NewLabels:
     note: str
     masks: Any = None
     sites: Sequence[str] | None = None
-    images: Sequence[bytes] | None = None
+    images: Mapping[str, Sequence[bytes]] | None = None
 
     def load(self, user: User | None) -> None:
         if self.masks is not None:
@@ -371,7 +371,7 @@ class _Checker:
             self.problems.append(f"{where}.sites: {path} cannot be read ({error}).")
         return None
 
-    def _images(self, where: str, table: dict[str, Any], spec: MaskSpec) -> list[bytes] | None:
+    def _images(self, where: str, table: dict[str, Any], spec: MaskSpec) -> dict[str, list[bytes]] | None:
         path = self.folder / str(table["images"])
         try:
             return read_images(path, spec)
@@ -380,8 +380,11 @@ class _Checker:
         return None
 
 
-def _kept_images(phase: Phase) -> list[bytes]:
-    return [bytes(look.png) for look in QuickLook.objects.filter(phase=phase.pk)]
+def _kept_images(phase: Phase) -> dict[str, list[bytes]]:
+    kept: dict[str, list[bytes]] = {}
+    for look in QuickLook.objects.filter(phase=phase.pk):
+        kept.setdefault(look.kind, []).append(bytes(look.png))
+    return kept
 
 
 def _short(value: Any) -> str:

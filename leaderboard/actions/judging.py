@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -128,19 +128,21 @@ def name_sites(user: Any, label_set: LabelSet, sites: Sequence[str], reason: str
     label_set.sites = list(sites)
 
 
-def keep_images(user: Any, phase: Phase, images: Sequence[bytes]) -> None:
-    """Keep a PNG of each patch of a phase (``evaluation.report.pictures.read_images``), for the report's gallery."""
+def keep_images(user: Any, phase: Phase, images: Mapping[str, Sequence[bytes]]) -> None:
+    """Keep PNG files of the phase's patches, in order, by kind (``evaluation.report.pictures.read_images``)."""
     check_organiser(user, phase.competition)
     with transaction.atomic():
         phase.quick_looks.all().delete()
         QuickLook.objects.bulk_create(
             (
-                QuickLook(phase=phase, patch=number, png=content)
-                for number, content in enumerate(images, start=1)
+                QuickLook(phase=phase, kind=kind, patch=number, png=content)
+                for kind, pictures in images.items()
+                for number, content in enumerate(pictures, start=1)
             ),
             batch_size=100,
         )
-        log_act("images kept", user, phase, f"{len(images)} patches", "", {})
+        patches = max((len(pictures) for pictures in images.values()), default=0)
+        log_act("images kept", user, phase, f"{patches} patches", "", {"kinds": list(images)})
 
 
 def restore_masks(user: Any, phase: Phase, label_set: LabelSet, masks: ndarray) -> LabelSet:

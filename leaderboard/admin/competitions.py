@@ -141,7 +141,7 @@ class PhaseAdmin(OrganiserAdmin):
             None,
             {"fields": ("competition", ("name", "slug"), "summary", "position", ("opens_at", "closes_at"))},
         ),
-        ("Labels", {"fields": ("labels_in_force", ("labels_public_since", "gallery"))}),
+        ("Labels", {"fields": ("labels_in_force", ("labels_public_since", "gallery"), "feedback")}),
         (
             "Quotas",
             {"fields": (("quota_total", "quota_per_day", "quota_on_board"), "allows_withdrawal")},

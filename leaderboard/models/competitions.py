@@ -176,6 +176,14 @@ class Phase(models.Model):
         ORGANISERS = "organisers", "organisers only"
         PUBLIC = "public", "everyone, once the phase has ended"
 
+    class Feedback(models.TextChoices):
+        """What teams see of their own submissions beyond the scores; ``visibility.feedback_of`` is the rule."""
+
+        NONE = "none", "nothing more"
+        HISTOGRAM = "histogram", "a histogram of the scores per patch"
+        PATCHES = "patches", "the score of each patch"
+        ERRORS = "errors", "after the end: the error map of each patch"
+
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="phases")
     slug = models.SlugField()
     name = models.CharField(max_length=80)
@@ -232,6 +240,13 @@ class Phase(models.Model):
         choices=Gallery,
         default=Gallery.AUTO,
         help_text="Who can see them in a published report. They show the hidden labels of these patches.",
+    )
+    feedback = models.CharField(
+        max_length=10,
+        choices=Feedback,
+        default=Feedback.NONE,
+        help_text="What teams see of their own submissions beyond the scores. Scores per patch tell much about the "
+        "labels, and an error map shows them.",
     )
     reviewed_at = models.DateTimeField(
         null=True, editable=False, help_text="Last run of the detectors on this phase."
@@ -334,15 +349,22 @@ class LabelSet(models.Model):
 
 
 class QuickLook(models.Model):
-    """A true-colour image of a patch, for the report's gallery."""
+    """A picture of a patch's public image, for the report's gallery and for masks drawn over it."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="quick_looks")
     patch = models.PositiveIntegerField(help_text="The patch number, from 1.")
+    kind = models.CharField(
+        max_length=10,
+        default=TASK.composites[0].key,
+        help_text="Which bands it shows: a key of TASK.composites.",
+    )
     png = models.BinaryField(editable=False)
 
     class Meta:
-        ordering = ["phase", "patch"]
-        constraints = [models.UniqueConstraint(fields=["phase", "patch"], name="one_quick_look_of_a_patch")]
+        ordering = ["phase", "patch", "kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["phase", "patch", "kind"], name="one_quick_look_of_a_kind")
+        ]
 
     def __str__(self) -> str:
-        return f"patch {self.patch} of {self.phase}"
+        return f"patch {self.patch} of {self.phase}, {self.kind}"

@@ -1,5 +1,6 @@
 """What a viewer may see of a phase's scores. Pages, API, export and mails all ask here."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,15 +87,58 @@ def interval_decimals(phase: Phase, view: View, now: datetime) -> int | None:
 
 def gallery_is_public(phase: Phase, now: datetime) -> bool:
     """Whether pictures with this phase's labels are public. Never while another phase hides the same labels."""
-    public = phase.labels_are_public(now)
-    if phase.gallery == Phase.Gallery.ORGANISERS or not (phase.has_closed(now) or public):
-        return False
-    if phase.gallery == Phase.Gallery.AUTO and not public:
-        return False
-    if public:
+    if phase.gallery == Phase.Gallery.PUBLIC:
+        return labels_may_show(phase, now)
+    return phase.gallery == Phase.Gallery.AUTO and phase.labels_are_public(now)
+
+
+def labels_may_show(phase: Phase, now: datetime) -> bool:
+    """Whether the phase's labels may be shown where the organiser allows it: they are public, or the phase has ended
+    and no other phase hides the same labels."""
+    if phase.labels_are_public(now):
         return True
+    return phase.has_closed(now) and not any(_hidden_by_others(phase, now))
+
+
+def _hidden_by_others(phase: Phase, now: datetime) -> Iterator[Phase]:
+    """Other phases whose labels are the same, which have not ended and whose labels are not public."""
     others = Phase.objects.filter(labels__sha256__in=phase.label_sets.values("sha256")).exclude(pk=phase.pk)
-    return all(other.has_closed(now) or other.labels_are_public(now) for other in others)
+    return (other for other in others if not (other.has_closed(now) or other.labels_are_public(now)))
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a viewer may see of a submission that is theirs to see, beyond its scores: the histogram of the scores per
+    patch, each patch's score, and its pixels against the label."""
+
+    histogram: bool = False
+    patches: bool = False
+    errors: bool = False
+
+
+def feedback_of(phase: Phase, view: View, now: datetime) -> Feedback:
+    """The one rule for what a phase's ``feedback`` shows to a viewer with this view of it.
+
+    Organisers see everything. Teams see nothing while the phase hides the scores themselves or releases them by the
+    Ladder; error maps only once the labels may show; and scores per patch never while another phase hides the same
+    labels and gives less feedback.
+    """
+    if view.shows("counts"):
+        return Feedback(histogram=True, patches=True, errors=True)
+    if not view.shows("f1") or phase.feedback == Phase.Feedback.NONE:
+        return Feedback()
+    if phase.feedback == Phase.Feedback.ERRORS:
+        allowed = labels_may_show(phase, now)
+        return Feedback(histogram=allowed, patches=allowed, errors=allowed)
+    as_much = {phase.feedback, Phase.Feedback.PATCHES}
+    if any(other.feedback not in as_much for other in _hidden_by_others(phase, now)):
+        return Feedback()
+    return Feedback(histogram=True, patches=phase.feedback == Phase.Feedback.PATCHES)
+
+
+def images_may_show(phase: Phase, view: View, now: datetime) -> bool:
+    """Whether a viewer may see the phase's images: they come out when it opens."""
+    return phase.has_opened(now) or view.shows("counts")
 
 
 @dataclass(frozen=True)

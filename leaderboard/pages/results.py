@@ -15,7 +15,8 @@ from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.export.archives import archive_response
 from leaderboard.models import Attempt, Submission
-from leaderboard.models.visibility import View, interval_decimals, view_of, visible_scores
+from leaderboard.models.visibility import View, feedback_of, interval_decimals, view_of, visible_scores
+from leaderboard.reporting.masks import counts_of, histogram
 from leaderboard.reporting.results import interval_of, result_of
 from leaderboard.scoring.waiting import expected_waits
 
@@ -61,7 +62,9 @@ def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: b
     """What stands beside the score: the team's place, the interval, what is left of the quota."""
     phase = submission.phase
     decimals = interval_decimals(phase, view, now)
+    counts = counts_of(submission) if feedback_of(phase, view, now).histogram else None
     return {
+        "histogram": None if counts is None else histogram(counts),
         "result": result_of(submission, view),
         "interval": None if decimals is None else interval_of(submission),
         "decimals": decimals,

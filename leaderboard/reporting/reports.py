@@ -16,7 +16,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from evaluation.report import phase_report as report
-from evaluation.report.pictures import patch_pictures, read_png
+from evaluation.report.pictures import patch_pictures
+from evaluation.report.png import read_png
+from evaluation.task import TASK
 from leaderboard.models import (
     Evaluation,
     PatchPicture,
@@ -194,7 +196,8 @@ def _gallery(
     if masks is None or any(team not in masks.by_team for team in best):
         return {}
     patches = [int(row["patch"]) for row in content["hardest"][:IN_GALLERY]]
-    images = dict(QuickLook.objects.filter(phase=phase, patch__in=patches).values_list("patch", "png"))
+    looks = QuickLook.objects.filter(phase=phase, patch__in=patches, kind=TASK.composites[0].key)
+    images = dict(looks.values_list("patch", "png"))
     return {
         patch: patch_pictures(
             patch - 1,

@@ -11,13 +11,15 @@ from evaluation.report.pictures import (
     INVENTED,
     MISSED,
     OUTLINE,
+    OVERLAY,
     PAPER,
     ImageError,
+    mask_overlay,
+    pair_overlay,
     patch_pictures,
-    png,
     read_images,
-    read_png,
 )
+from evaluation.report.png import overlay_png, png, read_png
 from evaluation.scoring.counts import pack
 from evaluation.task import MaskSpec
 
@@ -82,13 +84,45 @@ def write_image(folder: Path, number: int, shape: tuple[int, ...] = (8, 8, 14)) 
         file["img"] = values
 
 
-def test_images_are_read_in_true_colour(tmp_path: Path) -> None:
+def test_grey_and_overlays_are_read_by_other_programs() -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    import io
+
+    grey = np.random.default_rng(1).integers(0, 256, (5, 7), np.uint8)
+    assert np.array_equal(read_png(png(grey)), grey)
+    assert np.array_equal(np.asarray(pillow.open(io.BytesIO(png(grey)))), grey)
+    shown = pillow.open(io.BytesIO(overlay_png(np.array([[0, 1], [2, 3]], np.uint8), OVERLAY))).convert(
+        "RGBA"
+    )
+    assert np.asarray(shown)[0, 0, 3] == 0
+    assert [tuple(map(int, pixel)) for pixel in np.asarray(shown).reshape(4, 4)[1:]] == [
+        (*colour, 255) for colour in OVERLAY
+    ]
+
+
+def test_two_masks_over_a_patch_show_what_is_in_both_and_in_one_alone() -> None:
+    first, second = np.zeros((2, 2, 8, 8), np.uint8)
+    first[1, 0, :2] = 1
+    second[1, 0, 1:3] = 1
+    drawn = read_png(pair_overlay(1, pack(first), pack(second), SPEC))
+    assert drawn[0, :4].tolist() == [2, 1, 3, 0]
+    alone = read_png(mask_overlay(1, pack(first), SPEC))
+    assert alone[0, :4].tolist() == [2, 2, 0, 0]
+    assert not drawn[1:].any()
+
+
+def test_images_are_read_in_true_and_false_colour_and_as_slope(tmp_path: Path) -> None:
     for number in (1, 2):
         write_image(tmp_path, number)
-    first, _ = map(read_png, read_images(tmp_path, SPEC))
-    assert first[0, 0].tolist() == [0, 0, 0]
-    assert first[7, 0].tolist() == [255, 0, 0]
-    assert (np.diff(first[:, 0, 0].astype(int)) >= 0).all()
+    made = read_images(tmp_path, SPEC)
+    assert {key: len(pictures) for key, pictures in made.items()} == {"true": 2, "false": 2, "slope": 2}
+    true, false, slope = (read_png(made[key][0]) for key in ("true", "false", "slope"))
+    assert true[0, 0].tolist() == [0, 0, 0]
+    assert true[7, 0].tolist() == [255, 0, 0]  # red
+    assert false[7, 0].tolist() == [0, 255, 0]  # red shows as green
+    assert slope.shape == (8, 8)
+    assert not slope.any()
+    assert (np.diff(true[:, 0, 0].astype(int)) >= 0).all()
 
 
 def test_wrong_images_are_named(tmp_path: Path) -> None:

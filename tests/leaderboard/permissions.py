@@ -31,6 +31,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    QuickLook,
     Review,
     User,
 )
@@ -151,6 +152,7 @@ class Stage:
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
             "group": Group.objects.create(name="group"),
         }
+        QuickLook.objects.create(phase=cast.phase, patch=1, kind="true", png=b"PNG")
         PatchPicture.objects.create(report=self.behind["phasereport"], patch=1, kind="vote", png=b"PNG")
         self.award = Award.objects.create(
             competition=cast.competition, team=cast.team, title="First", citation="of all"
@@ -235,6 +237,10 @@ class Stage:
                 continue
         if name == "pages:report-picture":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "vote"])
+        if name == "pages:image":
+            return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "true"])
+        if name == "pages:mask-picture":
+            return reverse(name, args=[self.submission.pk, 1, "errors"])
         if name == "pages:old-board":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1])
         if name == "admin:view_on_site":

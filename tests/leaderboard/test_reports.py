@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from evaluation.report.pictures import read_png
+from evaluation.report.png import read_png
 from evaluation.scoring import labels
 from evaluation.scoring.counts import count, pack, sha256
 from leaderboard.actions import judging

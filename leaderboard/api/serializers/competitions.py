@@ -71,6 +71,7 @@ class PhaseSerializer(serializers.ModelSerializer):
             "counts",
             "selected_limit",
             "visible_metrics",
+            "feedback",
             "hidden_until_close",
             "freezes_at",
             "patches",

@@ -43,7 +43,7 @@ class Command(BaseCommand):
             "--images",
             type=Path,
             metavar="FOLDER",
-            help=f"{TASK.image_name(1)} … {TASK.image_name('N')} ({TASK.image_dataset}, {len(TASK.bands)} bands): shown in true colour in the report's gallery",
+            help=f"{TASK.image_name(1)} … {TASK.image_name('N')} ({TASK.image_dataset}, {len(TASK.bands)} bands): shown in the report's gallery and behind each team's own masks",
         )
         parser.add_argument("--note", default="", help="what has changed, for the other organisers")
 
@@ -80,7 +80,7 @@ class Command(BaseCommand):
                     self.say(f"{row}: {len(set(names))} sites.")
                 if pictures is not None:
                     judging.keep_images(None, row, pictures)
-                    self.say(f"{row}: {len(pictures)} images.")
+                    self.say(f"{row}: {spec.patches} images.")
         except Refusal as refusal:
             raise CommandError(refusal.message) from refusal
 
@@ -122,7 +122,7 @@ def read_site_file(path: Path, spec: MaskSpec) -> tuple[str, ...]:
         raise CommandError(f"{path} cannot be read ({error}). Give a CSV file in UTF-8.") from error
 
 
-def read_image_folder(path: Path, spec: MaskSpec) -> list[Any]:
+def read_image_folder(path: Path, spec: MaskSpec) -> dict[str, list[bytes]]:
     try:
         return read_images(path, spec)
     except (ImageError, OSError) as error:
