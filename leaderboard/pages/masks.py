@@ -50,9 +50,11 @@ def masks(request: HttpRequest, pk: int) -> HttpResponse:
     against = _chosen(request, submission, others)
     counts = counts_of(submission) if feedback.patches else None
     patches = facts_of(unpacked(stored, spec), spec, _masks(against, spec), counts, feedback)
-    orders = {key: name for key, (name, _) in ORDERS.items() if key != "worst" or feedback.patches}
-    shows = {"mask": "This mask"} | ({"change": f"Against no. {against.pk}"} if against else {})
-    shows |= {"errors": "Against the labels"} if feedback.errors else {}
+    orders = _first(
+        "worst", {key: name for key, (name, _) in ORDERS.items()}, feedback.patches, feedback.errors
+    )
+    shows = {"mask": "This mask", "change": f"Against no. {against.pk}"} if against else {"mask": "This mask"}
+    shows = _first("errors", shows | {"errors": "Against the labels"}, feedback.errors, feedback.errors)
     order = _one_of(orders, request.GET.get("order"))
     ordered = in_order(patches, order)
     chosen = next((p for p in patches if str(p.number) == request.GET.get("patch")), ordered[0])
@@ -91,6 +93,14 @@ def _gallery(request: HttpRequest, phase: Phase) -> bool:
 def _feedback(request: HttpRequest, submission: Submission) -> Feedback:
     now = timezone.now()
     return feedback_of(submission.phase, view_of(submission.phase, request.user, now), now)
+
+
+def _first(key: str, choices: dict[str, str], offered: bool, first: bool) -> dict[str, str]:
+    """The choices without ``key`` unless it is offered; or with it before all others."""
+    others = {other: name for other, name in choices.items() if other != key}
+    if not offered:
+        return others
+    return {key: choices[key], **others} if first else choices
 
 
 def _one_of(choices: dict[str, str], wanted: str | None) -> str:

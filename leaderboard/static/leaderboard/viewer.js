@@ -63,7 +63,8 @@
       const wrong = count(masks, patch, other);
       if (wrong) parts.push(`${wrong.toLocaleString("en")} wrong`);
     }
-    stage.querySelector(".stage-facts").textContent = parts.join(" · ");
+    const spans = parts.map((text) => Object.assign(document.createElement("span"), { textContent: text }));
+    stage.querySelector(".stage-facts").replaceChildren(...spans.flatMap((span) => [span, " "]));
     const oddity = stage.querySelector(".stage-oddity");
     oddity.textContent = marked === 0 ? "empty" : "full";
     oddity.hidden = marked !== 0 && marked !== pixels;
