@@ -53,9 +53,10 @@ class Task:
     extension: str = ".h5"
 
     @property
-    def rgb(self) -> tuple[int, ...]:
+    def rgb(self) -> tuple[int, int, int]:
         """The bands (from 0) of the picture in true colour."""
-        return self.composites[0].bands
+        red, green, blue = self.composites[0].bands
+        return red, green, blue
 
     @property
     def positive(self) -> str:

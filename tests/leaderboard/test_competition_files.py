@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from evaluation.archive import mask_zip
+from evaluation.task import TASK
 from leaderboard.actions import competition_files
 from leaderboard.actions.calendars import moved
 from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, plan, read_file
@@ -183,7 +184,7 @@ def test_sites_and_images_of_the_file_are_kept_once(tmp_path):
     path = write(tmp_path, SMALL + 'labels = { path = "masks.zip", sites = "sites.csv", images = "." }\n')
     phase = applied(path).phases.get()
     assert phase.labels.sites == ["a", "b", "a"]
-    assert phase.quick_looks.count() == 3
+    assert phase.quick_looks.count() == 3 * len(TASK.composites)
     told = str(list(AuditEntry.objects.for_public().values_list("details", flat=True)))
     assert "new labels, sites, images of 3 patches" in told
     assert not plan(read_file(path)).lines

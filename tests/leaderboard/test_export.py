@@ -120,7 +120,7 @@ def rich(cast: Cast) -> Cast:
     Review.objects.create(
         phase=cast.phase, kind="same_masks", team=cast.team, other=cast.other_team, evidence={"masks": 1}
     )
-    judging.keep_images(cast.organiser, cast.phase, [b"\x89PNG", b"", b"\xff"])
+    judging.keep_images(cast.organiser, cast.phase, {"true": [b"\x89PNG", b"", b"\xff"]})
     judging.rescore(cast.organiser, Submission.objects.filter(pk=bad.pk), "new labels")
     return cast
 

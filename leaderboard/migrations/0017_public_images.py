@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0015_served_at'),
+        ('leaderboard', '0016_failure_reported_at'),
     ]
 
     operations = [
