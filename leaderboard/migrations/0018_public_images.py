@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0016_failure_reported_at'),
+        ('leaderboard', '0017_former_slugs'),
     ]
 
     operations = [
