@@ -158,13 +158,14 @@ def rows_of(url: str, demo: dict[str, Any]) -> dict[str, Any]:
 
 def upload_samples(url: str, demo: dict[str, Any], data: Path) -> None:
     """Give the demo's team a good and an invalid submission, once, through the form."""
-    bad = data / "samples" / "sample-bad.zip"
+    archives = [data / "samples" / Path(path).name for path in demo["archives"]]  # the folder may have moved
+    good_archive, bad = archives[0], data / "samples" / "sample-bad.zip"
     if not bad.exists():
-        with zipfile.ZipFile(demo["archives"][0]) as good, zipfile.ZipFile(bad, "w") as made:
+        with zipfile.ZipFile(good_archive) as good, zipfile.ZipFile(bad, "w") as made:
             for entry in good.infolist()[:-3]:
                 is_spoilt = entry.filename == "mask_2.h5"
                 made.writestr(entry.filename, b"not HDF5" if is_spoilt else good.read(entry))
-    for number, path in enumerate((*demo["archives"], bad)):
+    for number, path in enumerate((*archives, bad)):
         body, boundary = bytearray(), "screenshots"
         fields = {"phase": str(demo["phase"]), "method": ("U-Net", "SegFormer-B2", "DeepLabV3+")[number]}
         for name, value in fields.items():
