@@ -90,6 +90,10 @@ bench-report: $(TOOLS)  ## measure the full-size report, from the database to th
 	$(RUN) -m benchmarks.report --backend sqlite
 	$(RUN) -m benchmarks.report --backend postgres
 
+bench-board: $(TOOLS)  ## what each page, poll, claim and score costs with 85 teams and with 10,000; the first run fills the databases
+	$(RUN) -m benchmarks.board --backend sqlite
+	$(RUN) -m benchmarks.board --backend postgres
+
 bench-training: $(TRAINERS)  ## compare the training loop's patches per second with a plain loop's
 	$(RUN) -m benchmarks.training
 

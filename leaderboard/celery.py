@@ -21,7 +21,7 @@ app = Celery("leaderboard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 TASK_MODULES = {
     "leaderboard.scoring": ("tasks",),
-    "leaderboard.reporting": ("reports", "reviews"),
+    "leaderboard.reporting": ("counting", "reports", "reviews"),
     "leaderboard.notifications": ("mails",),
     "leaderboard.platform": ("housekeeping",),
 }

@@ -340,6 +340,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": EVALUATION_SWEEP_SECONDS,
         "options": {"expires": 2 * EVALUATION_SWEEP_SECONDS},
     },
+    "figures": {
+        "task": "leaderboard.reporting.counting.work",
+        "schedule": EVALUATION_SWEEP_SECONDS,
+        "options": {"expires": EVALUATION_SWEEP_SECONDS},
+    },
     "reports": {
         "task": "leaderboard.reporting.reports.work",
         "schedule": 60.0,  # only for reports whose message was lost, or that had to wait

@@ -18,6 +18,7 @@ from leaderboard.actions import competition_files, teams
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Evaluation, LabelSet, Submission, User
 from leaderboard.notifications import mails
+from leaderboard.reporting import counting
 from leaderboard.scoring import tasks
 
 from . import masks
@@ -260,6 +261,7 @@ class Stage:
     def look(self, moment: str, *, decisive: bool = False) -> None:
         """Send waiting mail and open everything as every viewer; ``decisive``: even if not thorough."""
         mails.deliver()
+        counting.keep_up(self.clock.now)
         self.remember()
         if self.thorough or decisive:
             sample = sample_of(self.competition, self.hidden.shown, 8 if self.thorough else 2)

@@ -32,43 +32,52 @@ class MissingService(Exception):
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """A fresh PostgreSQL cluster without durability; yields the URL of its (not yet existing) database."""
+def postgresql(data: Path | None = None, **settings: str) -> Iterator[str]:
+    """A fresh PostgreSQL cluster without durability; yields the URL of its (not yet existing) database.
+
+    With ``data`` it is kept in that folder, and found again there.
+    """
     with _folder() as folder:
         programs = _readable_programs(_postgresql_programs(), folder)
         user = _unprivileged_user()
         if user:
             shutil.chown(folder, user)
-        data, port = folder / "data", free_port()
-        subprocess.run(
-            [
-                programs / "initdb",
-                "-D",
-                data,
-                "-U",
-                "leaderboard",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "-N",
-            ],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-            user=user,
-        )
-        quick = [
-            word
-            for name in ("fsync", "synchronous_commit", "full_page_writes")
-            for word in ("-c", f"{name}=off")
-        ]
-        command = [programs / "postgres", "-D", data, "-p", str(port), "-k", "", "-h", "127.0.0.1", *quick]
+        kept, data, port = data is not None, data or folder / "data", free_port()
+        if user:
+            data.mkdir(exist_ok=True)
+            shutil.chown(data, user)
+        if not (data / "PG_VERSION").exists():
+            _make_cluster(programs, data, folder, user)
+        quick = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", **settings}
+        options = [word for name, value in quick.items() for word in ("-c", f"{name}={value}")]
+        command = [programs / "postgres", "-D", data, "-p", str(port), "-k", "", "-h", "127.0.0.1", *options]
         address = f"postgres://leaderboard@127.0.0.1:{port}"
-        with _running(command, folder, signal.SIGQUIT, user) as process:
+        # What is kept is closed in order, which takes a moment.
+        with _running(command, folder, signal.SIGINT if kept else signal.SIGQUIT, user) as process:
             _wait(process, folder, lambda: psycopg.connect(f"{address}/postgres", connect_timeout=2).close())
             yield f"{address}/leaderboard"
+
+
+def _make_cluster(programs: Path, data: Path, folder: Path, user: str | None) -> None:
+    subprocess.run(
+        [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "leaderboard",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        user=user,
+    )
 
 
 @contextmanager

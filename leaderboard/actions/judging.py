@@ -16,7 +16,16 @@ from evaluation.scoring import labels as label_files
 from evaluation.scoring.counts import sha256
 from evaluation.task import MaskSpec
 from evaluation.trust.site_files import write_sites
-from leaderboard.models import AuditEntry, Evaluation, LabelSet, Phase, QuickLook, Standing, Submission
+from leaderboard.models import (
+    AuditEntry,
+    Evaluation,
+    LabelSet,
+    Phase,
+    PhaseFigures,
+    QuickLook,
+    Standing,
+    Submission,
+)
 from leaderboard.models.locks import lock_rows
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
@@ -263,6 +272,7 @@ def _judge_by_team(user: Any, chosen: Any, act: str, new: dict[str, Any], entry:
             Submission.objects.filter(pk__in=ids).order_by("pk").lock()
             Submission.objects.filter(pk__in=ids).update(**new)
             Standing.objects.refresh(phase, team)
+            PhaseFigures.objects.forget(phase)
             log_act(act, user, phase, subject, entry["reason"], details, public=entry["public"])
     return sum(len(rows) for _, rows in groups)
 

@@ -13,6 +13,7 @@ from leaderboard.models import (
     Merger,
     MethodDescription,
     Phase,
+    PhaseFigures,
     Standing,
     Submission,
     Team,
@@ -149,6 +150,7 @@ def _merge(team: Team, other: Team) -> None:
     for phase in phases:
         Standing.objects.refresh(phase, other)
         Standing.objects.refresh(phase, team)
+        PhaseFigures.objects.forget(phase)
 
 
 def _keep_to_selected_limit(phase: Phase, team: Team, other: Team) -> None:

@@ -20,6 +20,7 @@ from leaderboard.models import AuditEntry
 from leaderboard.models.ownership import competition_of
 
 from .exports import FORMATS
+from .long_lists import BoundedPaginator
 from .scope import choices, within
 
 NEVER_LOGGED = frozenset({"password"})
@@ -142,6 +143,7 @@ class OrganiserAdmin(Audited, ModelAdmin):
 
     views, adds, changes, deletes = Who.ORGANISERS, Who.ORGANISERS, Who.ORGANISERS, Who.NOBODY
     show_full_result_count = False
+    paginator = BoundedPaginator
     list_per_page = 50
     compressed_fields = True
     warn_unsaved_form = True

@@ -6,7 +6,7 @@ from django.db.models import Count, Min
 from django.http import HttpRequest
 from django.utils import timezone
 
-from leaderboard.models import Evaluation, Mail, Phase, Review, Standing, Submission
+from leaderboard.models import Evaluation, Mail, Phase, PhaseFigures, Review, Standing
 
 from .scope import within, without_masks
 
@@ -20,32 +20,31 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     phases = within(
         without_masks(Phase.objects.select_related("competition", "labels"), "labels__"), request.user
     )
-    numbers: dict[int, dict[str, int]] = {}
-    states = (
-        within(Submission.objects.all(), request.user).order_by().values_list("phase", "evaluation__state")
-    )
-    for phase, state, number in states.annotate(number=Count("pk")):
-        numbers.setdefault(phase, {})[state] = number
-    oldest: dict[int, Any] = {}
-    for rows in (Evaluation.objects.queued(), Evaluation.objects.scoring()):  # each has an index of its own
-        waiting = within(rows, request.user).order_by().values_list("submission__phase")
-        for phase, since in waiting.annotate(oldest=Min("queued_at")):
-            oldest[phase] = min(since, oldest.get(phase, since))
-    ranked = within(Standing.objects.filter(kind=Standing.Kind.EXACT), request.user).order_by()
-    teams = {
-        (phase, labels): number
-        for phase, labels, number in ranked.values_list("phase", "label_set").annotate(number=Count("pk"))
+    phases = list(phases.order_by("competition__name", "competition", "position", "opens_at"))
+    # Who waits is counted here; the history, by a worker now and then.
+    numbers: dict[int, dict[str, int]] = {
+        figures.phase_id: {**figures.states, "queued": 0, "scoring": 0}
+        for figures in PhaseFigures.objects.filter(phase__in=phases)
     }
+    oldest: dict[int, Any] = {}
+    waiting = within(Evaluation.objects.unfinished(), request.user).order_by()
+    by_phase = waiting.values_list("submission__phase", "state")
+    for phase, state, number, since in by_phase.annotate(number=Count("pk"), oldest=Min("queued_at")):
+        numbers.setdefault(phase, {})[state] = number
+        oldest[phase] = min(since, oldest.get(phase, since))
+    in_force = [phase.labels_id for phase in phases if phase.labels_id]
+    ranked = Standing.objects.filter(label_set__in=in_force, kind=Standing.Kind.EXACT).order_by()
+    teams = dict(ranked.values_list("label_set").annotate(number=Count("pk")))
     context["overview"] = [
         {
             "phase": phase,
             "is_open": phase.is_open(now),
             "has_closed": phase.has_closed(now),
-            "teams": teams.get((phase.pk, phase.labels_id), 0),
+            "teams": teams.get(phase.labels_id or 0, 0),
             "numbers": [numbers.get(phase.pk, {}).get(state, 0) for state in Evaluation.State.values],
             "oldest": oldest.get(phase.pk),
         }
-        for phase in phases.order_by("competition__name", "competition", "position", "opens_at")
+        for phase in phases
     ]
     context["states"] = Evaluation.State.labels
     failed = within(Evaluation.objects.failed_last(), request.user)

@@ -37,7 +37,7 @@ class JoinRequestAdmin(DecidedAdmin):
     resource_classes = [resource(JoinRequest)]
     list_display = ("user", "team", "state_label", "message", "created_at", "decided_at")
     list_filter = (
-        ("team", ScopedRelatedFilter),
+        ("team__competition", ScopedRelatedFilter),
         "accepted",
         "withdrawn",
         ("decided_at", admin.EmptyFieldListFilter),
@@ -52,7 +52,7 @@ class MergerAdmin(DecidedAdmin):
     resource_classes = [resource(Merger)]
     list_display = ("other", "into", "state_label", "proposed_by", "created_at", "decided_at")
     list_filter = (
-        ("team", ScopedRelatedFilter),
+        ("team__competition", ScopedRelatedFilter),
         "accepted",
         "withdrawn",
         ("decided_at", admin.EmptyFieldListFilter),

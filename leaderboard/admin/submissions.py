@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
@@ -17,6 +17,7 @@ from leaderboard.models import Attempt, Evaluation, Submission
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
 from .exports import resource
+from .long_lists import INCIDENT, find_by_team, find_submissions, with_incident
 from .reasons import PublicReasonForm, ReasonForm, ask_for_reason
 from .scope import without_masks
 
@@ -113,15 +114,8 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         "reference",
     )
     list_select_related = ("phase__competition", "team", "evaluation__label_set", "submitted_by")
-    search_fields = (
-        "=id",
-        "team__name",
-        "method",
-        "sha256",
-        "submitted_by__username",
-        "evaluations__incident",
-    )
-    search_help_text = "Number, team, method, SHA-256, person or incident"
+    search_fields = ("=id",)  # that there is a search; ``get_search_results`` is it
+    search_help_text = "Number, team, person, whole SHA-256 or incident"
     ordering = ("-pk",)  # by number: the order of the database's own index, however many there are
     fieldsets = (
         (
@@ -151,6 +145,9 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related(*self.list_select_related)
         return without_masks(rows, "evaluation__label_set__").defer("evaluation__patch_counts")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        return queryset.filter(find_submissions(search_term)) if search_term.strip() else queryset, False
 
     @display(description="state", label=STATES, ordering="evaluation__state")
     def state_label(self, submission: Submission) -> tuple[str, str]:
@@ -306,8 +303,8 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
         ("incident", admin.EmptyFieldListFilter),
     )
     list_select_related = ("submission__team", "submission__phase__competition", "label_set")
-    search_fields = ("=id", "=submission__id", "submission__team__name", "incident", "worker")
-    search_help_text = "Number, submission, team, incident or worker"
+    search_fields = ("=id",)  # that there is a search; ``get_search_results`` is it
+    search_help_text = "Number, submission, team or incident"
     fields = (
         "submission", "label_version", "scorer", "state", "priority", "tries", "worker", "queued_at", "rung_at",
         "started_at", "lease_until", "finished_at", "tp", "fp", "fn", "f1", "problem_list", "incident",
@@ -317,6 +314,17 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related(*self.list_select_related)
         return without_masks(rows, "label_set__").defer("patch_counts", "submission__description")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        if INCIDENT.fullmatch(text.lower()):
+            return queryset.filter(pk__in=with_incident(text.lower()).values("pk")), False
+        if text.isascii() and text.isdecimal():
+            number = int(text) if len(text) < 19 else None
+            return queryset.filter(Q(pk=number) | Q(submission=number)), False
+        return queryset.filter(find_by_team(text, "submission__")), False
 
     @display(description="labels", ordering="label_set__version")
     def label_version(self, evaluation: Evaluation) -> str:
@@ -347,7 +355,17 @@ class AttemptAdmin(Exported, OrganiserAdmin):
     )  # fmt: skip
     list_filter = (("phase", ScopedRelatedFilter), "state", "reserved_at")
     list_select_related = ("submission__team", "team", "phase__competition")
-    search_fields = ("=submission__id", "team__name", "reason")
+    ordering = ("-pk",)
+    search_fields = ("=pk",)  # that there is a search; ``get_search_results`` is it
+    search_help_text = "Submission or team"
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        if text.isascii() and text.isdecimal():
+            return queryset.filter(pk=int(text) if len(text) < 19 else None), False
+        return queryset.filter(find_by_team(text)), False
 
     @display(description="state", label={"reserved": "info", "spent": "success", "given_back": "default"})
     def state_label(self, attempt: Attempt) -> tuple[str, str]:

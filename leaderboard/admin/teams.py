@@ -121,6 +121,7 @@ class MembershipAdmin(Exported, OrganiserAdmin):
     resource_classes = [resource(Membership)]
     list_display = ("user", "email", "team", "competition", "role", "country", "joined_at")
     list_filter = (("competition", ScopedRelatedFilter), "role")
+    ordering = ("-pk",)
     list_select_related = ("user", "team", "competition")
     search_fields = ("user__username", "user__email", "team__name")
     autocomplete_fields = ("team", "user")

@@ -11,6 +11,7 @@ from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
+from .figures import CompetitionFigures, PhaseFigures
 from .mails import Mail
 from .reports import PatchPicture, PhaseReport
 from .reviews import Review
@@ -25,6 +26,7 @@ __all__ = [
     "AuditEntry",
     "Award",
     "Competition",
+    "CompetitionFigures",
     "Evaluation",
     "FormerSlug",
     "Invitation",
@@ -38,6 +40,7 @@ __all__ = [
     "Page",
     "PatchPicture",
     "Phase",
+    "PhaseFigures",
     "PhaseReport",
     "Prediction",
     "Prize",

@@ -50,10 +50,13 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
 
     def own(self, user: Any) -> "SubmissionQuerySet":
         """Submissions of the person's teams; for organisers, also the competition's reference entries."""
-        return self.filter(
-            models.Q(team__in=Team.objects.of(user))
-            | models.Q(reference=True, phase__competition__in=Competition.objects.organised_by(user))
-        )
+        mine = self.filter(team__in=Team.objects.of(user))
+        organised = list(Competition.objects.organised_by(user).order_by().values_list("pk", flat=True))
+        if not organised:
+            return mine
+        # Two questions, each with an index of its own; one with OR would look through everybody's submissions.
+        references = self.filter(reference=True, phase__competition__in=organised)
+        return self.filter(pk__in=mine.order_by().values("pk").union(references.order_by().values("pk")))
 
     def lock(self) -> list["Submission"]:
         """Lock the teams, then the phases of these submissions until the transaction ends; returns them read afterwards.
@@ -341,6 +344,9 @@ class Evaluation(models.Model):
             ),
             models.Index(
                 fields=["-finished_at"], condition=models.Q(state="failed"), name="evaluations_failed"
+            ),
+            models.Index(
+                fields=["incident"], condition=~models.Q(incident=""), name="evaluations_by_incident"
             ),
         ]
 

@@ -75,6 +75,7 @@ class Team(models.Model):
 
     class Meta:
         ordering = ["name"]
+        indexes = [models.Index(fields=["name", "-id"], name="teams_by_name")]
         constraints = [
             models.UniqueConstraint(
                 fields=["competition", "folded_name"],

@@ -30,6 +30,7 @@ def statistics(request: HttpRequest, slug: str) -> HttpResponse:
             if phase.submissions
         ],
         "smallest": SMALLEST_CELL,
+        "counted_at": figures.counted_at,
     }
     response = render_in(request, competition, "competition/statistics.html", context)
     patch_vary_headers(response, ["Cookie"])

@@ -8,20 +8,17 @@ the viewer may see (``view_of``).
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
-
-from django.core.cache import cache
-from django.db import models
-from django.db.models.functions import TruncDate
+from datetime import date, datetime
 
 from evaluation.scoring.metrics import KEY_SCALE
 from evaluation.statistics.history import every_day
-from leaderboard.models import Competition, Membership, Phase, Standing, Submission, Team
+from leaderboard import models
+from leaderboard.models import Competition, Phase
 from leaderboard.models.visibility import Ratio, View
 
+from .counting import rules_of
+
 SMALLEST_CELL = 5
-KEPT_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -62,47 +59,27 @@ class PhaseFigures:
 class Statistics:
     people: People
     phases: list[PhaseFigures]
+    counted_at: datetime | None
 
 
 def statistics_of(competition: Competition, phases: Sequence[Phase], views: Sequence[View]) -> Statistics:
-    """The statistics that these views of the phases permit; cached until they change."""
-    key = _version(competition, phases, views)
-    found: Statistics | None = cache.get(key)
-    if found is None:
-        found = Statistics(_people(competition), _phases(competition, phases, views))
-        cache.set(key, found, KEPT_SECONDS)
-    return found
-
-
-def _version(competition: Competition, phases: Sequence[Phase], views: Sequence[View]) -> str:
-    """A key that changes with members, submissions, boards and visibility; one query."""
-    newest = Membership.objects.filter(competition=competition).aggregate(
-        models.Count("pk"), models.Max("pk")
-    )
-    made = Submission.objects.filter(phase__competition=competition).aggregate(models.Max("pk"))
-    boards = [
-        f"{phase.pk}.{phase.board_version}.{phase.labels_id}.{view.board}.{view.shows('f1')}"
-        for phase, view in zip(phases, views, strict=True)
-    ]
-    return "-".join(
-        ["statistics", str(competition.pk), *map(str, newest.values()), str(made["pk__max"]), *boards]
+    """The statistics that these views of the phases permit, as a worker last counted them; two queries."""
+    kept = {figures.phase_id: figures for figures in models.PhaseFigures.objects.filter(phase__in=phases)}
+    people = models.CompetitionFigures.objects.filter(competition=competition).first()
+    return Statistics(
+        _people(people),
+        [_figures(phase, view, kept.get(phase.pk)) for phase, view in zip(phases, views, strict=True)],
+        people and people.counted_at,
     )
 
 
-def _people(competition: Competition) -> People:
-    teams = Team.objects.competing().filter(competition=competition)
-    rows = (
-        Membership.objects.filter(team__in=teams)
-        .values_list("user__country")
-        .annotate(people=models.Count("user", distinct=True))
-        .order_by("-people", "user__country")
-    )
-    counted: dict[str, int] = dict(rows)
+def _people(figures: models.CompetitionFigures | None) -> People:
+    counted: dict[str, int] = dict(figures.by_country) if figures else {}
     unknown = counted.pop("", 0)
     large = listed_countries(counted)
     return People(
         users=sum(counted.values()) + unknown,
-        teams=teams.count(),
+        teams=figures.teams if figures else 0,
         all_countries=len(counted),
         countries=large,
         others=sum(counted.values()) - sum(people for _, people in large),
@@ -124,48 +101,24 @@ def listed_countries(counted: dict[str, int]) -> list[tuple[str, int]]:
     return listed
 
 
-def _phases(competition: Competition, phases: Sequence[Phase], views: Sequence[View]) -> list[PhaseFigures]:
-    made = Submission.objects.filter(phase__competition=competition, reference=False)
-    days: dict[int, Counter[date]] = {phase.pk: Counter() for phase in phases}
-    by_day = made.annotate(day=TruncDate("received_at", tzinfo=UTC)).values_list("phase", "day").order_by()
-    for phase_id, day, number in by_day.annotate(number=models.Count("pk")):
-        days[phase_id][day] = number
-    teams = dict(made.values_list("phase").order_by().annotate(teams=models.Count("team", distinct=True)))
-    return [
-        PhaseFigures(
-            name=phase.name,
-            slug=phase.slug,
-            submissions=days[phase.pk].total(),
-            teams=teams.get(phase.pk, 0),
-            per_day=every_day(days[phase.pk]),
-            best=_best(phase, view),
-        )
-        for phase, view in zip(phases, views, strict=True)
-    ]
+def _figures(phase: Phase, view: View, kept: models.PhaseFigures | None) -> PhaseFigures:
+    kept_days = kept.days if kept else {}
+    days = Counter({date.fromisoformat(day): number for day, number in kept_days.items()})
+    return PhaseFigures(
+        name=phase.name,
+        slug=phase.slug,
+        submissions=days.total(),
+        teams=kept.teams if kept else 0,
+        per_day=every_day(days),
+        best=_best(phase, view, kept),
+    )
 
 
-def _best(phase: Phase, view: View) -> list[Step] | None:
-    """The steps of the best F1 that the viewer's board reveals."""
+def _best(phase: Phase, view: View, kept: models.PhaseFigures | None) -> list[Step] | None:
+    """The steps of the best F1, if the board that the viewer sees shows them; those of other rules are not shown."""
     if view.board is None:
         return None
-    if phase.labels is None:
+    if kept is None or kept.rules != rules_of(phase):
         return []
-    rows: Any
-    if view.board == Standing.Kind.SHOWN and phase.ladder is not None:
-        rows = (
-            Standing.objects.board(phase, view.board)
-            .order_by("achieved_at")
-            .values_list("achieved_at", "rank_key")
-        )
-    else:
-        made = Submission.objects.seen_over_time(phase)
-        if view.board == Standing.Kind.SHOWN:
-            made = made.received_before(phase.freezes_at)
-        rows = made.order_by("received_at", "pk").values_list("received_at", "evaluation__rank_key")
-    steps: list[Step] = []
-    highest = -1
-    for at, rank_key in rows:
-        if rank_key > highest:
-            highest = rank_key
-            steps.append(Step(at, Ratio(rank_key, KEY_SCALE)))
-    return steps
+    steps = kept.steps.get(view.board, [])
+    return [Step(datetime.fromisoformat(at), Ratio(key, KEY_SCALE)) for at, key in steps]

@@ -86,6 +86,15 @@ def _walk(resolver: URLResolver, path: str, namespace: str) -> Iterator[str]:
             yield namespace + entry.name if entry.name else path + str(entry.pattern)
 
 
+def viewers(row: Row) -> list[str]:
+    """The roles that see different things at an address that can be looked at."""
+    if row.method != "GET" or row.hidden:
+        return []
+    answers = dict(zip(ROLES, row.cells, strict=True))
+    return [role for role in ("nobody", "stranger", "owner", "organiser", "administrator")
+            if answers[role] == "200"]  # fmt: skip
+
+
 class Stage:
     """The cast on a competition with one row of everything, and who plays each role.
 
@@ -181,14 +190,18 @@ class Stage:
             "merger": self.offered,
             "methoddescription": description,
         }
-        people: dict[str, User | None] = {
+        self.people: dict[str, User | None] = {
             "nobody": None,
             "elsewhere": elsewhere.organisers.get(),
             "administrator": make_user("root", is_staff=True, is_superuser=True),
             **{role: getattr(cast, role) for role in ("stranger", "rival", "teammate", "owner", "organiser")},
         }
+        self.sign_in()
+
+    def sign_in(self) -> None:
+        """A browser for each role, with a session of its own."""
         self.clients = {role: Client(raise_request_exception=False) for role in ROLES}
-        for role, user in people.items():
+        for role, user in self.people.items():
             if user:
                 self.clients[role].force_login(user)
 

@@ -89,6 +89,22 @@ class TestDisqualify:
         made.refresh_from_db()
         assert made.disqualified_at is not None
 
+    def test_a_search_asks_for_what_the_text_looks_like(self, cast: Cast, organiser: Client) -> None:
+        mine = make_submission(cast.team, cast.phase)
+        theirs = make_submission(cast.other_team, cast.phase, state="failed", by=cast.rival)
+        for text, found in (
+            (str(mine.pk), [mine]),
+            (mine.sha256.upper(), [mine]),
+            (theirs.evaluation.incident, [theirs]),
+            ("alpine", [mine]),
+            ("riva", [theirs]),
+            (cast.owner.username, [mine]),
+            ("9" * 30, []),
+            ("nothing of this name", []),
+        ):
+            page = organiser.get(LIST, {"q": text})
+            assert list(page.context["cl"].result_list) == found, text
+
     def test_all_of_a_filtered_list(self, cast: Cast, organiser: Client) -> None:
         for _ in range(3):
             make_submission(cast.team, cast.phase)

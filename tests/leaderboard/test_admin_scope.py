@@ -37,6 +37,7 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.models.ownership import COMPETITION_OF
+from leaderboard.reporting import counting
 from tests.leaderboard.factories import (
     Cast,
     make_competition,
@@ -160,6 +161,7 @@ def test_the_overview_counts_and_names_nothing_of_another_competition(
     foreign: Foreign, organiser: Client
 ) -> None:
     make_submission(foreign.rows[Team], foreign.rows[Phase], state=Evaluation.State.FAILED)
+    counting.keep_up(timezone.now())
     page = organiser.get(reverse("admin:index"))
     assert b"ecret" not in page.content
     assert [sum(row["numbers"]) for row in page.context["overview"]] == [1]

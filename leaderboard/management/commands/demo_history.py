@@ -11,6 +11,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
+from django.utils import timezone
 
 from evaluation.scoring.counts import Counts, pack, unpack
 from evaluation.scoring.labels import decompress
@@ -30,6 +31,7 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.models.text import folded
+from leaderboard.reporting import counting
 
 SLUG = "l4s-2022-history"
 NOTE = "Generated history on the scale of the 2022 competition: people, dates and scores are all made up."
@@ -80,6 +82,7 @@ class Command(BaseCommand):
                 load_made_up_labels(phase, made.patches, rng)
                 make_submissions(phase, made, teams, skill, rng)
         tell_planner()
+        counting.keep_up(timezone.now())
         self.stdout.write(self.style.SUCCESS(f"{competition} is ready: /c/{SLUG}/statistics/"))
 
 

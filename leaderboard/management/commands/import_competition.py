@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from leaderboard.export.package import ExportInvalid
 from leaderboard.export.read import CompetitionExists, Imported, import_competition
 from leaderboard.export.write import export_competition
 from leaderboard.management.planner import tell_planner
+from leaderboard.reporting import counting
 
 
 class Command(BaseCommand):
@@ -35,6 +37,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file} cannot be read ({error.strerror or error}).") from error
         tell_planner()
+        counting.keep_up(timezone.now())
         self.stdout.write(
             self.style.SUCCESS(
                 f"{imported.competition} was imported as {imported.competition.slug}: {len(imported.found)} people "
