@@ -17,10 +17,9 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds ``overview`` (a row per phase), ``failures`` (the newest evaluations that failed by our fault) and
     ``mails_given_up`` and ``to_review`` (how many)."""
     now = timezone.now()
-    phases = within(
-        without_masks(Phase.objects.select_related("competition", "labels"), "labels__"), request.user
-    )
-    phases = list(phases.order_by("competition__name", "competition", "position", "opens_at"))
+    rows = without_masks(Phase.objects.select_related("competition", "labels"), "labels__")
+    in_order = within(rows, request.user).order_by("competition__name", "competition", "position", "opens_at")
+    phases = list(in_order)
     # Who waits is counted here; the history, by a worker now and then.
     numbers: dict[int, dict[str, int]] = {
         figures.phase_id: {**figures.states, "queued": 0, "scoring": 0}

@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from .text import folded, plain_text, tidy
 
+SUGGESTED = 20
+
 
 class TeamQuerySet(models.QuerySet["Team"]):
     def competing(self) -> "TeamQuerySet":
@@ -31,6 +33,10 @@ class TeamQuerySet(models.QuerySet["Team"]):
             models.When(in_time, then=models.Value("")),
         )
         return self.annotate(not_eligible=models.Case(*rules, default=models.Value("no description")))
+
+    def named_like(self, text: str) -> "TeamQuerySet":
+        """A few of these whose names contain the text, to be offered: nobody looks through thousands."""
+        return self.filter(folded_name__contains=folded(text)).order_by("name", "-pk")[:SUGGESTED]
 
     def eligible(self, competition: Any) -> "TeamQuerySet":
         """The competition's teams that may receive awards."""

@@ -12,7 +12,7 @@ from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Award, Competition, Team
 
 from .page_context import find_competition, render_in, signed_in
-from .rosters import chosen
+from .rosters import chosen, named_team
 
 
 @require_http_methods(["GET", "POST"])
@@ -35,7 +35,7 @@ def _show(request: HttpRequest, competition: Competition, refusal: Refusal | Non
         "waiting": waiting,
         "by_rank": any(prize.rank for prize in waiting),
         "organises": organises,
-        "eligible": list(Team.objects.eligible(competition)) if organises else [],
+        "eligible": list(Team.objects.eligible(competition).named_like("")) if organises else [],
         "due": competition.descriptions_due_at,
         "typed": request.POST,
     }
@@ -43,7 +43,7 @@ def _show(request: HttpRequest, competition: Competition, refusal: Refusal | Non
 
 
 def _give(request: HttpRequest, competition: Competition) -> str:
-    team = chosen(request, "team", Team.objects.competing().filter(competition=competition))
+    team = named_team(request, competition)
     title, citation = request.POST.get("title", ""), request.POST.get("citation", "")
     return f"Given: {actions.give_award(request.user, competition, team, title, citation)}."
 

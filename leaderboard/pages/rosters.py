@@ -10,8 +10,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from leaderboard.actions import descriptions
 from leaderboard.actions import rosters as actions
-from leaderboard.actions.refusals import Refusal
-from leaderboard.models import JoinRequest, Merger, Team
+from leaderboard.actions.refusals import InvalidInput, Refusal
+from leaderboard.models import Competition, JoinRequest, Merger, Team
+from leaderboard.models.text import folded
 
 from .page_context import find_competition, say_refusal, signed_in
 from .teams import act_for_team
@@ -25,12 +26,24 @@ def chosen(request: HttpRequest, field: str, rows: Any) -> Any:
     return get_object_or_404(rows, pk=number)
 
 
+def named_team(request: HttpRequest, competition: Competition) -> Team:
+    """The competing team whose name was typed; a refusal where there is none."""
+    name = request.POST.get("team", "")
+    teams = Team.objects.competing().filter(competition=competition)
+    team = teams.filter(folded_name=folded(name)).first()
+    if team is None:
+        raise InvalidInput(
+            f"No team is called “{name.strip()[:60]}”. Choose one of the names that are offered."
+        )
+    return team
+
+
 @signed_in
 @require_POST
 def ask_to_join(request: HttpRequest, slug: str) -> HttpResponse:
     competition = find_competition(request, slug)
-    team = chosen(request, "team", Team.objects.competing().filter(competition=competition))
     try:
+        team = named_team(request, competition)
         actions.ask_to_join(request.user, team, request.POST.get("message", ""))
         messages.success(
             request, f"The owners of {team} have been asked. You will see the team here once they accept."
@@ -70,8 +83,7 @@ def withdraw_request(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def propose_merger(request: HttpRequest, slug: str) -> HttpResponse:
     def act(mine: Team) -> str:
-        others = Team.objects.competing().filter(competition=mine.competition)
-        other = chosen(request, "team", others)
+        other = named_team(request, mine.competition)
         actions.propose_merger(request.user, mine, other)
         return f"The owners of {other} have been asked. Nothing changes until they accept."
 

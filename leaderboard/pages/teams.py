@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from leaderboard.actions import teams as actions
 from leaderboard.actions.descriptions import why_not_eligible
@@ -39,6 +39,16 @@ def team(request: HttpRequest, slug: str) -> HttpResponse:
     return _create(request, competition, form, 400 if form.errors else 200)
 
 
+@signed_in
+@require_GET
+@never_cache
+def names(request: HttpRequest, slug: str) -> HttpResponse:
+    """Some teams whose name contains what is typed, as the options of a field."""
+    competition = find_competition(request, slug)
+    teams = Team.objects.competing().filter(competition=competition)
+    return render(request, "teams/names.html", {"names": teams.named_like(request.GET.get("team", "")[:120])})
+
+
 def _create(request: HttpRequest, competition: Competition, form: TeamForm, status: int) -> HttpResponse:
     now = timezone.now()
     asked = JoinRequest.objects.open().filter(user=request.user.pk, team__competition=competition)
@@ -48,7 +58,9 @@ def _create(request: HttpRequest, competition: Competition, form: TeamForm, stat
         "team": None,
         "locked": competition.roster_is_locked(now),
         "organises": competition.is_organised_by(request.user),
-        "others": [team for team in others if not competition.roster_is_locked(now, team.created_at)],
+        "others": [
+            team for team in others.named_like("") if not competition.roster_is_locked(now, team.created_at)
+        ],
         "asked": list(asked.select_related("team")),
     }
     response = render_in(request, competition, "teams/create.html", context)
@@ -83,7 +95,9 @@ def _show(
         "requests": list(mine.join_requests.open().select_related("user")) if owner else [],
         "offers": list(mine.offered_mergers.open().select_related("team")) if owner else [],
         "proposed": proposed,
-        "others": list(others.exclude(pk=mine.pk).exclude(pk__in=[offer.other_id for offer in proposed]))
+        "others": list(
+            others.exclude(pk__in=[mine.pk, *(offer.other_id for offer in proposed)]).named_like("")
+        )
         if owner
         else [],
         "description": MethodDescription.objects.filter(team=mine).defer("pdf").first(),

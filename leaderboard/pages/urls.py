@@ -55,6 +55,7 @@ urlpatterns = [
     path("submissions/<int:pk>/receipt/", results.receipt, name="receipt"),
     path("c/<slug:slug>/team/", teams.team, name="team"),
     path("c/<slug:slug>/team/edit/", teams.edit, name="edit-team"),
+    path("c/<slug:slug>/team/names/", teams.names, name="team-names"),
     path("c/<slug:slug>/team/invite/", teams.invite, name="invite"),
     path(
         "c/<slug:slug>/team/invitations/<int:pk>/revoke/", teams.revoke_invitation, name="revoke-invitation"

@@ -208,7 +208,7 @@ def _add_ends(phase: Phase, figures: PhaseFigures) -> bool:
     made = Submission.objects.seen_over_time(phase).filter(pk__in=[submission for submission, _ in rows])
     steps = figures.steps.get(Standing.Kind.EXACT, [])
     for at, key in made.order_by("received_at", "pk").values_list("received_at", "evaluation__rank_key"):
-        steps = with_step(steps, at, key)
+        steps = with_step(steps, at, key or 0)
     figures.steps = {**figures.steps, Standing.Kind.EXACT.value: steps}
     figures.scored_until, figures.states_are_old = newest, True
     return True

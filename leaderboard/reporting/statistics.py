@@ -69,7 +69,7 @@ def statistics_of(competition: Competition, phases: Sequence[Phase], views: Sequ
     return Statistics(
         _people(people),
         [_figures(phase, view, kept.get(phase.pk)) for phase, view in zip(phases, views, strict=True)],
-        people and people.counted_at,
+        people.counted_at if people else None,
     )
 
 

@@ -270,15 +270,15 @@ class Stage:
         archive = {"phase": self.cast.phase.pk, "archive": upload(b"PK"), "method": "U-Net"}
         forms: dict[str, dict[str, Any]] = {
             "pages:submit": archive,
-            "pages:ask-to-join": {"team": self.cast.team.pk},
+            "pages:ask-to-join": {"team": self.cast.team.name},
             "pages:decide-request": {"request": self.asked.pk, "accept": "yes"},
-            "pages:propose-merger": {"team": self.third.pk},
+            "pages:propose-merger": {"team": self.third.name},
             "pages:withdraw-request": {"request": self.asked.pk},
             "pages:decide-merger": {"merger": self.offered.pk, "accept": "yes"},
             "pages:withdraw-merger": {"merger": self.proposed.pk},
             "pages:edit-team": {"name": "Renamed"},
             "pages:description": {"file": upload(b"%PDF-1.7", "method.pdf")},
-            "pages:winners": {"team": self.cast.team.pk, "title": "Second"},
+            "pages:winners": {"team": self.cast.team.name, "title": "Second"},
             "pages:take-award-back": {"award": self.award.pk, "reason": "a mistake"},
             "api:submission-list": archive,
             "api:team-description": {"file": upload(b"%PDF-1.7", "method.pdf")},

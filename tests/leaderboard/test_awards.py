@@ -109,7 +109,7 @@ def test_the_winners_page_from_what_can_be_won_to_the_certificate(over, client: 
     assert "Give an award" not in text
     client.force_login(over.organiser)
     client.post(reverse("pages:give-ranked", args=[over.competition.slug]))
-    prize = {"team": over.team.pk, "title": "Special prize", "citation": "For <originality>."}
+    prize = {"team": over.team.name, "title": "Special prize", "citation": "For <originality>."}
     text = client.post(page, prize, follow=True).content.decode()
     assert "For &lt;originality&gt;." in text
     answer = client.post(page, prize)
