@@ -53,9 +53,13 @@ class StandingQuerySet(models.QuerySet["Standing"]):
 
     def on_boards(self, phases: Iterable[Phase]) -> set[tuple[int, str]]:
         """(label set, kind) of the boards of these phases, under their current labels, that have at least one row."""
-        label_sets = [phase.labels_id for phase in phases if phase.labels_id is not None]
-        rows = self.filter(label_set__in=label_sets).order_by().values_list("label_set", "kind").distinct()
-        return set(rows)
+        label_sets = LabelSet.objects.filter(pk__in=[phase.labels_id for phase in phases if phase.labels_id])
+        kinds = {
+            kind.value: models.Exists(self.filter(label_set=models.OuterRef("pk"), kind=kind))
+            for kind in Standing.Kind
+        }
+        found = label_sets.order_by().annotate(**kinds).values("pk", *kinds)
+        return {(row["pk"], kind) for row in found for kind in kinds if row[kind]}
 
     def rank_of(self, standing: "Standing") -> int:
         """1 + the number of teams with a strictly better F1: equal F1 shares a rank."""
@@ -180,6 +184,11 @@ class Standing(models.Model):
     rank_key = models.PositiveBigIntegerField()
     achieved_at = models.DateTimeField(help_text="When the submission that counts was received.")
     entries = models.PositiveIntegerField()
+    earlier_rank = models.PositiveIntegerField(
+        null=True,
+        editable=False,
+        help_text="At the end of the day before that of PhaseFigures.ranks_of (UTC).",
+    )
 
     objects = StandingQuerySet.as_manager()
 

@@ -62,6 +62,10 @@ class PhaseFigures(Kept):
     steps = models.JSONField(default=dict)
     states = models.JSONField(default=dict, help_text="Submissions in each state, for organisers.")
     states_are_old = models.BooleanField(default=False)
+    ranks_of = models.DateField(
+        null=True, help_text="The UTC day whose first ranks are ``Standing.earlier_rank``."
+    )
+    ranked = models.PositiveIntegerField(default=0, help_text="How many teams had a rank then.")
     revision = models.PositiveBigIntegerField(default=0, help_text="Two workers never overwrite each other.")
 
     objects = FiguresQuerySet.as_manager()

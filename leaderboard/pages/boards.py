@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -20,6 +21,7 @@ from leaderboard.reporting.boards import Board, Choice, board_of, phase_to_show,
 from .page_context import find_competition, my_team, phases_of, render_in
 
 ROWS = 100
+KEPT_SECONDS = 600
 LONGEST_NAME = 60
 
 
@@ -46,9 +48,14 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     chosen = Chosen.of(request, competition, view, team, now)
     etag = _etag(phase, view, team, now, page, chosen.q, chosen.show, chosen.sort, is_open, follows)
     polled = request.headers.get("HX-Request") == "true"
+    # Whoever is in no team reads the same under one ETag: it is rendered once for all of them.
+    query = hashlib.sha256(request.GET.urlencode().encode()).hexdigest()  # it stands in the fragment's links
+    shared = f"board-{etag[1:-1]}-{query}" if polled and team is None else None
     response: HttpResponse
     if polled and request.headers.get("If-None-Match") == etag:
         response = HttpResponseNotModified()
+    elif shared and (fragment := cache.get(shared)) is not None:
+        response = HttpResponse(fragment)
     else:
         shown = board_of(phase, request.user, now, first=(page - 1) * ROWS, limit=ROWS, choice=chosen.choice)
         if page > 1 and not shown.rows:
@@ -73,6 +80,8 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         }
         if polled:
             response = render(request, "board/rows.html", {"competition": competition, **context})
+            if shared:
+                cache.set(shared, response.content, KEPT_SECONDS)
         else:
             reports = PhaseReport.objects.for_viewer(phase, shown.view, now)
             context["report"] = reports.defer("content").first()
@@ -172,6 +181,7 @@ def _etag(phase: Phase, view: View, team: Team | None, now: datetime, *state: An
         sorted(view.metrics),
         team and team.pk,
         utc_day(now),
+        (phase.name, phase.slug, phase.closes_at, phase.competition.slug),
         state,
     )
     return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'

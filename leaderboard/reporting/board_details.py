@@ -1,19 +1,16 @@
 """What a board shows beside the scores: distance to the first, movement since yesterday, a place on a common scale."""
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from django.db.models import Max, Q
 
 from evaluation.scoring.metrics import KEY_SCALE
-from leaderboard.models import Phase, Standing, Submission
+from leaderboard.models import Phase, PhaseFigures, Standing
 from leaderboard.models.attempts import utc_day
 from leaderboard.models.visibility import View
 
 from .boards import Board, Row, shown_until
+from .counting import rules_of
 
 STEP = 5  # the scale of the dots begins and ends at multiples of this many points
 
@@ -40,23 +37,23 @@ class Details:
 
 
 def details_of(board: Board, rows: list[Row], now: datetime) -> Details:
-    """Details of ``rows``, which come from ``board``; at most four queries, whatever the number of rows."""
+    """Details of ``rows``, which come from ``board``; at most two queries, whatever the number of rows."""
     scores = {row.submission.pk: 100 * row.scores.f1.value for row in rows if row.scores.f1}
     low = STEP * math.floor(min(scores.values(), default=0) / STEP)
     high = max(STEP * math.ceil(max(scores.values(), default=100) / STEP), low + STEP)
     first = _first(board, rows)
-    earlier = yesterday(board.phase, board.view, now)
+    moves = shows_movement(board.phase, board.view, now) and ranks_are_kept(board.phase, now)
     details = {}
     for row in rows:
         score = scores.get(row.submission.pk)
-        before = earlier.get(row.team_id) if earlier and row.rank else None
+        before = row.earlier_rank if moves else None
         details[row.submission.pk] = Detail(
             gap=None if score is None or first is None else first - score,
             moved=before - row.rank if before and row.rank else None,
-            is_new=earlier is not None and row.rank is not None and before is None,
+            is_new=moves and row.rank is not None and before is None,
             dot=None if score is None else 100 * (score - low) / (high - low),
         )
-    return Details(details, low, high, earlier is not None)
+    return Details(details, low, high, moves)
 
 
 def _first(board: Board, rows: list[Row]) -> float | None:
@@ -70,37 +67,21 @@ def _first(board: Board, rows: list[Row]) -> float | None:
     return None if key is None else 100 * key / KEY_SCALE
 
 
-def yesterday(phase: Phase, view: View, now: datetime) -> dict[int, int] | None:
-    """The rank of each team at the end of yesterday (UTC); None where a board cannot have moved or its past is not
-    public: before the second day, after the end or the freeze, under a Ladder, where selected submissions count."""
-    midnight = utc_day(now)
-    until = shown_until(phase, view)
+def shows_movement(phase: Phase, view: View, now: datetime) -> bool:
+    """Whether a viewer may see how ranks moved. Not where a board cannot have moved or its past is not public: before
+    the second day, after the end or the freeze, under a Ladder, where selected submissions count."""
+    midnight, until = utc_day(now), shown_until(phase, view)
     if view.board is None or phase.labels is None or not phase.is_open(now) or phase.opens_at >= midnight:
-        return None
+        return False
     if until is not None and until <= midnight:
-        return None
-    if phase.ladder_step is not None or phase.hidden_until_close or phase.counts == Phase.Counts.SELECTED:
-        return None
-    keys = _keys_before(phase, view.board, midnight)
-    if not keys:
-        return None  # on a board's first day everybody is new
-    ordered = sorted(keys.values())
-    return {team: 1 + len(ordered) - bisect_right(ordered, key) for team, key in keys.items()}
+        return False
+    return (
+        phase.ladder_step is None and not phase.hidden_until_close and phase.counts != Phase.Counts.SELECTED
+    )
 
 
-def _keys_before(phase: Phase, kind: str, moment: datetime) -> dict[int, int]:
-    """The rank key of each team as it was at this moment. Reads only the submissions of teams that changed since."""
-    standings = Standing.objects.board(phase, kind).order_by()
-    rows = list(standings.select_related(None).values_list("team", "rank_key", "achieved_at"))
-    keys = {team: key for team, key, achieved_at in rows if achieved_at < moment}
-    changed = [team for team, _, achieved_at in rows if achieved_at >= moment]
-    withdrawn = Submission.objects.filter(phase=phase, withdrawn_at__gte=moment).values("team")
-    past = Submission.objects.seen_over_time(phase).received_before(moment)
-    past = past.filter(Q(team__in=changed) | Q(team__in=withdrawn))
-    past = past.filter(Q(withdrawn_at=None) | Q(withdrawn_at__gte=moment)).order_by()
-    made: Any
-    if phase.counts == Phase.Counts.LATEST:
-        made = past.order_by("received_at", "pk").values_list("team", "evaluation__rank_key")
-    else:
-        made = past.values_list("team").annotate(key=Max("evaluation__rank_key"))
-    return keys | dict(made)
+def ranks_are_kept(phase: Phase, now: datetime) -> bool:
+    """Whether a worker has written down the ranks of last midnight (``reporting.counting``)."""
+    return PhaseFigures.objects.filter(
+        phase=phase, ranks_of=utc_day(now).date(), ranked__gt=0, rules=rules_of(phase)
+    ).exists()

@@ -27,6 +27,7 @@ class Row:
     entries: int
     achieved_at: datetime
     latest_at: datetime | None = None
+    earlier_rank: int | None = None
     reference: bool = False
 
 
@@ -178,6 +179,7 @@ def _rows(ranked: Iterable[tuple[int, Standing]], phase: Phase, view: View) -> l
             entries=standing.entries,
             achieved_at=standing.achieved_at,
             latest_at=getattr(standing, "latest_at", None),
+            earlier_rank=standing.earlier_rank,
         )
         for rank, standing in ranked
     ]

@@ -26,6 +26,9 @@ from leaderboard.models import (
     Submission,
     Team,
 )
+from leaderboard.models.attempts import utc_day
+
+from .earlier_ranks import keep_ranks
 
 OVERLAP = timedelta(minutes=1)  # an end is written down before it is committed
 AT_ONCE = 2_000  # new submissions or scores that are added one by one
@@ -50,14 +53,10 @@ def keep_up(now: datetime) -> None:
 
 def rules_of(phase: Phase) -> str:
     """Everything of a phase that decides which scores its history may show."""
-    parts = (
-        phase.labels_id,
-        phase.hidden_until_close,
-        phase.ladder_step,
-        phase.ladder_start,
-        phase.freezes_at,
+    ladder = (phase.ladder_step, phase.ladder_start)
+    return repr(
+        [*map(str, (phase.labels_id, phase.counts, phase.hidden_until_close, phase.freezes_at, *ladder))]
     )
-    return repr((*map(str, parts), phase.counts == Phase.Counts.SELECTED))
 
 
 def _count_people(competition: Competition, now: datetime) -> None:
@@ -90,9 +89,10 @@ def _count_phase(phase: Phase, figures: PhaseFigures | None, now: datetime) -> N
         if not figures.may_be_counted(now):
             return
         _count_from_the_start(phase, figures, now)
-    elif figures.states_are_old and figures.may_be_counted(now):
+    elif (figures.states_are_old or figures.ranks_of != utc_day(now).date()) and figures.may_be_counted(now):
         began = time.monotonic()
         _count_states(phase, figures)
+        _keep_ranks(phase, figures, now)
         figures.counted_at, figures.counting_seconds = now, time.monotonic() - began
     after = _columns(figures)
     if after != before:
@@ -118,7 +118,19 @@ def _count_from_the_start(phase: Phase, figures: PhaseFigures, now: datetime) ->
     if phase.shows_a_board_of_its_own:
         figures.steps[Standing.Kind.SHOWN.value] = _shown_steps(phase)
     _count_states(phase, figures)
+    _keep_ranks(phase, figures, now)
     figures.counted_at, figures.counting_seconds = now, time.monotonic() - began
+
+
+def _keep_ranks(phase: Phase, figures: PhaseFigures, now: datetime) -> None:
+    """The ranks of last midnight, where they may be shown at all (``reporting.board_details.shows_movement``)."""
+    kinds = [Standing.Kind.EXACT, *([Standing.Kind.SHOWN] if phase.freezes_at else [])]
+    midnight = utc_day(now)
+    moves = (
+        phase.labels is not None and phase.is_open(now) and phase.opens_at < midnight and phase.ladder is None
+    )
+    figures.ranked = min((keep_ranks(phase, kind, midnight) for kind in kinds), default=0) if moves else 0
+    figures.ranks_of = midnight.date()
 
 
 def _count_states(phase: Phase, figures: PhaseFigures) -> None:

@@ -9,10 +9,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.models import Phase, PublishedEntry, Submission, Team
+from leaderboard.models import Phase, PhaseFigures, PublishedEntry, Standing, Submission, Team
 from leaderboard.models.attempts import utc_day
 from leaderboard.models.visibility import view_of
-from leaderboard.reporting.board_details import yesterday
+from leaderboard.reporting import counting
+from leaderboard.reporting.board_details import ranks_are_kept, shows_movement
 from tests.leaderboard.factories import Cast, make_submission, make_team
 
 
@@ -152,8 +153,13 @@ class TestMovement:
         Phase.objects.filter(pk=cast.phase.pk).update(**changes)
         phase = Phase.objects.with_labels().get(pk=cast.phase.pk)
         now = timezone.now()
-        ranks = yesterday(phase, view_of(phase, cast.stranger, now), now)
-        return ranks and {Team.objects.get(pk=team).name: rank for team, rank in ranks.items()}
+        counting.keep_up(now)
+        PhaseFigures.objects.update(counting_seconds=0)
+        view = view_of(phase, cast.stranger, now)
+        if not (shows_movement(phase, view, now) and ranks_are_kept(phase, now)):
+            return None
+        rows = Standing.objects.exclude(earlier_rank=None).select_related("team")
+        return {row.team.name: row.earlier_rank for row in rows}
 
     @pytest.fixture(autouse=True)
     def past(self, cast: Cast) -> None:
@@ -172,6 +178,7 @@ class TestMovement:
 
     def test_a_team_without_a_result_yesterday_is_new(self, cast: Cast, client: Client) -> None:
         make_submission(make_team(cast.competition, "Late"), cast.phase, (10, 20, 20))
+        counting.keep_up(timezone.now())
         assert '<span class="new">new</span>' in page(cast, client)
 
     def test_what_was_withdrawn_today_counted_yesterday(self, cast: Cast) -> None:
