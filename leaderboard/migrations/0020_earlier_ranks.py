@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0018_lists_and_figures'),
+        ('leaderboard', '0019_lists_and_figures'),
     ]
 
     operations = [
