@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5f, h5l, h5o, h5pl, h5s, h5t, h5z
 
-from evaluation.archive.layout import InvalidMask, Layout, Pixels, inflater
+from evaluation.archive.layout import MOST_CHUNKS, InvalidMask, Layout, Pixels, inflater
 from evaluation.archive.problems import printable
 from evaluation.task import TASK, MaskSpec
 
@@ -30,7 +30,6 @@ while h5pl.size():
 
 NAME = TASK.mask_dataset.encode()
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MOST_CHUNKS = 1024
 
 
 def explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:

@@ -24,7 +24,8 @@ try:
 except ImportError:  # the same calls, three times slower
     inflater = zlib
 
-_MOST_VALUES = 4  # of wrong values; more are those of a grey picture
+MOST_VALUES = 4  # of wrong values; more are those of a grey picture
+MOST_CHUNKS = 1024
 
 Pixels = npt.NDArray[np.generic]
 
@@ -143,10 +144,10 @@ def _wrong_values(row: Pixels) -> InvalidMask:
     """What a mask with values other than 0 and 1 holds; the advice never turns a 1 into a 0."""
     wrong = rest = row[(row != 0) & (row != 1)]
     values: list[int] = []
-    while len(rest) and len(values) <= _MOST_VALUES:
+    while len(rest) and len(values) <= MOST_VALUES:
         values.append(int(rest[0]))
         rest = rest[rest != rest[0]]
-    if len(values) > _MOST_VALUES:
+    if len(values) > MOST_VALUES:
         return InvalidMask("wrong_values.many")
     present = sorted({*values, *([1] if (row == 1).any() else [])})
     found = " and ".join(filter(None, [", ".join(map(str, present[:-1])), str(present[-1])]))

@@ -6,26 +6,29 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evaluation.archive.problems import Problem, printable
 from evaluation.archive.sentences import PARTS
 from evaluation.task import TASK, MaskSpec
 
-_JUNK = re.compile(
-    rb"((.*/)?(__MACOSX|META-INF|@eaDir|\.ipynb_checkpoints|\.Spotlight-V100|\.Trashes|\.fseventsd)(/.*)?"
-    rb"|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\.directory|\.localized|Icon\r|\._[^/]*))",
-    re.DOTALL | re.IGNORECASE,
-)
-_UNSAFE = re.compile(rb"^/|(^|/)\.\.?(/|$)|//|[:\x00-\x1f]")
-_HDF5_ENDINGS = re.compile(r"(\.(h5|hdf5?|he5|hd5|h5f))+$", re.IGNORECASE)
-_OTHER_ENDING = re.compile(r"\.[A-Za-z]\w{0,9}$", re.ASCII)
-_ARCHIVES = re.compile(rb"\.(zip|tar|t?gz|bz2|xz|7z|rar)$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
-_STEMS = [
+STEMS = [
     re.compile(re.escape(stem.rstrip("_- ")) + r"s?[ _.-]*(\d{1,9})", re.IGNORECASE | re.ASCII)
     for stem in (TASK.mask_stem, TASK.image_stem)
 ]
+PATTERNS: dict[str, re.Pattern[Any]] = {
+    # What operating systems and programs leave in an archive
+    "junk": re.compile(
+        rb"^(?:(.*/)?(__MACOSX|META-INF|@eaDir|\.ipynb_checkpoints|\.Spotlight-V100|\.Trashes|\.fseventsd)(/.*)?"
+        rb"|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\.directory|\.localized|Icon\r|\._[^/]*))$",
+        re.DOTALL | re.IGNORECASE,
+    ),
+    "unsafe": re.compile(rb"^/|(^|/)\.\.?(/|$)|//|[:\x00-\x1f]"),
+    "hdf5": re.compile(r"(\.(h5|hdf5?|he5|hd5|h5f))+$", re.IGNORECASE),
+    "ending": re.compile(r"\.[A-Za-z]\w{0,9}$", re.ASCII),
+    "archives": re.compile(rb"\.(zip|tar|t?gz|bz2|xz|7z|rar)$", re.IGNORECASE),
+}
 
 
 @lru_cache(maxsize=8)
@@ -78,10 +81,10 @@ def _sort_out(
     index_of = index_of_names(spec)
     for position, full in entries:
         name = _plain(full)
-        if _JUNK.fullmatch(name) or (full and not name):
+        if PATTERNS["junk"].fullmatch(name) or (full and not name):
             continue
         index = index_of.get(name)
-        if not name or _UNSAFE.search(name):
+        if not name or PATTERNS["unsafe"].search(name):
             problems.append(Problem.of("unsafe_name", full or "(no name)", first=spec.name(0)))
         elif b"/" in name:
             folder, slash, base = name.rpartition(b"/")
@@ -140,11 +143,11 @@ class _Guess(NamedTuple):
 
 def _guess(name: bytes) -> _Guess:
     text = unicodedata.normalize("NFKC", _plain(name).rpartition(b"/")[2].decode("utf-8", "replace")).strip()
-    stem, hdf5 = _HDF5_ENDINGS.subn("", text)
-    ending = None if hdf5 else _OTHER_ENDING.search(stem)
+    stem, hdf5 = PATTERNS["hdf5"].subn("", text)
+    ending = None if hdf5 else PATTERNS["ending"].search(stem)
     if ending:
-        stem = _HDF5_ENDINGS.sub("", stem[: ending.start()])
-    found = next((match for pattern in _STEMS if (match := pattern.search(stem))), None)
+        stem = PATTERNS["hdf5"].sub("", stem[: ending.start()])
+    found = next((match for pattern in STEMS if (match := pattern.search(stem))), None)
     if found:
         start, end = found.span(1)
     elif numbers := list(_NUMBER.finditer(stem)):
@@ -191,7 +194,7 @@ def _unexpected_file(variant: str, name: bytes, spec: MaskSpec, **values: object
 
 
 def _unnumbered(name: bytes, guess: _Guess, lacking: bool, spec: MaskSpec) -> Problem:
-    if _ARCHIVES.search(name):
+    if PATTERNS["archives"].search(name):
         return _unexpected_file("archive", name, spec)
     return _unexpected_file("unnumbered" if lacking and guess.hdf5 else "other", name, spec)
 

@@ -7,9 +7,12 @@ from uuid import uuid4
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from evaluation.archive.browser_rules import browser_rules, spec_rules
+from evaluation.task import MaskSpec
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Attempt, Competition, Phase, Submission, Team
@@ -54,11 +57,31 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
         "choices": choices,
         "may_submit": any(choice["refusal"] is None for choice in choices),
         "most_bytes": settings.MAX_UPLOAD_BYTES,
+        "check": _check_rules(phases),
     }
     response = render_in(request, competition, "submissions/submit.html", context)
     if form.errors:
         response.status_code = refusal.status if refusal else 400
     return response
+
+
+def _check_rules(phases: list[Phase]) -> dict[str, Any]:
+    """What the page needs to check an archive before it is sent: rules, each phase's masks, and where the scripts are."""
+    parts = ("problems", "zip", "names", "hdf5")
+    return {
+        "rules": browser_rules(),
+        "specs": {
+            phase.pk: spec_rules(MaskSpec(phase.labels.patches, phase.labels.height, phase.labels.width))
+            for phase in phases
+            if phase.labels
+        },
+        "most_bytes": settings.MAX_UPLOAD_BYTES,
+        "worker": static("leaderboard/check/worker.js"),
+        "scripts": {
+            "parts": [static(f"leaderboard/check/{name}.js") for name in parts],
+            "hdf5": static("leaderboard/check/jsfive.js"),
+        },
+    }
 
 
 def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
