@@ -66,6 +66,12 @@ def edit_team(user: Any, team: Team, *, name: str | None = None, affiliation: st
     return team
 
 
+def name_in_public(user: Any, team: Team, named: bool) -> None:
+    """A member agrees to be named on the team's public page, or no longer does. Possible at any time."""
+    if not team.memberships.filter(user=user).update(is_named=named):
+        raise NotAllowed(f"You are not in {team}.")
+
+
 def invite(user: Any, team: Team, email: str = "") -> tuple[Invitation, str]:
     """A link for one person; returns the invitation and its token, which is shown once and not stored."""
     check_owner(user, team)

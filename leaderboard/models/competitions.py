@@ -112,6 +112,7 @@ class Page(models.Model):
         "winners",
         "submit",
         "team",
+        "teams",
         "trust",
     )  # used in the competition's own URLs
 

@@ -127,6 +127,12 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
+    is_named = models.BooleanField(
+        "named in public",
+        default=False,
+        db_default=False,
+        help_text="The person agreed to be named on the team's public page.",
+    )
 
     class Meta:
         ordering = ["joined_at", "id"]

@@ -14,6 +14,8 @@ from leaderboard.reporting.statistics import SMALLEST_CELL, PhaseFigures, Statis
 
 from .page_context import find_competition, phases_of, render_in
 
+FEWEST_DAYS = 3  # that make a chart
+
 
 def statistics(request: HttpRequest, slug: str) -> HttpResponse:
     competition, now = find_competition(request, slug), timezone.now()
@@ -24,6 +26,7 @@ def statistics(request: HttpRequest, slug: str) -> HttpResponse:
         "people": figures.people,
         "countries": [(countries.name_of(code), people) for code, people in figures.people.countries],
         "world": world(figures),
+        "legend": legend(figures),
         "figures": [
             {"phase": phase, "per_day": per_day(phase), "best": best(phase)}
             for phase in figures.phases
@@ -39,20 +42,31 @@ def statistics(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def world(figures: Statistics) -> str:
-    return _svg(
-        charts.tile_map(
-            "People by country or region", countries.tiles(), countries.NAMES, dict(figures.people.countries)
-        )
-    )
+    counts = dict(figures.people.countries)
+    return _svg(charts.world_map("People by country or region", countries.shapes(), countries.NAMES, counts))
+
+
+def legend(figures: Statistics) -> list[tuple[int, str]]:
+    """The classes of the map: number and range of people."""
+    counts = [people for _, people in figures.people.countries] or [1]
+    ends = charts.count_steps(min(counts), max(counts))
+    starts = [min(counts), *(end + 1 for end in ends)]
+    return [
+        (step, f"{start} to {end}" if start < end else str(end))
+        for step, (start, end) in enumerate(zip(starts, ends, strict=False), 1)
+    ]
 
 
 def per_day(phase: PhaseFigures) -> str:
+    """No chart of less than three days: a sentence says it."""
+    if len(phase.per_day) < FEWEST_DAYS:
+        return ""
     bars = [(f"{day.day} {day:%b}", number) for day, number in phase.per_day]
     return _svg(charts.bar_chart(f"Submissions of {phase.name} by day (UTC)", bars, "submissions"))
 
 
 def best(phase: PhaseFigures) -> str:
-    if not phase.best:
+    if not phase.best or len(phase.per_day) < FEWEST_DAYS:
         return ""
     last = datetime.combine(phase.per_day[-1][0], time.max, tzinfo=UTC)
     steps = [(step.at, 100 * step.f1.value) for step in phase.best]

@@ -87,6 +87,7 @@ def _show(
         "team": mine,
         "memberships": memberships,
         "is_owner": owner,
+        "is_named": any(m.user_id == request.user.pk and m.is_named for m in memberships),
         "locked": competition.roster_is_locked(now, mine.created_at),
         "mergers_open": competition.mergers_until is None or now < competition.mergers_until,
         "selects": competition.phases.filter(counts=Phase.Counts.SELECTED).exists(),
@@ -131,6 +132,19 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
     response = _show(request, competition, mine, edited=form)
     response.status_code = status
     return response
+
+
+@signed_in
+@require_POST
+def name_in_public(request: HttpRequest, slug: str) -> HttpResponse:
+    """Agree to be named on the team's public page, or no longer."""
+    named = request.POST.get("named") == "yes"
+
+    def act(mine: Team) -> str:
+        actions.name_in_public(request.user, mine, named)
+        return f"{'You are now named' if named else 'You are no longer named'} on the public page of {mine}."
+
+    return act_for_team(request, slug, act)
 
 
 @signed_in

@@ -5,6 +5,7 @@ from django.urls import path
 from . import (
     account,
     awards,
+    board_files,
     boards,
     competitions,
     guide,
@@ -16,6 +17,7 @@ from . import (
     statistics,
     status,
     submissions,
+    team_pages,
     teams,
     trust,
     workbench,
@@ -36,6 +38,12 @@ urlpatterns = [
     path("c/<slug:slug>/", competitions.competition, name="competition"),
     path("c/<slug:slug>/board/", boards.current_board, name="boards"),
     path("c/<slug:slug>/board/<slug:phase_slug>/", boards.board, name="board"),
+    path("c/<slug:slug>/board/<slug:phase_slug>/board.csv", board_files.csv, name="board-csv"),
+    path("c/<slug:slug>/board/<slug:phase_slug>/board.json", board_files.json, name="board-json"),
+    path("c/<slug:slug>/board/<slug:phase_slug>/bests.atom", board_files.bests, name="board-feed"),
+    path("c/<slug:slug>/board/<slug:phase_slug>/embed/", board_files.embed, name="board-embed"),
+    path("c/<slug:slug>/teams/<int:pk>/", team_pages.team_page, name="team-page"),
+    path("c/<slug:slug>/teams/<int:pk>/<slug:phase_slug>.svg", team_pages.badge, name="team-badge"),
     path("c/<slug:slug>/labels/<slug:phase_slug>/", labels.labels, name="labels"),
     path("c/<slug:slug>/labels/<slug:phase_slug>/<int:version>/", labels.old_board, name="old-board"),
     path("c/<slug:slug>/statistics/", statistics.statistics, name="statistics"),
@@ -56,6 +64,7 @@ urlpatterns = [
     path("c/<slug:slug>/team/", teams.team, name="team"),
     path("c/<slug:slug>/team/edit/", teams.edit, name="edit-team"),
     path("c/<slug:slug>/team/names/", teams.names, name="team-names"),
+    path("c/<slug:slug>/team/named/", teams.name_in_public, name="name-in-public"),
     path("c/<slug:slug>/team/invite/", teams.invite, name="invite"),
     path(
         "c/<slug:slug>/team/invitations/<int:pk>/revoke/", teams.revoke_invitation, name="revoke-invitation"

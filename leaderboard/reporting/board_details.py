@@ -5,25 +5,33 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from evaluation.scoring.metrics import KEY_SCALE
-from leaderboard.models import Phase, PhaseFigures, Standing
+from leaderboard.models import Phase, PhaseFigures, PhaseReport, Standing
 from leaderboard.models.attempts import utc_day
-from leaderboard.models.visibility import View
+from leaderboard.models.visibility import View, interval_decimals
+from leaderboard.reporting.charts import Scale
 
 from .boards import Board, Row, shown_until
 from .counting import rules_of
 
+SAME = 0.005  # scores closer than this are the same result
 STEP = 5  # the scale of the dots begins and ends at multiples of this many points
+
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Detail:
     """``gap``: points behind the first. ``moved``: ranks gained since yesterday (negative: lost), None if unknown;
-    ``is_new``: not on yesterday's board. ``dot``: where its F1 lies on the scale, 0 to 100."""
+    ``is_new``: not on yesterday's board. ``dot``: where its F1 lies on the scale, 0 to 100; ``ends``: where its 95 %
+    interval begins and ends there, and ``interval``: the same in percent."""
 
     gap: float | None
     moved: int | None
     is_new: bool
     dot: float | None
+    ends: Interval | None = None
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -37,23 +45,46 @@ class Details:
 
 
 def details_of(board: Board, rows: list[Row], now: datetime) -> Details:
-    """Details of ``rows``, which come from ``board``; at most two queries, whatever the number of rows."""
+    """Details of ``rows``, which come from ``board``; at most three queries, whatever the number of rows."""
     scores = {row.submission.pk: 100 * row.scores.f1.value for row in rows if row.scores.f1}
-    low = STEP * math.floor(min(scores.values(), default=0) / STEP)
-    high = max(STEP * math.ceil(max(scores.values(), default=100) / STEP), low + STEP)
+    intervals = reported_intervals(board, now)
+    limits = [*scores.values(), *(end for pk in scores for end in intervals.get(pk, ()))]
+    low = STEP * math.floor(min(limits, default=0) / STEP)
+    high = max(STEP * math.ceil(max(limits, default=100) / STEP), low + STEP)
+    on_scale = Scale(low, high, 0, 100)
     first = _first(board, rows)
     moves = shows_movement(board.phase, board.view, now) and ranks_are_kept(board.phase, now)
     details = {}
     for row in rows:
-        score = scores.get(row.submission.pk)
+        score, interval = scores.get(row.submission.pk), intervals.get(row.submission.pk)
         before = row.earlier_rank if moves else None
         details[row.submission.pk] = Detail(
             gap=None if score is None or first is None else first - score,
             moved=before - row.rank if before and row.rank else None,
             is_new=moves and row.rank is not None and before is None,
-            dot=None if score is None else 100 * (score - low) / (high - low),
+            dot=None if score is None else on_scale(score),
+            ends=(on_scale(interval[0]), on_scale(interval[1])) if interval else None,
+            interval=interval,
         )
     return Details(details, low, high, moves)
+
+
+def reported_intervals(board: Board, now: datetime) -> dict[int, Interval]:
+    """The 95 % intervals of F1 in percent by submission, from the report that the viewer may read, as exact as that one.
+
+    A team that has improved since has none."""
+    phase, decimals = board.phase, interval_decimals(board.phase, board.view, now)
+    if decimals is None or not board.rows:
+        return {}
+    reports = PhaseReport.objects.for_viewer(phase, board.view, now).filter(label_set=phase.labels_id)
+    reported = reports.order_by("-pk").values_list("content__board", flat=True).first() or []
+    by_team = {row["team"]: row for row in reported}
+    found = {}
+    for row in board.rows:
+        line, score = by_team.get(row.team), row.scores.f1
+        if line and score and abs(line["f1"] - 100 * score.value) < SAME:
+            found[row.submission.pk] = (round(line["low"], decimals), round(line["high"], decimals))
+    return found
 
 
 def _first(board: Board, rows: list[Row]) -> float | None:

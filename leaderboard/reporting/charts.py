@@ -1,8 +1,9 @@
 """Charts as SVG text, for pages and files: pure functions; no scripts or style sheets needed.
 
-Colours are attributes, because the strict content policy forbids inline styles; lines and text use the page's colour
-(`currentColor`), so that they are legible on dark pages too. Every chart has a descriptive label, and none relies on
-colour alone. All text is escaped here, so pages may mark the result as safe.
+Colours are attributes, because the strict content policy forbids inline styles, and classes (`stroke-1`, `fill-1`, …), with
+which a page puts its own palette in their place; lines and text use the page's colour (`currentColor`), so that they are
+legible on dark pages too. Every chart has a descriptive label, and none relies on colour alone. All text is escaped
+here, so pages may mark the result as safe.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
 
-WIDTH = 760
+WIDTH = 480  # legible on a phone without scrolling
+WIDE = 760  # of matrices, which need it
 ROW, LOW_ROW, MANY = 20, 14, 30  # row height, and row height if there are more rows than MANY
-LABELS = 150  # width of the name column
-PLOT_HEIGHT = 300
+LABELS = 130  # width of the name column
+LONGEST = 17  # letters of a name in it
+LEFT = 44  # margin for the numbers of the vertical axis
+PLOT_HEIGHT = 240
 FONT = 12
+WIDEST_BAR = 30
 
-# Okabe and Ito's colour-blind-safe colours; dash patterns repeat the distinction.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# The site's colours on white; dash patterns repeat the distinction.
+COLOURS = ("#0f7a6c", "#b4561a", "#3f6fb0", "#8a6d1f", "#9b4f96", "#5c6b66")
+MAP = (1520, 662)  # the sheet of a map's shapes
 DASHES = ("", "6 3", "2 2", "8 3 2 3", "12 4", "1 3")
 
 Point = tuple[float, float]
@@ -80,23 +86,36 @@ def line_chart(
         return _empty(title)
     first, last = (pick(at for at, _ in points) for pick in (min, max))
     bottom, top = _around([value for _, value in points])
-    x = Scale(first.timestamp(), last.timestamp(), 50, WIDTH - LABELS)
+    named = len(series) > 1  # the title says what a single line is
+    x = Scale(first.timestamp(), last.timestamp(), LEFT, WIDTH - (LABELS if named else 12))
     y = Scale(bottom, top, PLOT_HEIGHT - 30, 26)
     parts = _horizontal_grid(y, x.start, x.end)
     for day in day_ticks(first, last):
         at = x(day.timestamp())
         parts.append(_line(at, y.start, at, y.start + 4))
         parts.append(_text(f"{day.day} {day:%b}", at, y.start + 18, anchor="middle"))
-    taken: list[float] = []
-    for k, (name, line) in enumerate(series.items()):
-        if not line:
-            continue
-        colour = COLOURS[k % len(COLOURS)]
+    drawn = [(k, name, line) for k, (name, line) in enumerate(series.items()) if line]
+    heights = _apart([y(line[-1][1]) for _, _, line in drawn])
+    for (k, name, line), height in zip(drawn, heights, strict=True):
         places = [(x(at.timestamp()), y(value)) for at, value in line]
         if steps:
             places = [*_stairs(places), (x.end, places[-1][1])]
-        parts.append(_polyline(places, stroke=colour, stroke_dasharray=DASHES[k % len(DASHES)]))
-        parts.append(_text(name, x.end + 6, _free(places[-1][1] + 4, taken), longest=22))
+        parts.append(_polyline(places, **_stroke(k), stroke_dasharray=DASHES[k % len(DASHES)]))
+        if named:
+            colour = _fill(k)
+            parts.append(
+                _line(places[-1][0] + 2, places[-1][1], x.end + 10, height, stroke_width=0.8, **_stroke(k))
+            )
+            parts.append(
+                _text(
+                    name,
+                    x.end + 13,
+                    height + 4,
+                    longest=LONGEST - 2,
+                    fill=colour["fill"],
+                    class_=colour["class_"],
+                )
+            )
     parts.append(_text(unit, 4, 12))
     return _svg(title, PLOT_HEIGHT, parts)
 
@@ -106,8 +125,8 @@ def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> str:
     if not bars:
         return _empty(title)
     y = Scale(0, max(*(value for _, value in bars), 1), PLOT_HEIGHT - 30, 26)
-    left, right = 50, WIDTH - 10
-    pitch = (right - left) / len(bars)
+    left, right = LEFT, WIDTH - 10
+    pitch = min((right - left) / len(bars), WIDEST_BAR / 0.8)
     every = max(1, math.ceil(60 / pitch))
     parts = _horizontal_grid(y, left, right)
     for k, (label, value) in enumerate(bars):
@@ -120,7 +139,7 @@ def bar_chart(title: str, bars: Sequence[tuple[str, float]], unit: str) -> str:
                 y=y(value),
                 width=0.8 * pitch,
                 height=y.start - y(value),
-                fill=COLOURS[0],
+                **_fill(0),
             )
         )
         if k % every == 0:
@@ -143,12 +162,10 @@ def dot_and_whisker(title: str, rows: Sequence[Interval], unit: str, reference: 
     for k, row in enumerate(rows):
         middle = 20 + pitch * k
         said = f"{row.label}: {row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
-        parts.append(_text(row.label, LABELS - 8, middle + 4, anchor="end", longest=22))
-        whisker = _line(x(row.low), middle, x(row.high), middle, stroke=COLOURS[0], stroke_width=2)
-        dot = _tag(
-            "circle", cx=x(row.value), cy=middle, r=4.5, stroke=COLOURS[0], stroke_width=2,
-            fill=COLOURS[0] if row.marked else "none",
-        )  # fmt: skip
+        parts.append(_text(row.label, LABELS - 8, middle + 4, anchor="end", longest=LONGEST))
+        whisker = _line(x(row.low), middle, x(row.high), middle, **_stroke(0), stroke_width=2)
+        inside = _fill(0, _stroke(0)) if row.marked else {**_stroke(0), "fill": "none"}
+        dot = _tag("circle", cx=x(row.value), cy=middle, r=4.5, stroke_width=2, **inside)
         parts.append(_tag("g", _tag("title", escape(said)) + whisker + dot))
     parts.append(_text(unit, x.end, height - 2, anchor="end"))
     return _svg(title, height, parts)
@@ -161,7 +178,7 @@ def blob_plot(
     the shares, and the largest fills its row; a line shows the rank range."""
     if not teams:
         return _empty(title)
-    pitch, row = min(26.0, (WIDTH - LABELS - 20) / len(teams)), _pitch(len(teams))
+    pitch, row = min(26.0, (WIDE - LABELS - 20) / len(teams)), _pitch(len(teams))
     x = Scale(1, len(teams), LABELS + pitch / 2, LABELS + pitch * (len(teams) - 0.5))
     height = 25 + row * len(teams)
     every = max(1, math.ceil(20 / pitch))
@@ -171,7 +188,7 @@ def blob_plot(
     ]
     for k, (team, shares, (low, high)) in enumerate(zip(teams, frequency, ranges, strict=True)):
         middle = 15 + row * k
-        parts.append(_text(team, LABELS - 8, middle + 4, anchor="end", longest=22))
+        parts.append(_text(team, LABELS - 8, middle + 4, anchor="end", longest=LONGEST))
         parts.append(
             _line(
                 x(low) - pitch / 3, middle, x(high) + pitch / 3, middle, stroke_opacity=0.6, stroke_width=1.5
@@ -184,14 +201,14 @@ def blob_plot(
                 cx=x(place),
                 cy=middle,
                 r=math.sqrt(share / largest) * row * 0.45,
-                fill=COLOURS[0],
                 fill_opacity=0.75,
+                **_fill(0),
             )
             for place, share in enumerate(shares, 1)
             if share >= 0.005
         )
     parts.append(_text("rank", LABELS - 8, height - 8, anchor="end"))
-    return _svg(title, height, parts)
+    return _svg(title, height, parts, WIDE)
 
 
 def heat_matrix(
@@ -204,14 +221,14 @@ def heat_matrix(
     """A square matrix, from 0 (light) to `darkest` (dark); up to 20 rows, cells also show values. None is empty."""
     if not names:
         return _empty(title)
-    size = min(34.0, (WIDTH - LABELS - 10) / len(names))
+    size = min(34.0, (WIDE - LABELS - 10) / len(names))
     top = 26
     shades: dict[int, list[str]] = {}
     parts: list[str] = []
     for row, (name, cells) in enumerate(zip(names, values, strict=True)):
         middle = top + (row + 0.5) * size + 4
         if size >= 10 or row % 5 == 0:
-            parts.append(_text(f"{row + 1}. {name}", LABELS - 8, middle, anchor="end", longest=22))
+            parts.append(_text(f"{row + 1}. {name}", LABELS - 8, middle, anchor="end", longest=LONGEST))
             parts.append(_text(str(row + 1), LABELS + (row + 0.5) * size, top - 8, anchor="middle"))
         for column, value in enumerate(cells):
             if value is None or math.isnan(value):
@@ -233,46 +250,39 @@ def heat_matrix(
                 )
     # One path per shade keeps the SVG of 85 x 85 cells small.
     fields = [
-        _tag("path", d="".join(cells), fill=COLOURS[0], fill_opacity=shade / 10)
+        _tag("path", d="".join(cells), fill_opacity=shade / 10, **_fill(0))
         for shade, cells in sorted(shades.items())
     ]
-    return _svg(title, top + size * len(names) + 8, fields + parts)
+    return _svg(title, top + size * len(names) + 8, fields + parts, WIDE)
 
 
 def _pitch(rows: int) -> int:
     return ROW if rows <= MANY else LOW_ROW
 
 
-def tile_map(
-    title: str,
-    tiles: Sequence[tuple[str, int, int]],
-    names: Mapping[str, str],
-    counts: Mapping[str, int],
+def world_map(
+    title: str, shapes: Mapping[str, str], names: Mapping[str, str], counts: Mapping[str, int]
 ) -> str:
-    """A map with one square per place (code, column, row), darker for larger counts (logarithmic). Places with a count
-    show it; the tooltip has the name."""
-    if not tiles:
-        return _empty(title)
-    columns = 1 + max(column for _, column, _ in tiles)
-    size = WIDTH / columns
-    most = math.log1p(max(counts.values(), default=1))
-    parts = []
-    for code, column, row in tiles:
-        count = counts.get(code, 0)
-        shade = 0.2 + 0.8 * math.log1p(count) / most if count else 0.0
-        x, y = column * size, row * size
-        square = _tag(
-            "rect", x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1, rx=2,
-            fill=COLOURS[0] if count else "currentColor", fill_opacity=shade or 0.07,
-        )  # fmt: skip
-        colour = "#fff" if shade > 0.6 else "currentColor"
-        middle = x + size / 2
-        words = [_text(code, middle, y + size * (0.42 if count else 0.62), "middle", colour, size=9)]
-        if count:
-            words.append(_text(str(count), middle, y + size * 0.85, "middle", colour, size=10))
-        said = f"{names.get(code, code)}: {count}" if count else names.get(code, code)
-        parts.append(_tag("g", _tag("title", escape(said)) + square + "".join(words)))
-    return _svg(title, size * (1 + max(row for _, _, row in tiles)), parts)
+    """A map of the world: `shapes` are SVG paths by code, on a sheet of size MAP. The more, the stronger the
+    colour, in the steps of `count_steps`; the tooltip has name and count."""
+    empty = "".join(path for code, path in shapes.items() if not counts.get(code))
+    parts = [_tag("path", d=empty, class_="land", fill="currentColor", fill_opacity=0.12)]
+    steps = count_steps(min(counts.values(), default=1), max(counts.values(), default=1))
+    for code, path in shapes.items():
+        count = counts.get(code)
+        if not count:
+            continue
+        step = next(k for k, most in enumerate(steps, 1) if count <= most)
+        said = _tag("title", escape(f"{names.get(code, code)}: {count}"))
+        shade = {"class_": f"step-{step}", "fill": COLOURS[0], "fill_opacity": step / len(steps)}
+        parts.append(_tag("path", said, d=path, **shade))
+    return _svg(title, MAP[1], parts, MAP[0])
+
+
+def count_steps(least: int, largest: int, number: int = 5) -> list[int]:
+    """The upper ends of at most `number` classes of counts from `least` to `largest`, each a like factor above the last."""
+    ends = (round(least * (largest / least) ** (k / number)) for k in range(1, number + 1))
+    return sorted(set(ends))
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
@@ -290,12 +300,29 @@ def _stairs(points: Sequence[Point]) -> list[Point]:
     return corners
 
 
-def _free(wanted: float, taken: list[float]) -> float:
-    """The nearest free height for a label at or below `wanted`."""
-    while any(abs(wanted - other) < FONT for other in taken):
-        wanted += 2
-    taken.append(wanted)
-    return wanted
+def _apart(heights: Sequence[float]) -> list[float]:
+    """The heights of labels that stand close to the wanted ones, a line apart, in the same order.
+
+    Labels that would overlap form a block around the mean of what they want."""
+    order = sorted(range(len(heights)), key=lambda k: heights[k])
+    blocks: list[list[int]] = []
+    for k in order:
+        blocks.append([k])
+        while len(blocks) > 1 and _start(blocks[-1], heights) < _start(blocks[-2], heights) + FONT * len(
+            blocks[-2]
+        ):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    placed = dict.fromkeys(order, 0.0)
+    for block in blocks:
+        placed |= {k: _start(block, heights) + FONT * place for place, k in enumerate(block)}
+    return [placed[k] for k in range(len(heights))]
+
+
+def _start(block: Sequence[int], heights: Sequence[float]) -> float:
+    """Where a block of labels begins, so that its middle is the mean of the wanted heights; inside the plot."""
+    mean = sum(heights[k] for k in block) / len(block)
+    half = FONT * (len(block) - 1) / 2
+    return max(20.0, min(mean - half, PLOT_HEIGHT - 30 - 2 * half))
 
 
 def _horizontal_grid(y: Scale, left: float, right: float) -> list[str]:
@@ -314,12 +341,25 @@ def _vertical_grid(x: Scale, top: float, bottom: float) -> list[str]:
     return parts
 
 
-def _svg(title: str, height: float, parts: Sequence[str]) -> str:
+def _stroke(k: int) -> dict[str, str]:
+    """The colour of the k-th series, for a line."""
+    return {"class_": f"stroke-{k % len(COLOURS) + 1}", "stroke": COLOURS[k % len(COLOURS)]}
+
+
+def _fill(k: int, also: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The same for a surface; `also` is the same element's stroke."""
+    also = also or {}
+    classes = f"{also.get('class_', '')} fill-{k % len(COLOURS) + 1}".strip()
+    return {**also, "class_": classes, "fill": COLOURS[k % len(COLOURS)]}
+
+
+def _svg(title: str, height: float, parts: Sequence[str], width: int = WIDTH) -> str:
     return _tag(
         "svg",
         _tag("title", escape(title)) + "".join(parts),
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {math.ceil(height)}",
+        viewBox=f"0 0 {width} {math.ceil(height)}",
+        class_="wide" if width > WIDTH else None,
         role="img",
         aria_label=title,
         font_family="sans-serif",
@@ -339,10 +379,11 @@ def _text(
     fill: str = "currentColor",
     longest: int | None = None,
     size: int | None = None,
+    class_: str | None = None,
 ) -> str:
     short = content if longest is None or len(content) <= longest else content[: longest - 1] + "…"
     inner = escape(short) + (_tag("title", escape(content)) if short != content else "")
-    return _tag("text", inner, x=x, y=y, text_anchor=anchor, fill=fill, font_size=size)
+    return _tag("text", inner, x=x, y=y, text_anchor=anchor, class_=class_, fill=fill, font_size=size)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, stroke: str = "currentColor", **more: object) -> str:
@@ -355,9 +396,9 @@ def _polyline(points: Sequence[Point], **more: object) -> str:
 
 
 def _tag(name: str, content: str = "", /, **attributes: object) -> str:
-    """An element; None and empty attributes are omitted, underscores in names become hyphens."""
+    """An element; None and empty attributes are omitted, underscores in names become hyphens (`class_` is class)."""
     said = "".join(
-        f' {key.replace("_", "-")}="{_number(value) if isinstance(value, float) else escape(str(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{_number(value) if isinstance(value, float) else escape(str(value))}"'
         for key, value in attributes.items()
         if value is not None and value != ""
     )

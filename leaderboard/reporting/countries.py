@@ -1,29 +1,12 @@
-"""Countries and regions: names, and a tile map of the world that needs no map data.
+"""Countries and regions: names, and their shapes on a map of the world.
 
-``GRID`` is our own arrangement: neighbours are near each other, areas mean nothing. Codes are from ISO 3166-1, plus
-the user-assigned XK for Kosovo.
+Codes are from ISO 3166-1, plus the user-assigned XK for Kosovo. The shapes are those of Natural Earth (world.json,
+world.LICENSE.txt); what is too small for them is a dot.
 """
 
-GRID = """
-.  .  .  .  .  .  GL .  .  .  IS .  .  NO SE FI .  .  .  .  .  .  .  .  .  .  .  .
-.  CA .  .  .  .  .  .  .  .  .  .  .  .  DK LV EE RU .  .  .  .  .  .  .  .  .  .
-.  US .  .  .  .  .  .  .  IE GB .  NL DE PL LT BY .  KZ .  MN .  .  .  .  .  .  .
-.  MX .  .  .  BS BM .  .  .  .  BE LU CZ SK UA .  GE UZ KG .  .  KP JP .  .  .  .
-.  GT BZ .  CU .  DO PR .  .  FR CH LI AT HU MD .  AM TM TJ CN .  KR .  .  .  .  .
-.  SV HN .  JM HT KN AG .  PT ES MC IT SI RO BG TR AZ AF .  HK TW .  .  .  .  .  .
-.  .  NI .  .  .  DM LC .  .  AD SM VA HR RS .  GR SY IR PK NP MO .  .  .  .  .  .
-.  .  CR .  .  BB VC GD .  .  .  MT BA ME XK MK CY LB IQ IN BT MM LA .  PH GU .  .
-.  .  PA CO VE TT .  .  .  .  .  .  .  AL .  .  IL PS JO KW BD .  TH VN .  PW FM MH
-.  .  .  EC GY SR GF .  .  MA DZ TN LY EG .  .  SA BH QA AE OM .  .  KH .  .  NR KI
-.  .  .  PE BO BR .  .  .  EH MR ML NE TD SD ER YE .  .  LK MV .  MY SG BN .  .  TV
-.  .  .  CL PY .  .  CV SN GM BF NG CM CF SS ET DJ .  .  .  .  .  .  ID TL PG SB WS
-.  .  .  AR UY .  .  .  GW GN CI GH BJ GQ UG KE SO .  .  .  .  .  .  .  .  NC VU FJ
-.  .  .  .  .  .  .  .  .  SL LR TG ST GA CD RW TZ .  SC .  .  .  .  .  AU .  .  TO
-.  .  .  .  .  .  .  .  .  .  .  .  .  AO CG BI MZ KM .  .  .  .  .  .  .  NZ .  .
-.  .  .  .  .  .  .  .  .  .  .  .  .  .  ZM MW MG MU .  .  .  .  .  .  .  .  .  .
-.  .  .  .  .  .  .  .  .  .  .  .  .  NA ZW BW .  RE .  .  .  .  .  .  .  .  .  .
-.  .  .  .  .  .  .  .  .  .  .  .  .  .  ZA LS SZ .  .  .  .  .  .  .  .  .  .  .
-"""
+import json
+from functools import cache
+from pathlib import Path
 
 NAMES = dict(
     line.split(" ", 1)
@@ -57,14 +40,11 @@ ZA South Africa|ZM Zambia|ZW Zimbabwe
 )
 
 
-def tiles() -> list[tuple[str, int, int]]:
-    """(code, column, row) of every tile of the map."""
-    return [
-        (code, column, row)
-        for row, line in enumerate(GRID.strip().splitlines())
-        for column, code in enumerate(line.split())
-        if code != "."
-    ]
+@cache
+def shapes() -> dict[str, str]:
+    """The outline of each country or region as an SVG path; keys that begin with ~ are land without a code."""
+    shapes: dict[str, str] = json.loads(Path(__file__).with_name("world.json").read_text())
+    return shapes
 
 
 def name_of(code: str) -> str:

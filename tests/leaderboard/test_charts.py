@@ -124,6 +124,51 @@ def test_labels_at_the_ends_of_lines_do_not_cover_each_other():
     assert all(b - a > charts.FONT - 0.2 for a, b in itertools.pairwise(heights))
 
 
+def test_labels_stay_near_their_lines_and_have_their_colours():
+    svg = charts.line_chart("t", {"a": days(1.0, 70.0), "b": days(1.0, 70.0), "c": days(1.0, 2.0)}, "")
+    ends = {name: [float(y) for y in re.findall(r",([\d.]+)", line.get("points"))][-1]
+            for name, line in zip("abc", all_of(parsed(svg), "polyline"), strict=True)}  # fmt: skip
+    labels = {t.text: t for t in all_of(parsed(svg), "text") if t.text in ends}
+    for k, (name, label) in enumerate(labels.items(), 1):
+        assert abs(float(label.get("y")) - 4 - ends[name]) <= charts.FONT / 2 + 0.1
+        assert label.get("class") == f"fill-{k}"
+    assert {line.get("class") for line in all_of(parsed(svg), "polyline")} == {
+        "stroke-1",
+        "stroke-2",
+        "stroke-3",
+    }
+
+
+def test_a_single_line_takes_the_whole_width_and_needs_no_label():
+    root = parsed(charts.line_chart("t", {"a": days(1.0, 2.0)}, ""))
+    assert not [text for text in all_of(root, "text") if text.text == "a"]
+    xs = [float(x) for x in re.findall(r"([\d.]+),", all_of(root, "polyline")[0].get("points"))]
+    assert max(xs) > charts.WIDTH - 20
+
+
+def test_few_bars_are_not_a_slab():
+    root = parsed(charts.bar_chart("t", [("a", 1)], ""))
+    assert float(all_of(root, "rect")[0].get("width")) <= charts.WIDEST_BAR
+
+
+def test_the_more_the_stronger_on_the_map():
+    shapes = {"DE": "M0 0h9v9z", "FR": "M9 0h9v9z", "IT": "M0 9h9v9z", "~": "M9 9h9v9z"}
+    root = parsed(charts.world_map("t", shapes, {"DE": "Germany"}, {"DE": 134, "FR": 5}))
+    found = {path.get("d"): path for path in all_of(root, "path")}
+    assert found[shapes["DE"]].get("class") == "step-5"
+    assert found[shapes["DE"]][0].text == "Germany: 134"
+    assert found[shapes["FR"]].get("class") == "step-1"
+    assert found[shapes["IT"] + shapes["~"]].get("class") == "land"
+
+
+@pytest.mark.parametrize(
+    ("least", "largest", "expected"),
+    [(5, 134, [10, 19, 36, 69, 134]), (5, 5, [5]), (1, 3, [1, 2, 3]), (5, 7, [5, 6, 7])],
+)
+def test_classes_of_counts_end_with_the_largest(least, largest, expected):
+    assert charts.count_steps(least, largest) == expected
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [

@@ -43,7 +43,12 @@ def test_each_role_is_answered_as_the_table_says_and_reads_no_secret(
         cells = tuple(word_for(answer) for answer in answers.values())
         if cells != row.cells:
             wrong.append(f"{row}: {' '.join(cells)} instead of {' '.join(row.cells)}")
-        lacking += [f"{row} as {role}: {lack}" for role in ROLES for lack in unprotected(answers[role])]
+        framed = row.name == "pages:board-embed" and not row.hidden
+        lacking += [
+            f"{row} as {role}: {lack}"
+            for role in ROLES
+            for lack in unprotected(answers[role], may_be_framed=framed)
+        ]
         leaked += [f"{row} tells {role} {told}" for role in ROLES if (told := leaks(answers[role], role))]
     assert not wrong, "\n".join(wrong)
     assert not leaked, "\n".join(leaked)

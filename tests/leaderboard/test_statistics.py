@@ -199,10 +199,16 @@ def test_the_longer_counting_takes_the_rarer_it_is_done(cast: Cast) -> None:
     assert PhaseFigures.objects.get().rules != "others"
 
 
-def test_every_country_has_its_square_and_its_name() -> None:
-    codes = [code for code, _, _ in countries.tiles()]
-    assert len(codes) == len(set(codes)) == len(countries.NAMES)
-    assert set(codes) == set(countries.NAMES)
+def test_every_country_has_its_shape_and_its_name() -> None:
+    codes = {code for code in countries.shapes() if not code.startswith("~")}
+    assert codes == set(countries.NAMES)
+
+
+def test_one_day_is_a_sentence_and_not_a_chart(cast: Cast, client: Client) -> None:
+    make_submission(cast.team, cast.phase, (80, 20, 20))
+    text = page(client, cast.competition)
+    assert f"1 on {timezone.now():%-d %B %Y}" in text.replace(" .", ".")
+    assert "<rect" not in text
 
 
 def test_the_generated_history_has_the_numbers_of_2022(db: None, client: Client) -> None:
