@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0017_former_slugs'),
+        ("leaderboard", "0018_worker_confinement"),
     ]
 
     operations = [
