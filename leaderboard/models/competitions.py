@@ -105,6 +105,7 @@ class Page(models.Model):
 
     RESERVED = (
         "board",
+        "images",
         "labels",
         "report",
         "statistics",

@@ -54,8 +54,8 @@ def test_the_board_as_csv_and_json(cast: Cast, client: Client) -> None:
 def test_files_hide_what_the_board_hides(cast: Cast, client: Client) -> None:
     make_submission(cast.team, cast.phase, (80, 10, 30))  # P 88.89, R 72.73, F1 80.00
     for changes, hidden in (
-        ({"visible_metrics": "f1"}, ("88.89", "0.888", "72.73", "0.727")),
-        ({"hidden_until_close": True}, ("0.8", "80.00", "Alpine")),
+        ({"visible_metrics": "f1"}, ("88.89", "0.88888", "72.73", "0.72727")),
+        ({"hidden_until_close": True}, ("80.00", "Alpine")),
     ):
         Phase.objects.filter(pk=cast.phase.pk).update(**changes)
         for name in EVERYWHERE:
