@@ -190,7 +190,7 @@ def why_not_submit(phase: Phase, usage: QuotaUsage, now: datetime) -> Refusal | 
     if usage.invalid_today >= INVALID_PER_DAY:
         return QuotaUsedUp(
             f"{INVALID_PER_DAY} of your team's archives could not be scored today. Check the next one with "
-            "`python -m evaluation check` before you upload it tomorrow (UTC).",
+            "`l4s check` before you upload it tomorrow (UTC).",
             usage.day_ends_at,
         )
     return None

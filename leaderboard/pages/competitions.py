@@ -10,7 +10,7 @@ from django.utils import timezone
 from leaderboard.models import Attempt, Competition, Phase, Team
 from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
 
-from .page_context import find_competition, my_team, phases_of, render_in
+from .page_context import example_phase, find_competition, my_team, phases_of, render_in
 
 TOP = 5
 TRACK = 100.0  # length of a phase's track on the timeline
@@ -104,7 +104,8 @@ class Stop(NamedTuple):
 def text(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
     competition = find_competition(request, slug)
     page = get_object_or_404(competition.pages, slug=page_slug)
-    return render_in(request, competition, "competition/text.html", {"page": page})
+    context = {"page": page, "example": example_phase(phases_of(competition))}
+    return render_in(request, competition, "competition/text.html", context)
 
 
 def next_deadline(

@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from leaderboard.models import Phase
 
+from .page_context import example_phase
+
 
 def guide(request: HttpRequest) -> HttpResponse:
     phases = list(
@@ -16,6 +18,6 @@ def guide(request: HttpRequest) -> HttpResponse:
         .defer("labels__masks")
     )
     now = timezone.now()
-    example = next((phase for phase in phases if phase.is_open(now)), phases[0] if phases else None)
-    context = {"phases": phases, "example": example, "most_bytes": settings.MAX_UPLOAD_BYTES}
+    phases.sort(key=lambda phase: not phase.is_open(now))
+    context = {"phases": phases, "example": example_phase(phases), "most_bytes": settings.MAX_UPLOAD_BYTES}
     return render(request, "guide.html", context)

@@ -46,6 +46,13 @@ def phases_of(competition: Competition) -> list[Phase]:
     return phases
 
 
+def example_phase(phases: list[Phase]) -> Phase | None:
+    """The phase whose numbers stand in examples: one that is open, else the first; None without labels."""
+    now = timezone.now()
+    labelled = [phase for phase in phases if phase.labels]
+    return min(labelled, key=lambda phase: not phase.is_open(now), default=None)
+
+
 def my_team(request: HttpRequest, competition: Competition) -> Team | None:
     """The viewer's team in the competition, if any."""
     if not request.user.is_authenticated:

@@ -155,8 +155,14 @@ def mask_name(number: int | str) -> str:
 
 
 @register.simple_tag
+def image_name(number: int | str) -> str:
+    """The file name of a patch's image."""
+    return TASK.image_name(number)
+
+
+@register.simple_tag
 def check_options(labels: LabelSet) -> str:
-    """The options of ``python -m evaluation check`` for archives that match a label set."""
+    """The options of ``l4s check`` for archives that match a label set."""
     size = (
         ""
         if (labels.height, labels.width) == (TASK.height, TASK.width)

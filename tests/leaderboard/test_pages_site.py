@@ -1,15 +1,22 @@
 """Guide, status, error pages, and what every page sends."""
 
 import re
+import subprocess
+import sys
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
+from evaluation.archive import mask_zip
+from evaluation.task import MaskSpec
 from leaderboard.models import Competition, Evaluation, Worker
 from leaderboard.pages import competitions
 from tests.leaderboard.factories import Cast, make_competition, make_phase, make_submission, take
@@ -26,11 +33,28 @@ def test_the_guide_names_this_server_and_its_phases(cast: Cast, client: Client, 
     page = said(client.get(reverse("pages:guide")))
     assert "https://leaderboard.example.org/api/v1/submissions/" in page
     assert f"-F phase={cast.phase.pk} " in page
-    assert "python -m evaluation check masks.zip --patches 3 --size 16x16" in page
+    assert "l4s check masks.zip --patches 3 --size 16x16" in page
 
 
 def test_the_guide_is_there_before_any_competition(db: None, client: Client) -> None:
     assert "--patches 245" in said(client.get(reverse("pages:guide")))
+
+
+@pytest.mark.parametrize("where", ["guide", "data"])
+def test_the_quick_start_writes_an_archive_that_can_be_scored(
+    cast: Cast, client: Client, tmp_path: Path, where: str
+) -> None:
+    cast.competition.pages.create(slug="data", title="Data", body="Images.")
+    addresses = {"guide": reverse("pages:guide"), "data": f"/c/{cast.competition.slug}/data/"}
+    page = client.get(addresses[where]).content.decode()
+    script = unescape(re.findall(r"<code data-copy>(import io.*?)</code>", page, re.DOTALL)[0])
+    (tmp_path / "images").mkdir()
+    for number in (1, 2, 3):
+        with h5py.File(tmp_path / "images" / f"image_{number}.h5", "w") as file:
+            file["img"] = np.random.default_rng(number).random((16, 16, 14))
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
+    packed = mask_zip.read((tmp_path / "masks.zip").read_bytes(), MaskSpec(3, 16, 16))
+    assert packed.any()
 
 
 def test_the_status_page_counts_what_waits(cast: Cast, client: Client) -> None:

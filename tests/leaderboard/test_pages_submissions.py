@@ -248,7 +248,7 @@ def test_problems_are_shown_with_file_code_sentence_and_what_to_do(cast: Cast, c
         for text in (problem.code, problem.file, problem.message):
             assert text in page
     assert "What to do" in page
-    assert "python -m evaluation check masks.zip --patches 3 --size 16x16" in page
+    assert "l4s check masks.zip --patches 3 --size 16x16" in page
     assert "Attempt given back" in page
     assert "hx-get" not in page
 
