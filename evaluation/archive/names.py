@@ -209,7 +209,8 @@ def _misnumbered(
         if TASK.mask_name(number).encode() != _plain(name).rpartition(b"/")[2]
     ]
     if padded:
-        yield from _misnamed(padded, True, chosen, to_rename, spec, PARTS["_no_zeros"])
+        zeros = re.search(rb"(?<!\d)0\d", padded[0][0])
+        yield from _misnamed(padded, True, chosen, to_rename, spec, PARTS["_no_zeros"] if zeros else "")
     for name, number in members:
         if (name, number) in padded:
             continue

@@ -160,6 +160,7 @@ WRONG_NAMES = {
     "a download's copy": "mask_{} (1).h5",
     "full-width digits": "mask_{}.h5",
     "with ./": "./mask_{:03}.h5",
+    "a blank behind": "mask_{}.h5 ",
 }
 
 
@@ -187,6 +188,9 @@ def test_wrong_names_get_the_right_ones_in_any_number(pattern, number):
     (advice,) = unexpected
     assert f"Rename {printable(names[1].removeprefix('./'))} to mask_1.h5" in advice.message
     assert ("and the others likewise" in advice.message) == (wrong > 1)
+    assert ("no leading zeros" in advice.message) == (
+        pattern in ("mask_{:03}.h5", "mask_{:02}.h5", "./mask_{:03}.h5")
+    )
     assert not re.search("leave|another phase", " ".join(p.message for p in found), re.IGNORECASE)
     assert {p.code for p in found} == {"unexpected_file", "missing_file"}
 
