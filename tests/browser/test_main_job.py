@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from evaluation.archive.problems import Problem
 from leaderboard.actions import submissions
 from leaderboard.actions.accounts import create_token
 from leaderboard.actions.teams import invite
@@ -201,7 +202,10 @@ def test_no_page_scrolls_sideways_on_a_phone(browser: Any, live_server: Any, sch
     made = make_submission(
         cast.team, cast.phase, method="Segmentierungsnetzwerkensemblemitpseudobezeichnungen"
     )
-    invalid = make_submission(cast.team, cast.phase, state="invalid")
+    long_name = "ValidData_image_1_predictions_of_the_final_version.h5"
+    problems = [Problem("dataset_missing", f"mask_{number}.h5", "No dataset.") for number in range(1, 246)]
+    problems.append(Problem("unexpected_file", long_name, "Rename it."))
+    invalid = make_submission(cast.team, cast.phase, state="invalid", problems=tuple(problems))
     make_team(cast.competition, "Organisers", owner=cast.organiser, is_organisers=True)
     PublishedEntry.objects.create(phase=cast.phase, name="Kingdrone", f1="80.41", source="Outcome paper")
     create_token(cast.owner, "a cluster with a long name")
