@@ -67,6 +67,12 @@ class Conflict(Refusal):
     code, status = "conflict", 409
 
 
+class KeyReused(Conflict):
+    """``submission``: the one that the key made; ``fields``: what differs from it."""
+
+    code = "idempotency_key_reused"
+
+
 class InvitationUnknown(Refusal):
     code, status = "invitation_unknown", 404
 

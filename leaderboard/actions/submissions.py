@@ -24,6 +24,7 @@ from .refusals import (
     ArchiveTooLarge,
     Conflict,
     EmptyArchive,
+    KeyReused,
     NotAllowed,
     NoTeam,
     NotWithdrawable,
@@ -55,10 +56,10 @@ def submit(
 
     The file is hashed once and stored before the transaction opens. ``check_may_submit`` runs twice: before the file
     is stored, so that a refused archive never is, and under the team's lock, where its answer is final. ``form_key``
-    names a rendered form: one form and one file make one submission, however often the button is pressed.
+    names a rendered form: the same form with the same content makes one submission, however often the button is pressed.
 
     Raises the refusals of ``check_may_submit`` and, for the file, EmptyArchive, ArchiveTooLarge, InvalidInput; for an
-    idempotency key that was used for another file, Conflict.
+    idempotency key that was used for another submission, KeyReused.
     """
     received_at = timezone.now()
     team = team_that_submits(user, phase, reference=reference)
@@ -67,10 +68,6 @@ def submit(
     if archive.size > settings.MAX_UPLOAD_BYTES:
         raise ArchiveTooLarge(too_large(archive.size, settings.MAX_UPLOAD_BYTES).message)
     digest = sha256_of(archive)
-    if form_key:
-        idempotency_key = f"form {form_key} {digest[:32]}"
-    if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
-        return earlier, False
     submission = Submission(
         phase=phase,
         team=team,
@@ -85,11 +82,15 @@ def submit(
         idempotency_key=idempotency_key or None,
         reference=reference,
     )
+    if form_key:
+        submission.idempotency_key = f"form {form_key} {fingerprint(submission)}"
+    if earlier := earlier_submission(submission):
+        return earlier, False
     try:
         accept(submission, archive)
     except (QuotaUsedUp, IntegrityError):
         # The same upload, sent twice at once, may just have taken the last place.
-        if idempotency_key and (earlier := earlier_submission(team, idempotency_key, digest)):
+        if earlier := earlier_submission(submission):
             return earlier, False
         check_may_submit(team, phase, received_at, reference=reference)
         raise
@@ -277,15 +278,36 @@ def why_not_select(phase: Phase, now: datetime) -> Refusal | None:
     return None
 
 
-def earlier_submission(team: Team, idempotency_key: str, digest: str) -> Submission | None:
-    """The submission already made with this key; Conflict if that was for another file."""
-    earlier = Submission.objects.with_evaluation().filter(team=team, idempotency_key=idempotency_key).first()
-    if earlier and earlier.sha256 != digest:
-        raise Conflict(
-            f"This Idempotency-Key was used for another archive (submission {earlier.pk}). Use a new key for each file.",
+SENT = ("phase_id", "sha256", "method", "description", "link", "reference")
+"""What the sender chose: the same key must come with the same again."""
+
+
+def earlier_submission(submission: Submission) -> Submission | None:
+    """The team's submission with the same idempotency key; None without one.
+
+    A key holds as long as its submission, also after that was withdrawn. Raises KeyReused if it stands for something else.
+    """
+    if submission.idempotency_key is None:
+        return None
+    made = Submission.objects.with_evaluation()
+    earlier = made.filter(team=submission.team, idempotency_key=submission.idempotency_key).first()
+    if earlier is None:
+        return None
+    different = [name for name in SENT if getattr(earlier, name) != getattr(submission, name)]
+    if different:
+        fields = [{"phase_id": "phase", "sha256": "archive"}.get(name, name) for name in different]
+        raise KeyReused(
+            f"This Idempotency-Key was used for submission {earlier.pk}, with another {' and another '.join(fields)}. "
+            "Use a new key for each new submission.",
             submission=earlier.pk,
+            fields={field: [f"Not the same as in submission {earlier.pk}."] for field in fields},
         )
     return earlier
+
+
+def fingerprint(submission: Submission) -> str:
+    """A digest of what the sender chose."""
+    return hashlib.sha256(repr([getattr(submission, name) for name in SENT]).encode()).hexdigest()[:32]
 
 
 def sha256_of(archive: File) -> str:

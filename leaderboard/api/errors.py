@@ -72,8 +72,7 @@ def _of_refusal(refusal: Refusal) -> dict[str, Any]:
     members: dict[str, Any] = {"code": refusal.code, "detail": refusal.message}
     if "fields" in refusal.facts:
         members["errors"] = refusal.facts["fields"]
-    if "next_at" in refusal.facts:
-        members["next_at"] = refusal.facts["next_at"]
+    members |= {name: refusal.facts[name] for name in ("next_at", "submission") if name in refusal.facts}
     return members
 
 

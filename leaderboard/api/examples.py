@@ -24,6 +24,8 @@ SENTENCES = {
     "already_in_team": "You are already in team Alpine. A person can be in only one team per competition.",
     "conflict": "This request has already been decided.",
     "empty_file": "The file is empty.",
+    "idempotency_key_reused": "This Idempotency-Key was used for submission 12, with another phase. Use a new key for each "
+    "new submission.",
     "invalid": "name: This field may not be blank.",
     "invitation_unknown": "This invitation is unknown, used or older than 14 days. Ask the owner of the team for a new "
     "link.",
@@ -61,6 +63,8 @@ def example_of(answer: int | type[Refusal]) -> tuple[int, OpenApiExample]:
     }
     if code == "invalid":
         body["errors"] = {"name": ["This field may not be blank."]}
+    if code == "idempotency_key_reused":
+        body |= {"errors": {"phase": ["Not the same as in submission 12."]}, "submission": 12}
     if code == "quota_used_up":
         body["next_at"] = None
     if code in WITH_NEXT_AT:

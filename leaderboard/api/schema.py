@@ -24,8 +24,10 @@ not exist, or it is not yours. 409: it conflicts with the current state. 413: to
 the time in `Retry-After`; an exhausted quota has the code `quota_used_up`, a rate limit `throttled`. 500: our mistake;
 please report the `incident`.
 
-**Retries.** Send an `Idempotency-Key` with each upload. If the response is lost, send the same file with the same key
-again: it remains one submission.
+**Retries.** Send an `Idempotency-Key` with each upload. If the response is lost, send the same request with the same key
+again: it remains one submission. Keys belong to the team and to this address, and never expire. A key that comes back with
+another phase, archive or text is refused with 409 and the code `idempotency_key_reused`; `submission` is the earlier
+submission, `errors` has the fields that differ. A refused request does not use up its key.
 
 **Polling** is welcome: by default a person may send 3,000 requests a minute, an address without a token 1,200. Poll a
 submission once a second, and a leaderboard every five seconds with `If-None-Match`.
@@ -38,8 +40,11 @@ ETAG = OpenApiParameter(
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     location="header",
-    description="1 to 200 visible ASCII characters, unique for each archive. A retry with the same key and "
-    "file returns the first submission (200) and uses no more of the quota.",
+    type={"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+    description="Names one submission of your team; 1 to 200 visible ASCII characters. The same request with the same key "
+    "returns the first submission (200) and uses no more of the quota. With another phase, archive, text or `reference` it "
+    "is refused (409, `idempotency_key_reused`). A key holds as long as its submission exists, also after that was "
+    "withdrawn: use a new key to submit the same archive again.",
 )
 
 

@@ -18,9 +18,9 @@ from leaderboard.actions import submissions
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import (
     ArchiveTooLarge,
-    Conflict,
     EmptyArchive,
     InvalidInput,
+    KeyReused,
     NotAllowed,
     NoTeam,
     NotWithdrawable,
@@ -103,7 +103,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
                 NoTeam,
                 PhaseNotOpen,
                 NotAllowed,
-                Conflict,
+                KeyReused,
                 ArchiveTooLarge,
                 415,
                 QuotaUsedUp,

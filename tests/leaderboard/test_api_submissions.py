@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from evaluation.archive.problems import Problem
 from leaderboard.models import Attempt, Phase, Submission
-from tests.leaderboard.api import API, assert_problem, client_of, post
+from tests.leaderboard.api import API, assert_problem, assert_told, client_of, post
 from tests.leaderboard.factories import (
     Cast,
     make_competition,
@@ -265,10 +265,43 @@ def test_an_idempotency_key_makes_a_retry_one_submission(cast: Cast) -> None:
     assert again.json()["id"] == first.json()["id"]
     assert again["Location"] == first["Location"]
     other = post(client_of(cast.teammate), cast.phase, upload(b"other"), HTTP_IDEMPOTENCY_KEY="run-1")
-    assert_problem(other, 409, "conflict")
+    assert_told(other, 409, "idempotency_key_reused")
     assert Submission.objects.count() == 1
     for key in ("", "two words", "ü", "x" * 201, "a\x00b"):
         assert_problem(post(client, cast.phase, HTTP_IDEMPOTENCY_KEY=key), 400, "invalid")
+
+
+@pytest.mark.parametrize("field", ["phase", "archive", "method", "description", "link"])
+def test_a_reused_key_names_the_earlier_submission_and_the_field(cast: Cast, field: str) -> None:
+    """It must never answer for something that was not asked: a script would believe that it was submitted."""
+    other_phase = make_phase(cast.competition, slug="later")
+    client = client_of(cast.owner)
+    first = post(client, cast.phase, HTTP_IDEMPOTENCY_KEY="exp-42").json()
+    phase = other_phase if field == "phase" else cast.phase
+    changed = {
+        "archive": upload(b"other"),
+        "method": "V-Net",
+        "description": "Other.",
+        "link": "https://example.org/",
+    }
+    more = {field: changed[field]} if field in changed else {}
+    refused = post(client, phase, **more, HTTP_IDEMPOTENCY_KEY="exp-42")
+    body = assert_told(refused, 409, "idempotency_key_reused")
+    assert (body["submission"], list(body["errors"])) == (first["id"], [field])
+    assert f"another {field}" in body["detail"]
+    assert Submission.objects.count() == 1
+    upload_again = {"archive": upload(b"other")} if field == "archive" else more
+    assert post(client, phase, **upload_again, HTTP_IDEMPOTENCY_KEY="exp-43").status_code == 202
+
+
+def test_a_key_outlives_withdrawing(cast: Cast) -> None:
+    set_phase(cast, allows_withdrawal=True)
+    client = client_of(cast.owner)
+    first = post(client, cast.phase, HTTP_IDEMPOTENCY_KEY="run-1").json()
+    client.post(first["links"]["withdraw"])
+    again = post(client, cast.phase, HTTP_IDEMPOTENCY_KEY="run-1")
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+    assert again.json()["withdrawn_at"]
 
 
 def test_withdraw_frees_the_place_on_the_board_where_the_phase_allows_it(cast: Cast) -> None:

@@ -203,8 +203,8 @@ def test_an_idempotency_key_makes_a_retry_the_same_submission(cast):
         cast.owner, cast.phase, upload(content), method="A", idempotency_key="k"
     )
     assert (first.pk, new, again.pk, new_again) == (first.pk, True, first.pk, False)
-    with pytest.raises(refusals.Conflict, match="another archive"):
-        submit(cast.owner, cast.phase, archive=upload(content + b" "), idempotency_key="k")
+    with pytest.raises(refusals.KeyReused, match="another archive"):
+        submissions.submit(cast.owner, cast.phase, upload(content + b" "), method="A", idempotency_key="k")
 
 
 def test_a_reference_entry_is_the_organisers_and_takes_no_attempt(cast):

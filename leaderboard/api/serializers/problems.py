@@ -19,4 +19,7 @@ class Problem(serializers.Serializer):
         allow_null=True,
         help_text="With status 429: when to try again; null if waiting alone does not help.",
     )
+    submission = serializers.IntegerField(
+        required=False, help_text="The earlier submission that stands in the way."
+    )
     incident = serializers.CharField(required=False, help_text="With status 500: please report it.")
