@@ -1,10 +1,11 @@
 """People and their API tokens."""
 
 from django.contrib.auth.models import AbstractUser
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from knox.models import AbstractAuthToken
+
+from .countries import known_country
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declares no manager
@@ -16,7 +17,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declar
         "country or region",
         max_length=2,
         blank=True,
-        validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters (ISO 3166), such as DE, CN or US.")],
+        validators=[known_country],
         help_text="ISO 3166 two-letter code. Used for counts only, never shown next to your name.",
     )
 

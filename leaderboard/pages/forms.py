@@ -7,6 +7,7 @@ from django import forms
 from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import LabelReport, Submission, Team, User
+from leaderboard.models.countries import NAMES
 
 
 class RefusedForm:
@@ -112,16 +113,17 @@ class InvitationForm(forms.Form):
     )
 
 
-class CountryField(forms.CharField):
-    def to_python(self, value: Any) -> Any:
-        return (super().to_python(value) or "").upper()
-
-
 class ProfileForm(forms.ModelForm):
+    country = forms.ChoiceField(
+        label="Country or region",
+        required=False,
+        choices=[("", "not given"), *sorted(NAMES.items(), key=lambda entry: entry[1])],
+        help_text="Used for counts only, never shown next to your name.",
+    )
+
     class Meta:
         model = User
         fields = ["affiliation", "country"]
-        field_classes = {"country": CountryField}
 
 
 class TokenForm(RefusedForm, forms.Form):

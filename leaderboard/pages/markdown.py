@@ -32,4 +32,6 @@ def render(text: str) -> SafeString:
         url_schemes={"http", "https", "mailto"},
         link_rel="nofollow noopener noreferrer",
     )
+    for wide in ("pre", "table"):  # scrolls on a phone, so a keyboard must reach it
+        clean = clean.replace(f"<{wide}>", f'<{wide} tabindex="0">')
     return mark_safe(clean)  # noqa: S308  sanitised by nh3

@@ -66,6 +66,19 @@ def say_refusal(request: HttpRequest, refusal: Refusal) -> None:
     messages.error(request, refusal.message)
 
 
+SECTIONS = {
+    "board": ("boards", "board", "labels", "old-board", "report", "team-page"),
+    "submissions": ("submissions", "submission", "withdraw", "select", "compare", "masks"),
+    "team": ("team", "edit-team", "invite", "join", "description", "ask-to-join", "propose-merger"),
+}  # the pages that belong to a tab besides its own
+
+
+def tab_of(request: HttpRequest) -> str:
+    """The tab to which the page belongs."""
+    name = request.resolver_match.url_name or "" if request.resolver_match else ""
+    return next((tab for tab, names in SECTIONS.items() if name in names), name)
+
+
 def has_winners(request: HttpRequest, competition: Competition) -> bool:
     """Whether there are prizes or awards, or the viewer may give some."""
     things = models.Exists(competition.prizes.all()) | models.Exists(competition.awards.all())
@@ -92,6 +105,7 @@ def render_in(
         "team": context["team"] if "team" in context else my_team(request, competition),
         "has_winners": has_winners(request, competition),
         "refusal": refusal,
+        "tab": tab_of(request),
         "now": timezone.now(),
     }
     return render(request, template, {**around, **context}, status=refusal.status if refusal else 200)

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.safestring import mark_safe
 
+from leaderboard.models.countries import NAMES
 from leaderboard.models.visibility import view_of
 from leaderboard.reporting import charts, countries
 from leaderboard.reporting.statistics import SMALLEST_CELL, PhaseFigures, Statistics, statistics_of
@@ -43,7 +44,7 @@ def statistics(request: HttpRequest, slug: str) -> HttpResponse:
 
 def world(figures: Statistics) -> str:
     counts = dict(figures.people.countries)
-    return _svg(charts.world_map("People by country or region", countries.shapes(), countries.NAMES, counts))
+    return _svg(charts.world_map("People by country or region", countries.shapes(), NAMES, counts))
 
 
 def legend(figures: Statistics) -> list[tuple[int, str]]:

@@ -32,7 +32,7 @@ def moment(value: datetime | None) -> SafeString:
 @register.filter
 def short_moment(value: datetime | None) -> SafeString:
     """The same for table cells; the visitor's local time is in the tooltip."""
-    return _time(value, "{:%Y-%m-%d %H:%M}".format, "moment moment-short")
+    return _time(value, "{0.day} {0:%b %Y}, {0:%H:%M}".format, "moment moment-short")
 
 
 def _time(value: datetime | None, write: Callable[[datetime], str], css: str) -> SafeString:

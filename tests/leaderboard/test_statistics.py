@@ -199,9 +199,10 @@ def test_the_longer_counting_takes_the_rarer_it_is_done(cast: Cast) -> None:
     assert PhaseFigures.objects.get().rules != "others"
 
 
-def test_every_country_has_its_shape_and_its_name() -> None:
+def test_every_shape_has_a_name_and_only_the_smallest_islands_have_no_shape() -> None:
     codes = {code for code in countries.shapes() if not code.startswith("~")}
-    assert codes == set(countries.NAMES)
+    assert set(countries.NAMES) - codes == {"BQ", "GI", "GP", "MQ", "SJ", "TK", "VG", "YT"}
+    assert codes <= set(countries.NAMES)
 
 
 def test_one_day_is_a_sentence_and_not_a_chart(cast: Cast, client: Client) -> None:

@@ -1,0 +1,122 @@
+"""Small things on every page: messages, tabs, dates, sign-up that comes back, what a phone and a keyboard need."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.core.exceptions import ValidationError
+from django.test import Client
+from django.urls import reverse
+
+from leaderboard.models import User
+from tests.leaderboard.factories import PASSWORD, Cast, make_submission
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+def said(answer: Any) -> str:
+    return " ".join(answer.content.decode().split())
+
+
+def marked(page: str) -> list[tuple[str, str]]:
+    """The tabs marked as current: how, and their names."""
+    tabs = page[page.index('<nav class="tabs"') : page.index("</nav>", page.index('<nav class="tabs"'))]
+    return re.findall(r'aria-current="(\w+)"> ?([\w ]+?) ?</a>', tabs)
+
+
+def test_messages_are_a_list_within_a_status(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    page = said(client.post(reverse("pages:account"), {"affiliation": "Institute"}, follow=True))
+    assert '<div role="status"> <ul class="messages"> <li class="note success">' in page
+    for path in TEMPLATES.rglob("*.html"):
+        assert not re.search(r"<[uo]l[^>]*role=", path.read_text()), path
+
+
+def test_every_page_of_a_competition_marks_one_tab(cast: Cast, client: Client) -> None:
+    submission = make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    slug, phase = cast.competition.slug, cast.phase.slug
+    for name, args, tab in (
+        ("competition", [slug], ("page", "Overview")),
+        ("board", [slug, phase], ("page", "Leaderboard")),
+        ("labels", [slug, phase], ("true", "Leaderboard")),
+        ("old-board", [slug, phase, 1], ("true", "Leaderboard")),
+        ("team-page", [slug, cast.team.pk], ("true", "Leaderboard")),
+        ("submissions", [slug], ("page", "My submissions")),
+        ("submission", [submission.pk], ("true", "My submissions")),
+        ("submit", [slug], ("page", "Submit")),
+        ("team", [slug], ("page", "Team")),
+        ("description", [slug], ("true", "Team")),
+    ):
+        answer = client.get(reverse(f"pages:{name}", args=args))
+        if answer.status_code == 200:
+            assert marked(said(answer)) == [tab], name
+        else:
+            assert name == "description"
+
+
+def test_a_country_is_chosen_from_a_list_and_checked(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    page = said(client.get(reverse("pages:account")))
+    assert '<option value="NP">Nepal</option>' in page
+    with pytest.raises(ValidationError, match="zz is not the code of a country"):
+        User(username="x", password="x", country="zz").full_clean()
+
+
+def test_dates_have_one_style(cast: Cast, client: Client) -> None:
+    make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    for name in ("submissions", "team", "labels", "trust", "statistics"):
+        args = [cast.competition.slug, *([cast.phase.slug] if name == "labels" else [])]
+        page = said(client.get(reverse(f"pages:{name}", args=args)))
+        visible = re.sub(r"<[^>]+>", " ", page)
+        assert not re.search(r"\b20\d\d-\d\d-\d\d\b", visible), name
+
+
+def test_sign_up_comes_back_to_the_competition_and_the_code_can_be_sent_again(
+    cast: Cast, client: Client, settings: Any
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = False
+    settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+    settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+    came_from = reverse("pages:competition", args=[cast.competition.slug])
+    answer = client.post(
+        f"{reverse('account_signup')}?next={came_from}",
+        {
+            "email": "new@example.org",
+            "username": "newcomer",
+            "password1": PASSWORD,
+            "password2": PASSWORD,
+            "next": came_from,
+        },
+        follow=True,
+    )
+    page = said(answer)
+    assert 'form="resend"' in page
+    sent = len(mail.outbox)
+    client.post(reverse("account_email_verification_sent"), {"action": "resend"})
+    assert len(mail.outbox) == sent + 1
+    code = re.search(r"^\s*([A-Z0-9-]{6,9})\s*$", str(mail.outbox[-1].body), re.M)
+    assert code
+    confirmed = client.post(reverse("account_email_verification_sent"), {"code": code[1]})
+    assert confirmed["Location"] == came_from
+
+
+def test_htmx_is_fetched_only_by_the_script_of_pages_that_use_it(cast: Cast, client: Client) -> None:
+    page = said(client.get(reverse("pages:competition", args=[cast.competition.slug])))
+    assert "hx-" not in page
+    assert re.findall(r'<script[^>]*src="[^"]*htmx', page) == []
+    source = re.search(r'data-htmx="([^"]+)"', page)
+    assert source
+    assert b"htmx" in b"".join(client.get(source[1]).streaming_content)
+
+
+def test_what_scrolls_can_be_reached_by_keyboard() -> None:
+    """A <pre>, or an element of the class scroll, has a tabindex."""
+    for path in TEMPLATES.rglob("*.html"):
+        if {"admin", "export"} & set(path.relative_to(TEMPLATES).parts):
+            continue
+        for element in re.findall(r"<pre[^>]*>|<[^>]*class=\"[^\"]*\bscroll\b[^>]*>", path.read_text()):
+            assert 'tabindex="0"' in element, (path, element)
