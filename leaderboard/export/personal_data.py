@@ -39,7 +39,7 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
             {
                 "competition": membership.competition.slug,
                 "team": membership.team.name,
-                **_fields(membership, "role", "joined_at"),
+                **_fields(membership, "role", "joined_at", "is_named"),
             }
             for membership in user.memberships.select_related("competition", "team")
         ],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from leaderboard.models.countries import NAMES
 
+
 @cache
 def shapes() -> dict[str, str]:
     """The outline of each country or region as an SVG path; keys that begin with ~ are land without a code."""
