@@ -61,7 +61,7 @@ def _fill_teams(cast: Cast, size: Size, people: int) -> str:
             "username": "'person' || CAST(i AS text)",
             "password": "'!'",
             "email": "'person' || CAST(i AS text) || '@example.net'",
-            "country": "substr('DECNUSITFRJPINBRPENO', 1 + 2 * (i % 10), 2)",
+            "country": "substr('DECNUSITFRJPINBRPENO', CAST(1 + 2 * (i % 10) AS integer), 2)",
             "is_active": "TRUE",
             "date_joined": _moment(0),
         },
@@ -111,7 +111,7 @@ def _fill_submissions(cast: Cast, size: Size, team: str, people: int) -> None:
             "team_id": team,
             "submitted_by_id": f"(CASE WHEN i % {size.teams} = 0 THEN {cast.owner.pk} ELSE {people} + i % {size.teams} END)",
             "method": "'Method ' || CAST(i % 977 AS text)",
-            "sha256": "substr('0123456789abcdef', 1 + i % 16, 1) || CAST(i AS text)",
+            "sha256": "substr('0123456789abcdef', CAST(1 + i % 16 AS integer), 1) || CAST(i AS text)",
             "size": 118000,
             "received_at": received,
             "evaluation_id": f"{evaluation} + i",
@@ -207,7 +207,9 @@ def _fill_standings(phase: Phase) -> None:
 
 
 def _fill_references(cast: Cast) -> None:
-    team = Team.objects.create(competition=cast.competition, name="Organisers", is_organisers=True)
+    team = Team.objects.create(
+        pk=_next(Team), competition=cast.competition, name="Organisers", is_organisers=True
+    )
     submission, evaluation = _next(Submission), _next(Evaluation)
     _insert(
         Submission,

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Hashable
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -49,6 +50,10 @@ from importlib import import_module
 import_module(sys.argv[3]).main()
 """
 _MODULES = ("evaluation.sandbox.process", "evaluation.sandbox.hdf5_process")  # tried in this order
+_ASKED_AGAIN = (
+    16  # of so many archives of one sender the first reader is asked once, whatever the last one was
+)
+_MOST_MET = 10_000  # senders
 _START_S = 60.0
 _MOST_KEPT = 16 << 20  # bytes of shared memory that a reader keeps between archives
 _GRACE_S = 5.0  # the reader process kills a child at the wall clock; after this much more it is killed itself
@@ -172,6 +177,7 @@ class Reader:
         self._lock = threading.Lock()
         self._handles: dict[str, _Handle] = {}
         self._answer: SharedAnswer | None = None
+        self._met: dict[Hashable, int] = {}
         self._owner = os.getpid()
 
     @property
@@ -184,8 +190,13 @@ class Reader:
         """Which guards hold in each reader process that runs."""
         return [handle.guards for handle in self._handles.values()]
 
-    def read(self, file: BinaryIO | str | PathLike[str] | bytes, spec: MaskSpec) -> Packed:
+    def read(
+        self, file: BinaryIO | str | PathLike[str] | bytes, spec: MaskSpec, sender: Hashable = None
+    ) -> Packed:
         """Packed masks of an archive: an open binary file (read from its start), a path, or its bytes.
+
+        `sender`: who made it, if known. Whose last archive had another layout than the official one will send such
+        files again: the reader that explains layouts is asked at once, the other one only now and then.
 
         The array is read-only. Raises InvalidArchive with every problem, "unreadable" among them; OSError where
         the file cannot be read; ReaderNotStarted if a reader process does not come up (ReaderNotConfined if that is
@@ -199,15 +210,27 @@ class Reader:
             with self._lock:
                 self._own()
                 self.usage = Usage(0.0, 0)
-                for module in _MODULES:
+                for module in self._in_turn(sender):
                     answer, status = self._ask(module, spec, size, archive_fd)
                     if not (status == 0 and answer.unexplained()):
                         break
+                self._remember(sender, module)
                 if answer.size > _MOST_KEPT:
                     self._answer = None
                 return answer.masks(status)
         finally:
             os.close(archive_fd)
+
+    def _in_turn(self, sender: Hashable) -> tuple[str, ...]:
+        return _MODULES[-1:] if self._met.get(sender, 0) % _ASKED_AGAIN else _MODULES
+
+    def _remember(self, sender: Hashable, module: str) -> None:
+        """Count the archives in a row of this sender that needed the last reader."""
+        met = self._met.pop(sender, 0)
+        if sender is not None and module == _MODULES[-1]:
+            self._met[sender] = met + 1
+            if len(self._met) > _MOST_MET:
+                del self._met[next(iter(self._met))]
 
     def start(self) -> None:
         """Start the reader processes now; `read` does it otherwise."""

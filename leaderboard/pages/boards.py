@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -39,7 +40,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     phase = next((phase for phase in phases if phase.slug == phase_slug), None)
     if phase is None:
         raise Http404
-    team, page, now = my_team(request, competition), _page(request), timezone.now()
+    team, page, now = my_team(request, competition), page_number(request), timezone.now()
     is_open = phase.is_open(now)
     follows = (
         is_open or Evaluation.objects.awaited(phase).exists()
@@ -72,7 +73,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "columns": {"f1": shown.view.board == "shown", **dict.fromkeys(shown.view.metrics, True)},
             "chosen": chosen,
             "page": page,
-            "pages": range(1, -(-shown.found // ROWS) + 1),
+            "pages": page_numbers(shown.found, page),
             "condition": json.dumps({"If-None-Match": etag}),
             "now": now,
             "is_open": is_open,
@@ -164,7 +165,12 @@ def _own_row(shown: Board, team: Team | None, chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def _page(request: HttpRequest) -> int:
+def page_numbers(rows: int, page: int) -> list[int | str]:
+    """The numbers of the pages beside this one, of the first and of the last; "…" for those between."""
+    return list(Paginator(range(rows), ROWS).get_elided_page_range(page))
+
+
+def page_number(request: HttpRequest) -> int:
     page = request.GET.get("page", "1")
     if not (page.isascii() and page.isdigit() and len(page) < 10):
         raise Http404

@@ -15,7 +15,9 @@ from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, LabelReport, LabelSet, Phase, Standing
 from leaderboard.models.boards import with_ranks
 from leaderboard.models.visibility import Ratio, view_of
+from leaderboard.reporting.boards import window
 
+from .boards import ROWS, page_number, page_numbers
 from .forms import LabelReportForm
 from .page_context import find_competition, my_team, phases_of, render_in
 
@@ -62,13 +64,26 @@ def old_board(request: HttpRequest, slug: str, phase_slug: str, version: int) ->
     competition, phase = _find(request, slug, phase_slug)
     label_set = get_object_or_404(_versions(phase), version=version)
     view = view_of(phase, request.user, timezone.now())
+    page = page_number(request)
     rows: list[dict[str, Any]] = []
-    if view.board is not None:
+    everyone = Standing.objects.under(label_set, view.board or "")
+    standings = window(everyone, (page - 1) * ROWS, page * ROWS)
+    if page > 1 and not standings:
+        raise Http404
+    if standings:
+        ranked = with_ranks(standings, (page - 1) * ROWS + 1, Standing.objects.rank_of(standings[0]))
         rows = [
             {"rank": rank, "standing": standing, "f1": Ratio(standing.rank_key, KEY_SCALE)}
-            for rank, standing in with_ranks(Standing.objects.under(label_set, view.board))
+            for rank, standing in ranked
         ]
-    context = {"phase": phase, "labels": label_set, "rows": rows, "view": view}
+    context = {
+        "phase": phase,
+        "labels": label_set,
+        "rows": rows,
+        "view": view,
+        "page": page,
+        "pages": page_numbers(everyone.count(), page),
+    }
     return render_in(request, competition, "labels/old_board.html", context)
 
 

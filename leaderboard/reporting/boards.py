@@ -135,7 +135,7 @@ def board_of(
     chosen = (
         everyone if choice is None else choice.among(everyone.with_latest(phase, shown_until(phase, view)))
     )
-    standings = list(chosen.select_related("submission__evaluation")[first:until])
+    standings = window(chosen.select_related("submission__evaluation"), first, until)
     complete = first == 0 and (limit is None or len(standings) < limit)
     found = len(standings) if complete else chosen.count()
     if choice is None or choice.is_whole:
@@ -146,6 +146,15 @@ def board_of(
         ranks = [1 + total - bisect_left(keys, standing.rank_key + 1) for standing in standings]
         rows = _rows(zip(ranks, standings, strict=True), phase, view)
     return Board(phase, view, total, rows, _references(phase, view), published, found)
+
+
+def window(rows: Any, first: int, until: int | None) -> list[Standing]:
+    """The rows from ``first`` on. Those in front are counted off in the index alone: nothing is joined to them."""
+    if not first:
+        return list(rows[:until])
+    keys = list(rows.select_related(None).values_list("pk", flat=True)[first:until])
+    found = {row.pk: row for row in rows.filter(pk__in=keys)}
+    return [found[key] for key in keys]
 
 
 def shown_until(phase: Phase, view: View) -> datetime | None:

@@ -141,12 +141,12 @@ def read_masks(evaluation: Evaluation) -> ndarray:
     with open_archive(submission) as archive:
         try:
             with turn():
-                return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
+                return reader.read(cast(BinaryIO, archive), spec_of(evaluation), submission.team_id)
         except ReaderKilled as first:
             log.warning("the reader was killed from outside: reading again, alone", error=str(first))
         with turn(alone=True):
             try:
-                return reader.read(cast(BinaryIO, archive), spec_of(evaluation))
+                return reader.read(cast(BinaryIO, archive), spec_of(evaluation), submission.team_id)
             except ReaderKilled as second:
                 raise InvalidArchive([unreadable()]) from second
 

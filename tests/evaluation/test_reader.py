@@ -92,6 +92,26 @@ def test_official_archives_do_not_start_the_reader_with_libhdf5():
         assert len(made.pids) == 2
 
 
+def test_a_sender_of_other_layouts_is_read_by_the_explaining_reader_at_once(monkeypatch):
+    with Reader() as made:
+        asked, ask = [], made._ask
+        monkeypatch.setattr(made, "_ask", lambda module, *rest: asked.append(module) or ask(module, *rest))
+
+        def readers(data, sender):
+            asked.clear()
+            assert np.array_equal(made.read(data, SPEC, sender), PACKED)
+            return len(asked)
+
+        assert [readers(CHUNKED, 7) for _ in range(18)] == [2, *[1] * 15, 2, 1]
+        assert readers(CHUNKED, None) == readers(CHUNKED, 8) == 2  # others are unknown
+        assert readers(GOOD, 7) == 1
+        assert asked == [reader._MODULES[-1]]
+        while asked == [reader._MODULES[-1]]:
+            readers(GOOD, 7)
+        assert readers(GOOD, 7) == 1
+        assert asked == [reader._MODULES[0]]  # it sends official files again
+
+
 def test_other_sizes_and_numbers_take_turns(good_reader):
     for shape in ((1, 8, 8), (5, 256, 256), (3, 128, 128), (2, 64, 32)):
         masks = np.random.default_rng(0).integers(0, 2, shape)

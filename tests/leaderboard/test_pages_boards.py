@@ -12,7 +12,7 @@ from django.utils import timezone
 from leaderboard.actions import judging
 from leaderboard.actions import teams as actions
 from leaderboard.models import Evaluation, Page, Phase, PublishedEntry, Submission
-from leaderboard.pages import boards
+from leaderboard.pages import boards, labels
 from tests.leaderboard.factories import (
     Cast,
     make_competition,
@@ -192,6 +192,22 @@ def test_a_member_sees_its_own_place_even_on_another_page(
     assert [row.rank for row in second.context["board"].rows] == [3, 4]
     for bad in ("3", "no", "99999999999999"):
         assert client.get(board_url(cast), {"page": bad}).status_code == 404
+
+
+def test_long_boards_come_in_pages_and_only_those_near_are_linked(
+    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boards, "ROWS", 1)
+    monkeypatch.setattr(labels, "ROWS", 1)
+    for score in range(30):
+        make_submission(make_team(cast.competition), cast.phase, (90 - score, 10, 10))
+    old = reverse("pages:old-board", args=[cast.competition.slug, cast.phase.slug, 1])
+    for address in (board_url(cast), old):
+        page = client.get(address, {"page": 15})
+        assert page.context["pages"] == [1, 2, "…", *range(12, 19), "…", 29, 30]
+        assert page.content.decode().count('<td class="rank">') == 1
+        assert '<td class="rank">15</td>' in page.content.decode().replace("\n", "").replace("  ", "")
+        assert client.get(address, {"page": 31}).status_code == 404
 
 
 def test_the_fragment_is_rendered_once_for_everybody_who_is_in_no_team(
