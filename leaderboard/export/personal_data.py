@@ -16,6 +16,7 @@ from leaderboard.models import (
     PhaseReport,
     Review,
     Submission,
+    SubmissionNote,
 )
 from leaderboard.models.visibility import Viewpoint
 
@@ -77,6 +78,9 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "mails_not_sent_yet": list(
             Mail.objects.filter(to__iexact=user.email).exclude(to="").values("subject", "queued_at")
+        ),
+        "notes_on_submissions": list(
+            SubmissionNote.objects.filter(edited_by=user).values("submission", "text", "tags", "edited_at")
         ),
         "submissions": [_submission(each, viewpoint) for each in submissions],
         "acts_in_the_log": list(

@@ -124,6 +124,8 @@ TABLES = (
     Table("audit", AuditEntry, amend=_amend_audit),
 )
 NOT_EXPORTED = {
+    "DataFile": "public data, large and kept apart: the new server names its own",
+    "SubmissionNote": "a team's own, which organisers do not read",
     "PatchPicture": "shows hidden labels: a report that is built again has them",
     "FormerSlug": "addresses of one server",
     "Worker": "a process of one server",

@@ -11,8 +11,10 @@ from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
+from .data import DataFile
 from .figures import CompetitionFigures, PhaseFigures
 from .mails import Mail
+from .notes import SubmissionNote
 from .reports import PatchPicture, PhaseReport
 from .reviews import Review
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
@@ -27,6 +29,7 @@ __all__ = [
     "Award",
     "Competition",
     "CompetitionFigures",
+    "DataFile",
     "Evaluation",
     "FormerSlug",
     "Invitation",
@@ -50,6 +53,7 @@ __all__ = [
     "Review",
     "Standing",
     "Submission",
+    "SubmissionNote",
     "Team",
     "User",
     "Worker",

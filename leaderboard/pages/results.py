@@ -14,8 +14,8 @@ from leaderboard.actions import submissions as actions
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.export.archives import archive_response
-from leaderboard.models import Attempt, Submission
-from leaderboard.models.visibility import View, feedback_of, interval_decimals, view_of, visible_scores
+from leaderboard.models import Attempt, Submission, SubmissionNote
+from leaderboard.models.visibility import View, Viewpoint, feedback_of, interval_decimals, visible_scores
 from leaderboard.reporting.masks import counts_of, histogram
 from leaderboard.reporting.results import interval_of, result_of
 from leaderboard.scoring.waiting import expected_waits
@@ -54,8 +54,16 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
     if request.headers.get("HX-Request") == "true":
         return render(request, "submissions/news.html", {"competition": phase.competition, **context})
     if is_mine:
-        context["team"] = submission.team
+        context |= {"team": submission.team, "note": _note(request, submission, refusal)}
     return render_in(request, phase.competition, "submissions/detail.html", context, refusal=refusal)
+
+
+def _note(request: HttpRequest, submission: Submission, refusal: Refusal | None) -> dict[str, str]:
+    """The team's note and tags; what was typed if it was just refused."""
+    if refusal and request.method == "POST" and "tags" in request.POST:
+        return {"text": request.POST.get("text", ""), "tags": request.POST["tags"]}
+    kept = SubmissionNote.objects.filter(submission=submission).first()
+    return {"text": kept.text, "tags": ", ".join(kept.tag_list)} if kept else {"text": "", "tags": ""}
 
 
 def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: bool) -> dict[str, Any]:
@@ -81,18 +89,16 @@ def poll_after(age: Any) -> int:
 
 def rows_of(request: HttpRequest, submissions: list[Submission], now: datetime) -> list[dict[str, Any]]:
     """Submissions with the scores that the viewer may see and, while waiting, their place in the queue."""
-    views: dict[int, View] = {}
+    viewpoint = Viewpoint(request.user, now)
     waits = expected_waits(submission.evaluation for submission in submissions)
     rows = []
     for submission in submissions:
-        phase, evaluation = submission.phase, submission.evaluation
-        if phase.pk not in views:
-            views[phase.pk] = view_of(phase, request.user, now)
+        view, evaluation = viewpoint.view(submission.phase), submission.evaluation
         rows.append(
             {
                 "submission": submission,
-                "scores": visible_scores(evaluation, views[phase.pk]),
-                "view": views[phase.pk],
+                "scores": visible_scores(evaluation, view),
+                "view": view,
                 "attempt": getattr(submission, "attempt", None),
                 "wait": waits.get(evaluation.pk) if evaluation else None,
                 "unfinished": evaluation is None or evaluation.is_unfinished,

@@ -77,6 +77,7 @@ SITE = [
             "team": "/c/{slug}/team/",
             "submission": "/submissions/{submission}/",
             "invalid": "/submissions/{invalid}/",
+            "compare": "/c/{slug}/submissions/compare/?id={submission}&id={other}",
             "masks": "/submissions/{submission}/masks/",
             "masks-change": "/submissions/{submission}/masks/?show=change&order=changed",
             "account": "/account/",
@@ -145,13 +146,14 @@ def rows_of(url: str, demo: dict[str, Any]) -> dict[str, Any]:
     slug = next(name for name in competitions if "history" not in name)
     history = next((name for name in competitions if name != slug), slug)
     mine = ask("submissions/")["results"]
-    scored = next(row["id"] for row in mine if row["state"] == "scored")
+    scored, other = [row["id"] for row in mine if row["state"] == "scored"][:2]
     invalid = next((row["id"] for row in mine if row["state"] == "invalid"), scored)
     return {
         "slug": slug,
         "history": history,
         "phase": demo["phase"],
         "submission": scored,
+        "other": other,
         "invalid": invalid,
     }
 

@@ -85,3 +85,21 @@ def test_without_javascript_there_are_pictures_and_links(browser: Any, live_serv
     assert still.locator(".stage-number").inner_text() == "2"
     assert "show=change" in still.url
     still.context.close()
+
+
+def test_two_submissions_are_selected_and_compared(page: Any) -> None:
+    cast = make_cast()
+    made = stage(cast)
+    sign_in(page, "owner")
+    page.goto(f"/c/{cast.competition.slug}/submissions/")
+    for box in page.get_by_role("checkbox").all():
+        box.check()
+    page.get_by_role("button", name="Compare two").click()
+    page.get_by_role("heading", name=f"against no. {made.pk}").wait_for()
+    assert page.get_by_role("row", name="F1").is_visible()
+    assert page.locator(".changes li").count() == 3
+    for picture in page.locator(".changes li").first.locator("img").all():
+        picture.scroll_into_view_if_needed()
+        page.wait_for_function(
+            "image => image.complete && image.naturalWidth === 16", arg=picture.element_handle()
+        )

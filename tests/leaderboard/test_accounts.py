@@ -41,6 +41,7 @@ TOLD = {
     *(
         "Invitation.created_by",
         "Invitation.accepted_by",
+        "SubmissionNote.edited_by",
         "JoinRequest.user",
         "LabelReport.reported_by",
         "Membership.user",
