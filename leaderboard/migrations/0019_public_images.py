@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("leaderboard", "0022_known_countries"),
+        ("leaderboard", "0018_worker_confinement"),
     ]
 
     operations = [

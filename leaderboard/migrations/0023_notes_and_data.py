@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("leaderboard", "0023_public_images"),
+        ("leaderboard", "0022_known_countries"),
     ]
 
     operations = [
