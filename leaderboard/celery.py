@@ -22,7 +22,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 TASK_MODULES = {
     "leaderboard.scoring": ("tasks",),
     "leaderboard.reporting": ("counting", "reports", "reviews"),
-    "leaderboard.notifications": ("mails",),
+    "leaderboard.notifications": ("mails", "announcements"),
     "leaderboard.platform": ("housekeeping",),
 }
 for package, modules in TASK_MODULES.items():

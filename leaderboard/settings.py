@@ -361,6 +361,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,  # for retries, and for mails whose message was lost
         "options": {"expires": 30.0},
     },
+    "announcements": {
+        "task": "leaderboard.notifications.announcements.work",
+        "schedule": 60.0,  # for scheduled ones
+        "options": {"expires": 60.0},
+    },
     "housekeeping": {
         "task": "leaderboard.platform.housekeeping.work",
         "schedule": 3600.0,

@@ -5,6 +5,7 @@ the competitions that they organise (``scope``), and every change is written int
 """
 
 from . import (
+    announcements,
     audit,
     awards,
     competitions,
@@ -19,6 +20,6 @@ from . import (
 )
 
 __all__ = [
-    "audit", "awards", "competitions", "corrections", "mails", "people", "reports", "reviews", "rosters",
+    "announcements", "audit", "awards", "competitions", "corrections", "mails", "people", "reports", "reviews", "rosters",
     "submissions", "teams",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from django.db import models
 
 from evaluation.scoring.counts import Counts
 from leaderboard.models import (
+    Announcement,
     Attempt,
     AuditEntry,
     Award,
@@ -102,6 +103,7 @@ TABLES = (
     Table("quick_looks", QuickLook),
     Table("published_entries", PublishedEntry),
     Table("teams", Team, later=("merged_into",)),
+    Table("announcements", Announcement),
     Table("members", Membership),
     Table("invitations", Invitation),
     Table("join_requests", JoinRequest),
@@ -116,6 +118,7 @@ TABLES = (
     Table(
         "standings",
         Standing,
+        apart=("earlier_rank",),  # of yesterday: counted again each day
         orders=("phase_id", "label_set_id", "kind", "-rank_key", "achieved_at", "team_id"),
     ),
     Table("label_reports", LabelReport),
@@ -127,6 +130,8 @@ NOT_EXPORTED = {
     "DataFile": "public data, large and kept apart: the new server names its own",
     "SubmissionNote": "a team's own, which organisers do not read",
     "PatchPicture": "shows hidden labels: a report that is built again has them",
+    "CompetitionFigures": "counted from the submissions",
+    "PhaseFigures": "counted from the submissions",
     "FormerSlug": "addresses of one server",
     "Worker": "a process of one server",
     "Mail": "on its way, from one server",

@@ -6,6 +6,7 @@ and ``leaderboard.scoring.queue``), never read a request and never send anything
 
 from .accounts import ApiToken, User
 from .addresses import FormerSlug
+from .announcements import Announcement
 from .attempts import Attempt, QuotaUsage
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
@@ -23,6 +24,7 @@ from .teams import Invitation, Membership, Team
 from .workers import Worker
 
 __all__ = [
+    "Announcement",
     "ApiToken",
     "Attempt",
     "AuditEntry",

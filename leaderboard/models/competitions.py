@@ -104,6 +104,7 @@ class Page(models.Model):
     """A page in Markdown: overview, data, rules, prizes. The first one is the competition's home page."""
 
     RESERVED = (
+        "announcements",
         "board",
         "images",
         "labels",

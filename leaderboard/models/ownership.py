@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models
 
+from .announcements import Announcement
 from .attempts import Attempt
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
@@ -27,6 +28,7 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     QuickLook: "phase__competition",
     Review: "phase__competition",
     Mail: "competition",
+    Announcement: "competition",
     Team: "competition",
     Membership: "competition",
     Invitation: "team__competition",

@@ -61,6 +61,7 @@ def competition_home(request: HttpRequest, competition: Competition) -> HttpResp
         "place": place_of(team, phases, top, request.user, now) if team else None,
         "overview": competition.pages.first(),
         "organises": competition.is_organised_by(request.user),
+        "announcement": competition.announcements.public(now).first(),
     }
     return render_in(request, competition, "competition/home.html", context)
 

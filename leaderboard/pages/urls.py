@@ -4,6 +4,7 @@ from django.urls import path
 
 from . import (
     account,
+    announcements,
     awards,
     board_files,
     boards,
@@ -57,6 +58,12 @@ urlpatterns = [
         name="report-picture",
     ),
     path("c/<slug:slug>/images/<slug:phase_slug>/<int:patch>/<slug:kind>.png", masks.image, name="image"),
+    path("c/<slug:slug>/announcements/", announcements.announcements, name="announcements"),
+    path(
+        "c/<slug:slug>/announcements/feed.atom",
+        announcements.AnnouncementFeed(),
+        name="announcements-feed",
+    ),
     path("c/<slug:slug>/trust/", trust.trust, name="trust"),
     path("c/<slug:slug>/trust/log.json", trust.log_json, name="trust-log"),
     path("receipts/key", trust.key, name="receipt-key"),

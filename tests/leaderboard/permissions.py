@@ -17,6 +17,7 @@ from django.utils import timezone
 from leaderboard.actions.accounts import create_token
 from leaderboard.actions.teams import invite
 from leaderboard.models import (
+    Announcement,
     AuditEntry,
     Award,
     Competition,
@@ -148,6 +149,9 @@ class Stage:
                 to="away@example.org",
                 subject="Labels",
                 failed_at=timezone.now(),
+            ),
+            "announcement": Announcement.objects.create(
+                competition=cast.competition, title="Dates", body=DESCRIPTION, audience="no_submission"
             ),
             "review": Review.objects.create(
                 phase=cast.phase,

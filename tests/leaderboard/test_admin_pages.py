@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from evaluation.archive.problems import too_large
 from leaderboard.models import (
+    Announcement,
     ApiToken,
     AuditEntry,
     Award,
@@ -62,6 +63,7 @@ def full(cast: Cast) -> Cast:
     Mail.objects.create(competition=cast.competition, to="away@example.org", subject="Labels")
     LabelReport.objects.create(phase=cast.phase, team=cast.team, patch=1, text="a landslide that is none")
     Prize.objects.create(competition=cast.competition, title="1st place", phase=cast.phase, rank=1)
+    Announcement.objects.create(competition=cast.competition, title="New dates", body="Later.")
     add_to_the_roster(cast.team, cast.other_team)
     return cast
 

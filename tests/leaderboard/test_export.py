@@ -25,6 +25,7 @@ from leaderboard.actions.teams import invite
 from leaderboard.export import read, tables, write
 from leaderboard.export.package import ExportInvalid, OpenedPackage
 from leaderboard.models import (
+    Announcement,
     Attempt,
     AuditEntry,
     Competition,
@@ -116,6 +117,9 @@ def rich(cast: Cast) -> Cast:
     )
     judging.name_sites(
         cast.organiser, make_labels(cast.phase, make_masks(seed=4)), ["Hidden valley"] * 3, "surveyed"
+    )
+    Announcement.objects.create(
+        competition=cast.competition, title="New dates", body="Later.", author=cast.organiser
     )
     Review.objects.create(
         phase=cast.phase, kind="same_masks", team=cast.team, other=cast.other_team, evidence={"masks": 1}
@@ -443,7 +447,12 @@ def test_every_model_is_exported_or_named_as_left_out() -> None:
 
 def test_every_column_is_exported() -> None:
     apart = {(t.model.__name__, name) for t in tables.TABLES for name in t.apart}
-    assert apart == {("LabelSet", "masks"), ("LabelSet", "sites"), ("Prediction", "masks")}
+    assert apart == {
+        ("LabelSet", "masks"),
+        ("LabelSet", "sites"),
+        ("Prediction", "masks"),
+        ("Standing", "earlier_rank"),
+    }
     kept_private = {"id", "password", "last_login", "is_superuser", "is_staff", "is_active"}
     assert {column.name for column in User._meta.concrete_fields} - kept_private == set(tables.USER_COLUMNS)
 

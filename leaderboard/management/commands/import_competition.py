@@ -37,7 +37,6 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file} cannot be read ({error.strerror or error}).") from error
         tell_planner()
-        counting.keep_up(timezone.now())
         self.stdout.write(
             self.style.SUCCESS(
                 f"{imported.competition} was imported as {imported.competition.slug}: {len(imported.found)} people "
@@ -62,6 +61,7 @@ class Command(BaseCommand):
             )
         if verify:
             self.verify(imported)
+        counting.keep_up(timezone.now())
 
     def verify(self, imported: Imported) -> None:
         with tempfile.TemporaryDirectory() as folder:
