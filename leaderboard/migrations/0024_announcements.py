@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0022_known_countries'),
+        ('leaderboard', '0023_notes_and_data'),
     ]
 
     operations = [
