@@ -2,15 +2,19 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.urls import Resolver404, resolve
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
+
+from .docs import reference
 
 ENTRANCES = {
     "competitions": "competition-list",
@@ -43,11 +47,15 @@ class SchemaView(SpectacularAPIView):
     """The OpenAPI 3 schema."""
 
 
-class DocsView(SpectacularSwaggerSplitView):
-    """The schema as an interactive page; scripts and styles come from this server."""
+class DocsView(APIView):
+    """The schema as a page in the site's frame."""
 
-    url_name = "api:schema"
-    template_name = "api/docs.html"
+    permission_classes = [AllowAny]
+    renderer_classes = [TemplateHTMLRenderer]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response({"reference": reference(settings.SITE_URL)}, template_name="api/docs.html")
 
 
 class UnknownView(APIView):

@@ -1,5 +1,7 @@
 """Organisers' Markdown as safe HTML."""
 
+from functools import lru_cache
+
 import markdown
 import nh3
 from django.utils.safestring import SafeString, mark_safe
@@ -19,6 +21,7 @@ ATTRIBUTES = {
 }
 
 
+@lru_cache(maxsize=2048)
 def render(text: str) -> SafeString:
     """HTML from Markdown: headings start at h2, links get rel=nofollow, active content is removed."""
     converter = markdown.Markdown(

@@ -4,14 +4,19 @@ from typing import Any
 
 import pytest
 
+from tests.browser.screenshots import violations
 from tests.leaderboard.factories import make_cast
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-def test_the_documentation_is_read_and_tried(page: Any) -> None:
+def test_the_documentation_is_read_and_followed(page: Any) -> None:
     make_cast()
     page.goto("/api/v1/docs/")
-    page.get_by_role("button", name="GET /api/v1/phases/ All phases").click()
-    page.get_by_role("button", name="Execute").click()
-    page.locator(".live-responses-table").get_by_text('"slug": "validation"').first.wait_for()
+    page.locator("summary", has_text="Submit an archive").click()
+    operation = page.locator("#submissions_create")
+    assert operation.get_by_text("quota_used_up").first.is_visible()
+    operation.get_by_role("link", name="Submission", exact=True).first.click()
+    page.wait_for_url("**#object-Submission")
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert violations(page) == []
