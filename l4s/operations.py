@@ -49,7 +49,9 @@ def phase(session: Session, name: str | int | None = None) -> Steps[Json]:
         problem = f"{len(matches)} phases are open" if matches else "No phase is open"
     else:
         matches = [each for each in every if str(name) in names_of(each)]
-        problem = f"{name!r} {'is the name of several phases' if matches else 'is no phase of this server'}"
+        problem = (
+            f"{name!r} {'is the name of several phases' if matches else 'is not a phase of this server'}"
+        )
     if len(matches) == 1:
         return matches[0]
     known = ", ".join(f"{each['competition']}/{each['slug']}" for each in every) or "none"

@@ -79,7 +79,7 @@ def offset_of(location: str) -> Steps[int | None]:
 
 
 def send(path: Path, size: int, location: str, offset: int, progress: Progress | None) -> Steps[None]:
-    """PATCH by PATCH. After a failure the server says how much it has; the tries count anew with each success."""
+    """PATCH by PATCH. After a failure the server says how much it has; the tries start again with each success."""
     failures = 0
     while offset < size:
         if progress:

@@ -107,7 +107,7 @@ def _on_run(
 def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no probability from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a probability from 0 to 1")
     return value
 
 

@@ -51,7 +51,7 @@ def _table(path: Path) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
-        raise ValueError(f"{path} is no table.json of `compare` or `study`: name one that they wrote.")
+        raise ValueError(f"{path} is not a table.json of `compare` or `study`: name one that they wrote.")
     return content
 
 

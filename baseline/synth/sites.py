@@ -68,7 +68,7 @@ SITES = {split: tuple(Site(*row) for row in rows) for split, rows in _SITES.item
 
 # Shift of a split: gain and offset of each of the 14 layers, in units of the stored values (means about 1).
 # It differs from band to band, as between sensors, seasons and processing chains: some bands are brighter and some
-# darker than in training, so that spectra change their form. No threshold on a model's output mends that.
+# darker than in training, so that spectra change their form. No threshold on a model's output corrects that.
 _GAIN = {
     "train": (1,) * 14,
     "validation": (1.02, 0.95, 1.05, 0.88, 0.92, 1.08, 1.08, 1.10, 1.05, 0.90, 1.12, 1.10, 1, 1),

@@ -15,7 +15,7 @@ def option(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
 
 
 class OptionError(ValueError):
-    """An option has a value that cannot be used; the message names it and the mend."""
+    """An option has a value that cannot be used; the message names it and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)

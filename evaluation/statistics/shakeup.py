@@ -34,7 +34,7 @@ def shake_up(
 ) -> tuple[list[Change], float]:
     """Changes of the teams that are in both tables, in the order of `after`, and Kendall's tau of their scores.
 
-    The baseline, when named, must be in both tables; it is no competitor and takes no rank.
+    The baseline, when named, must be in both tables; it does not compete and has no rank.
     """
     for name, table in (("earlier", before), ("later", after)):
         if baseline is not None and baseline not in table.teams:

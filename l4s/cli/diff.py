@@ -59,7 +59,7 @@ def run_diff(arguments: argparse.Namespace) -> int:
 
 def _number(name: str) -> int:
     if not name.isdecimal():
-        raise WrongUse(f"{name!r} is no file and no number of a submission.")
+        raise WrongUse(f"{name!r} is neither a file nor the number of a submission.")
     return int(name)
 
 

@@ -18,7 +18,7 @@ def find_phase(name: str) -> Phase:
     if len(matches) == 1:
         return matches[0]
     known = ", ".join(f"{phase.competition.slug}/{phase.slug}" for phase in phases) or "none yet"
-    problem = "is the name of several phases" if matches else "is no phase"
+    problem = "is the name of several phases" if matches else "is not a phase"
     raise CommandError(f"{name} {problem}. The phases are: {known}.")
 
 
@@ -27,5 +27,5 @@ def find_competition(slug: str) -> Competition:
     competition = Competition.objects.filter(slug=slug).first()
     if competition is None:
         known = ", ".join(Competition.objects.values_list("slug", flat=True)) or "none yet"
-        raise CommandError(f"{slug} is no competition. The competitions are: {known}.")
+        raise CommandError(f"{slug} is not a competition. The competitions are: {known}.")
     return competition

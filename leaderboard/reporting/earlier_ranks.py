@@ -1,4 +1,4 @@
-"""The ranks at the end of yesterday, as far as they can be told from today's rows; workers write them down."""
+"""The ranks at the end of yesterday, as far as today's rows show them; workers write them down."""
 
 from bisect import bisect_right
 from datetime import datetime

@@ -197,7 +197,7 @@ def test_evaluate_says_where_it_looked_for_labels(run, tmp_path, capsys):
         (["compare", "--out", "x", "--no-train", "--steps", "5"], "as they are: leave out --steps 5."),
         (["compare", "--out", "x", "--no-train", "--archives"], "as they are: leave out --archives."),
         (["archive", "/nowhere"], "/nowhere is not a run's folder"),
-        (["fill", __file__, __file__], "test_commands.py is no table.json of `compare` or `study`"),
+        (["fill", __file__, __file__], "test_commands.py is not a table.json of `compare` or `study`"),
     ],
 )
 def test_errors_name_the_thing_and_the_fix(arguments, said, tmp_path, monkeypatch, capsys):

@@ -65,7 +65,7 @@ def test_exit_codes_without_a_score(logged_in: Cast, files, l4s, monkeypatch) ->
     assert l4s(*submit, "--wait", "--timeout", 0.5)[0] == 7
     code, out, err = l4s(*submit, "--phase", "nothing", "--json")
     assert (code, out["error"]["code"]) == (2, "wrong_use")
-    assert "'nothing' is no phase of this server" in err
+    assert "'nothing' is not a phase of this server" in err
     code, _, err = l4s("submit", files / "missing.zip", "--method", "U-Net")
     assert code == 2
     assert err == f"l4s: {files / 'missing.zip'}: No such file or directory.\n"

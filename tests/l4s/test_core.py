@@ -247,7 +247,7 @@ def test_phases_are_found_by_name(both):
     with pytest.raises(errors.WrongUse) as unknown:
         both.call("phase", "final")
     assert str(unknown.value) == (
-        "'final' is no phase of this server. Its phases are: l4s/validation, l4s/test. Name one with --phase."
+        "'final' is not a phase of this server. Its phases are: l4s/validation, l4s/test. Name one with --phase."
     )
     with pytest.raises(errors.WrongUse, match="has no labels yet"):
         spec_of(PHASES[0] | {"patches": None})

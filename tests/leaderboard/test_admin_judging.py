@@ -236,7 +236,7 @@ class TestLabels:
             (
                 "landslides/final",
                 "labels.zip",
-                "landslides/final is no phase. The phases are: landslides/validation",
+                "landslides/final is not a phase. The phases are: landslides/validation",
             ),
             ("validation", "nothing.zip", "cannot be read"),
             ("validation", "bad.zip", "cannot be used"),

@@ -407,7 +407,7 @@ class TestRefusals:
 
     def test_an_unknown_competition(self, cast: Cast, tmp_path: Path) -> None:
         with pytest.raises(
-            CommandError, match=r"mudslides is no competition\. The competitions are: landslides"
+            CommandError, match=r"mudslides is not a competition\. The competitions are: landslides"
         ):
             call_command("export_competition", "mudslides", str(tmp_path / "export.zip"))
 
