@@ -155,6 +155,8 @@ def test_a_request_is_taken_back_by_whoever_made_it(cast):
     with pytest.raises(refusals.NotAllowed):
         rosters.withdraw_request(cast.owner, asked)
     rosters.withdraw_request(cast.stranger, asked)
+    asked.refresh_from_db()
+    assert asked.state == "withdrawn"
     with pytest.raises(refusals.Conflict, match="already been decided"):
         rosters.decide_request(cast.owner, asked, True)
     assert not cast.team.has_member(cast.stranger)
@@ -165,6 +167,8 @@ def test_an_offer_is_taken_back_by_the_team_that_made_it(cast):
     with pytest.raises(refusals.NotAllowed):
         rosters.withdraw_merger(cast.rival, offered)
     rosters.withdraw_merger(cast.owner, offered)
+    offered.refresh_from_db()
+    assert offered.state == "withdrawn"
     with pytest.raises(refusals.Conflict, match="already been decided"):
         rosters.decide_merger(cast.rival, offered, True)
 
