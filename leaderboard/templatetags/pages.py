@@ -43,6 +43,13 @@ def _time(value: datetime | None, write: Callable[[datetime], str], css: str) ->
     return format_html('<time class="{}" datetime="{}">{}</time>', css, exact, write(value))
 
 
+@register.inclusion_tag("elements/bands.html")
+def patch_figure() -> dict[str, Any]:
+    """A patch as it is read: true colour, every band, the mask. The tiles stand side by side in one picture."""
+    names = ["true colour", *TASK.bands, "mask"]
+    return {"bands": [(name, TASK.width * place) for place, name in enumerate(names)]}
+
+
 @register.simple_tag
 def countdown(until: datetime, now: datetime) -> SafeString:
     """The time left until a moment in words; countdown.js makes it tick by the server's clock, which it is given."""

@@ -58,6 +58,7 @@ SITE = [
             "api-docs": "/api/v1/docs/",
             "overview": "/c/{slug}/",
             "board": "/c/{slug}/board/validation/",
+            "board-embed": "/c/{slug}/board/validation/embed/",
             "statistics": "/c/{slug}/statistics/",
             "trust": "/c/{slug}/trust/",
             "labels": "/c/{slug}/labels/validation/",
@@ -75,6 +76,7 @@ SITE = [
             "submit": "/c/{slug}/submit/",
             "my-submissions": "/c/{slug}/submissions/",
             "team": "/c/{slug}/team/",
+            "team-page": "/c/{slug}/teams/{team}/",
             "submission": "/submissions/{submission}/",
             "invalid": "/submissions/{invalid}/",
             "compare": "/c/{slug}/submissions/compare/?id={submission}&id={other}",
@@ -153,6 +155,7 @@ def rows_of(url: str, demo: dict[str, Any]) -> dict[str, Any]:
         "history": history,
         "phase": demo["phase"],
         "submission": scored,
+        "team": ask("teams/mine/")[0]["id"],
         "other": other,
         "invalid": invalid,
     }

@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
-from leaderboard.models import User
+from evaluation.task import TASK
+from leaderboard.models import Page, User
 from tests.leaderboard.factories import PASSWORD, Cast, make_submission
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -120,3 +121,21 @@ def test_what_scrolls_can_be_reached_by_keyboard() -> None:
             continue
         for element in re.findall(r"<pre[^>]*>|<[^>]*class=\"[^\"]*\bscroll\b[^>]*>", path.read_text()):
             assert 'tabindex="0"' in element, (path, element)
+
+
+def test_a_team_page_is_folded_except_where_something_waits(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    page = said(client.get(reverse("pages:team", args=[cast.competition.slug])))
+    assert page.index(">Members<") < page.index(">Invite<") < page.index(">Name and affiliation<")
+    assert page.count('<details class="fold">') == 3
+    refused = client.post(reverse("pages:edit-team", args=[cast.competition.slug]), {"name": ""})
+    assert '<details class="fold" open> <summary><h2 id="edit">' in said(refused)
+
+
+def test_the_data_page_draws_a_patch_and_names_its_bands(cast: Cast, client: Client) -> None:
+    Page.objects.create(competition=cast.competition, slug="data", title="Data", body="## Files", position=1)
+    page = said(client.get(reverse("pages:text", args=[cast.competition.slug, "data"])))
+    for place, band in enumerate(("true colour", *TASK.bands, "mask")):
+        assert re.search(
+            rf'<svg viewBox="{place * TASK.width} 0 128 128"[^>]*>.*?</svg> {band} </li>', page
+        ), band
