@@ -100,9 +100,11 @@ class PhaseRules:
         return {"f1"} if self.get("visible_metrics", "all") == "f1" else {"f1", "precision", "recall"}
 
     def refusal(self, mine: Iterable[SubmissionRecord], now: datetime) -> str:
-        """Why a team with these entries may not submit now: "window", "total", "day", "board"; "" if it may."""
-        if not self.is_open(now):
-            return "window"
+        """Why a team with these entries may not submit now: "early", "ended", "total", "day", "board"; "" if it may."""
+        if now < self.opens_at:
+            return "early"
+        if self.has_closed(now):
+            return "ended"
         taken = [entry for entry in mine if not entry.given_back]
         today = [entry for entry in taken if utc_day(entry.received_at) == utc_day(now)]
         standing = [entry for entry in taken if entry.stands]

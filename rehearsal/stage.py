@@ -37,10 +37,11 @@ QUOTAS = {
     "quota_on_board": "The quota of results per team on the board",
 }
 REFUSED = {
-    "window": "phase_not_open",
-    "total": "quota_used_up",
+    "early": "phase_not_open",
+    "ended": "phase_ended",
+    "total": "total_used_up",
     "day": "quota_used_up",
-    "board": "quota_used_up",
+    "board": "board_full",
 }
 
 
@@ -214,9 +215,8 @@ class Stage:
             "total": (QUOTAS["quota_total"], "quota_total"),
             "day": (QUOTAS["quota_per_day"], "quota_per_day"),
             "board": (QUOTAS["quota_on_board"], "quota_on_board"),
-            "window": ("No submissions are accepted before the opening", "opens_at")
-            if now < rules.opens_at
-            else ("No submissions are accepted from the end on", "closes_at"),
+            "early": ("No submissions are accepted before the opening", "opens_at"),
+            "ended": ("No submissions are accepted from the end on", "closes_at"),
             "": ("Submissions within dates and quotas are accepted", "slug"),
         }
         rule, key = names[expected]

@@ -59,7 +59,7 @@ def submit(client: Client, run: Path, name: str, phases: Mapping[str, str]) -> l
         try:
             made.append(submitting.submit(client, phase, archive, name, text, reference=True))
         except Refused as refusal:
-            if refusal.code != "phase_not_open":
+            if refusal.code != "no_labels":
                 raise
             print(f"{archive} was not submitted. {refusal}")
     return made

@@ -40,7 +40,17 @@ class NoTeam(Refusal):
 
 
 class PhaseNotOpen(Refusal):
+    """``next_at``: when the phase opens, if it is yet to open."""
+
     code, status = "phase_not_open", 403
+
+
+class PhaseEnded(PhaseNotOpen):
+    code = "phase_ended"
+
+
+class PhaseWithoutLabels(PhaseNotOpen):
+    code = "no_labels"
 
 
 class RosterLocked(Refusal):
@@ -90,13 +100,21 @@ class ArchiveTooLarge(Refusal):
 
 
 class QuotaUsedUp(Refusal):
-    """``next_at``: when the next submission would be accepted; None when never by itself."""
+    """The quota of the day. ``next_at``: when the next submission is accepted."""
 
     code, status = "quota_used_up", 429
 
-    def __init__(self, message: str, next_at: datetime | None) -> None:
-        super().__init__(message, next_at=next_at)
-        self.next_at = next_at
+
+class TotalUsedUp(QuotaUsedUp):
+    """Waiting does not help."""
+
+    code, status = "total_used_up", 403
+
+
+class BoardFull(QuotaUsedUp):
+    """Waiting does not help; withdrawing does, where the phase allows it."""
+
+    code, status = "board_full", 409
 
 
 class TooMany(Refusal):

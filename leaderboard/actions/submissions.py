@@ -22,16 +22,20 @@ from leaderboard.scoring.tasks import work
 
 from .refusals import (
     ArchiveTooLarge,
+    BoardFull,
     Conflict,
     EmptyArchive,
     KeyReused,
     NotAllowed,
     NoTeam,
     NotWithdrawable,
+    PhaseEnded,
     PhaseNotOpen,
+    PhaseWithoutLabels,
     QuotaUsedUp,
     Refusal,
     StorageUnavailable,
+    TotalUsedUp,
     check_fields,
 )
 
@@ -177,29 +181,31 @@ def check_may_submit(team: Team, phase: Phase, now: datetime, *, reference: bool
 def why_not_submit(phase: Phase, usage: QuotaUsage, now: datetime) -> Refusal | None:
     """The one rule for whether a team that has used so much of the quotas may submit now; None if it may."""
     if phase.labels is None:
-        return PhaseNotOpen(
+        return PhaseWithoutLabels(
             f"{phase.name} has no labels yet, so nothing can be scored. Please write to the organisers."
         )
     if not phase.has_opened(now):
+        wait = timeuntil(phase.opens_at, now).replace("\N{NO-BREAK SPACE}", " ")
         return PhaseNotOpen(
-            f"{phase.name} opens on {moment(phase.opens_at)} (in {timeuntil(phase.opens_at, now)})."
+            f"{phase.name} opens on {moment(phase.opens_at)} (in {wait}).",
+            next_at=phase.opens_at,
         )
     if phase.closes_at is not None and phase.has_closed(now):
-        return PhaseNotOpen(f"{phase.name} ended on {moment(phase.closes_at)}.")
+        return PhaseEnded(f"{phase.name} ended on {moment(phase.closes_at)}.")
     if usage.exhausted:
         return quota_refusal(phase, usage)
     if usage.invalid_today >= INVALID_PER_DAY:
         return QuotaUsedUp(
             f"{INVALID_PER_DAY} of your team's archives could not be scored today. Check the next one with "
             "`l4s check` before you upload it tomorrow (UTC).",
-            usage.day_ends_at,
+            next_at=usage.day_ends_at,
         )
     return None
 
 
 def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
     if usage.exhausted == "total":
-        return QuotaUsedUp(f"Your team has used {_every(usage.total_limit)} of {phase.name}.", next_at=None)
+        return TotalUsedUp(f"Your team has used {_every(usage.total_limit)} of {phase.name}.")
     if usage.exhausted == "day":
         return QuotaUsedUp(
             f"Your team has used {_every(usage.day_limit)} for today (UTC) in {phase.name}. "
@@ -207,10 +213,9 @@ def quota_refusal(phase: Phase, usage: QuotaUsage) -> QuotaUsedUp:
             next_at=usage.day_ends_at,
         )
     fix = "Withdraw one to make room." if phase.allows_withdrawal else "None can be withdrawn in this phase."
-    return QuotaUsedUp(
+    return BoardFull(
         f"Your team has {usage.on_board} result{pluralize(usage.on_board)} standing in {phase.name}; at most "
-        f"{usage.board_limit} may stand at a time. {fix}",
-        next_at=None,
+        f"{usage.board_limit} may stand at a time. {fix}"
     )
 
 
@@ -274,7 +279,7 @@ def why_not_select(phase: Phase, now: datetime) -> Refusal | None:
     if phase.counts != Phase.Counts.SELECTED:
         return NotAllowed(f"In {phase.name}, {phase.get_counts_display()} counts; nothing is selected.")
     if phase.has_closed(now):
-        return PhaseNotOpen(f"{phase.name} has ended; the selection is final.")
+        return PhaseEnded(f"{phase.name} has ended; the selection is final.")
     return None
 
 

@@ -72,7 +72,7 @@ def _of_refusal(refusal: Refusal) -> dict[str, Any]:
     members: dict[str, Any] = {"code": refusal.code, "detail": refusal.message}
     if "fields" in refusal.facts:
         members["errors"] = refusal.facts["fields"]
-    members |= {name: refusal.facts[name] for name in ("next_at", "submission") if name in refusal.facts}
+    members |= {name: refusal.facts[name] for name in ("next_at", "submission") if refusal.facts.get(name)}
     return members
 
 
@@ -103,8 +103,15 @@ def _sentences(errors: dict[str, Any]) -> str:
 
 
 def _headers_of(error: exceptions.APIException) -> dict[str, str]:
-    authenticate = getattr(error, "auth_header", None)
-    return {"WWW-Authenticate": authenticate} if authenticate else {}
+    if isinstance(error, exceptions.AuthenticationFailed | exceptions.NotAuthenticated):
+        return {"WWW-Authenticate": challenge(error.default_code)}
+    return {}
+
+
+def challenge(code: str) -> str:
+    """The header of a 401 (RFC 6750): it names an error only where a token was sent."""
+    refused = code == exceptions.AuthenticationFailed.default_code
+    return 'Bearer error="invalid_token"' if refused else "Bearer"
 
 
 def _of_incident(error: Exception, context: dict[str, Any]) -> dict[str, Any]:
@@ -124,10 +131,15 @@ def _retry_after(next_at: datetime) -> str:
     return str(max(1, round(seconds))) if seconds < 3600 else http_date(next_at.timestamp())
 
 
+def problem(status: int, members: dict[str, Any]) -> dict[str, Any]:
+    """The body of every error; ``members`` has at least ``code`` and ``detail``."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), **members}
+
+
 def _response(request: Any, status: int, members: dict[str, Any], headers: dict[str, str]) -> Response:
     # Always JSON, even where the view renders HTML (the docs) or YAML (the schema).
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), **members}
+    body = problem(status, members)
     response = Response(body, int(status), headers=headers, content_type=MEDIA_TYPE)
     patch_cache_control(response, no_store=True)
     return response

@@ -22,6 +22,8 @@ GENERAL = {
 }
 SENTENCES = {
     "already_in_team": "You are already in team Alpine. A person can be in only one team per competition.",
+    "board_full": "Your team has 2 results standing in the test phase; at most 2 may stand at a time. Withdraw one to make "
+    "room.",
     "conflict": "This request has already been decided.",
     "empty_file": "The file is empty.",
     "idempotency_key_reused": "This Idempotency-Key was used for submission 12, with another phase. Use a new key for each "
@@ -37,18 +39,22 @@ SENTENCES = {
     "not_withdrawable": "Submissions of the test phase cannot be withdrawn.",
     "organisers_do_not_compete": "ada organises Landslides 2022 and sees hidden results, so cannot be in a competing "
     "team.",
-    "phase_not_open": "The test phase opens on 15 June 2022, 00:00 UTC.",
-    "quota_used_up": "Your team has used all 10 submissions of the test phase.",
+    "no_labels": "The test phase has no labels yet, so nothing can be scored. Please write to the organisers.",
+    "phase_ended": "The test phase ended on 15 June 2022, 00:00 UTC.",
+    "phase_not_open": "The test phase opens on 2 April 2022, 09:30 UTC.",
+    "quota_used_up": "Your team has used all 10 submissions for today (UTC) in the test phase. The next one is accepted from "
+    "2 April 2022, 09:30 UTC.",
     "refused": "This is not possible.",
     "roster_locked": "The teams of Landslides 2022 have been locked since 13 June 2022, 00:00 UTC.",
     "storage_unavailable": "The server cannot store files at the moment. Nothing was counted; please try again later.",
     "team_full": "Alpine already has 5 members, the maximum for a team.",
     "throttled": "Too many requests. Please wait for the time given in Retry-After.",
     "too_large": "The file has 120,000,000 bytes; the limit is 100,000,000.",
+    "total_used_up": "Your team has used all 10 submissions of the test phase.",
     "too_many": "The limit is 30 requests to join a day. Try again from 2 April 2022, 09:30 UTC.",
     "unsupported_media_type": 'Unsupported media type "text/plain" in request.',
 }
-WITH_NEXT_AT = {"throttled", "too_many"}
+WITH_NEXT_AT = {"phase_not_open", "quota_used_up", "throttled", "too_many"}
 
 
 def example_of(answer: int | type[Refusal]) -> tuple[int, OpenApiExample]:
@@ -65,8 +71,6 @@ def example_of(answer: int | type[Refusal]) -> tuple[int, OpenApiExample]:
         body["errors"] = {"name": ["This field may not be blank."]}
     if code == "idempotency_key_reused":
         body |= {"errors": {"phase": ["Not the same as in submission 12."]}, "submission": 12}
-    if code == "quota_used_up":
-        body["next_at"] = None
     if code in WITH_NEXT_AT:
         body["next_at"] = "2022-04-02T09:30:00Z"
     return status, OpenApiExample(code, value=body, media_type=MEDIA_TYPE, response_only=True)

@@ -72,4 +72,4 @@ class UnknownView(APIView):
             with_slash = resolve(f"{request.path_info}/")
         except Resolver404:
             return ""
-        return "" if with_slash.func.__name__ == "UnknownView" else " Did you forget the slash at the end?"
+        return "" if with_slash.url_name == "unknown" else " Did you forget the slash at the end?"

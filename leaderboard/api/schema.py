@@ -19,10 +19,11 @@ phase hides them from you.
 need no token.
 
 **Errors** all have one shape: `application/problem+json` with `status`, `code` (for programs), `detail` (for people)
-and, where they apply, `errors` (by field) and `next_at`. 401: no valid token. 403: not allowed, or not now. 404: it does
+and, where they apply, `errors` (by field) and `next_at`, the moment from which the same request can succeed. 401: no valid token. 403: not allowed, or not now. 404: it does
 not exist, or it is not yours. 409: it conflicts with the current state. 413: too large. 429: wait until `next_at` or for
-the time in `Retry-After`; an exhausted quota has the code `quota_used_up`, a rate limit `throttled`. 500: our mistake;
-please report the `incident`.
+the time in `Retry-After`; the quota of the day has the code `quota_used_up`, a rate limit `throttled`. A total that is used up
+(403, `total_used_up`) and a full board (409, `board_full`) do not get better by waiting. 500: our mistake; please report the
+`incident`.
 
 **Retries.** Send an `Idempotency-Key` with each upload. If the response is lost, send the same request with the same key
 again: it remains one submission. Keys belong to the team and to this address, and never expire. A key that comes back with

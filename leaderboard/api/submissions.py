@@ -18,15 +18,19 @@ from leaderboard.actions import submissions
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import (
     ArchiveTooLarge,
+    BoardFull,
     EmptyArchive,
     InvalidInput,
     KeyReused,
     NotAllowed,
     NoTeam,
     NotWithdrawable,
+    PhaseEnded,
     PhaseNotOpen,
+    PhaseWithoutLabels,
     QuotaUsedUp,
     StorageUnavailable,
+    TotalUsedUp,
 )
 from leaderboard.export.archives import archive_response
 from leaderboard.models import Attempt, Submission
@@ -102,7 +106,11 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
                 401,
                 NoTeam,
                 PhaseNotOpen,
+                PhaseEnded,
+                PhaseWithoutLabels,
+                TotalUsedUp,
                 NotAllowed,
+                BoardFull,
                 KeyReused,
                 ArchiveTooLarge,
                 415,
@@ -116,8 +124,8 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     def create(self, request: Request) -> Response:
         """Upload an archive. It is accepted (202) and scored soon after; poll the `Location`.
 
-        A refusal has a `code`: `no_team` or `phase_not_open` (403), `empty_file` (400), `too_large` (413),
-        `quota_used_up` (429, with `next_at`). The scorer lists what is wrong inside the archive in
+        A refusal has a `code`: `no_team`, `phase_not_open` (with `next_at`), `phase_ended` or `total_used_up` (403),
+        `board_full` (409), `empty_file` (400), `too_large` (413), `quota_used_up` (429, with `next_at`). The scorer lists what is wrong inside the archive in
         `problems`. `teams/mine/` says in advance whether your team may submit.
         """
         key = idempotency_key(request)

@@ -30,7 +30,11 @@ class SubmitForm(RefusedForm, forms.Form):
 
     FIELDS = {
         "phase_not_open": "phase",
+        "phase_ended": "phase",
+        "no_labels": "phase",
         "quota_used_up": "phase",
+        "total_used_up": "phase",
+        "board_full": "phase",
         "empty_file": "archive",
         "too_large": "archive",
     }

@@ -73,12 +73,15 @@ def test_exit_codes_without_a_score(logged_in: Cast, files, l4s, monkeypatch) ->
     assert l4s("receipt", Submission.objects.get().pk)[0] == 3
     make_phase(logged_in.competition, "test", opens_at="2040-01-01T00:00Z")
     code, _, err = l4s(*submit, "--phase", "test")
-    assert code == 3
+    assert code == 5
     assert "Test opens on 1 January 2040, 00:00 UTC" in err
-    for limits, expected in (({"quota_per_day": 1}, 5), ({"quota_total": 1}, 3)):
+    for limits, *expected in (
+        ({"quota_per_day": 1}, 5, "quota_used_up"),
+        ({"quota_total": 1}, 3, "total_used_up"),
+    ):
         Phase.objects.filter(slug="validation").update(**{"quota_per_day": None} | limits)
         code, out, _ = l4s(*submit, "--attempt", "2", "--json")
-        assert (code, out["error"]["code"]) == (expected, "quota_used_up")
+        assert (code, out["error"]["code"]) == tuple(expected)
     monkeypatch.setattr("l4s.client.sleep", lambda seconds: None)
     code, _, err = l4s("phases", "--server", "http://127.0.0.1:9")
     assert code == 6

@@ -52,6 +52,8 @@ def test_ids_of_any_size_are_only_unknown(cast: Cast) -> None:
 
 def test_a_forgotten_slash_is_named() -> None:
     assert "slash" in assert_problem(client_of().get(f"{API}/phases"), 404, "not_found")["detail"]
+    for path in ("/api/v1/nonsense/", "/api/v1/nonsense", "/api/v2/phases/", "/api/v1/phases/abc/", "/api/"):
+        assert "slash" not in assert_problem(client_of().get(path), 404, "not_found")["detail"], path
 
 
 def test_no_method_and_no_media_type_escapes_the_shape(cast: Cast) -> None:
@@ -96,7 +98,8 @@ def test_an_unforeseen_error_has_a_number_and_no_cause(cast: Cast, caplog: pytes
 def test_a_wrong_token_is_401(header: str) -> None:
     response = Client(raise_request_exception=False).get(f"{API}/phases/", HTTP_AUTHORIZATION=header)
     assert_problem(response, 401, "authentication_failed")
-    assert response["WWW-Authenticate"] == "Bearer"
+    assert response["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert client_of().get(f"{API}/teams/mine/")["WWW-Authenticate"] == "Bearer"
 
 
 def test_errors_name_the_problem_and_the_fix(cast: Cast) -> None:
@@ -175,6 +178,16 @@ def test_a_person_has_at_most_twenty_tokens() -> None:
     assert_problem(session.post(f"{API}/tokens/", {"name": "more"}), 409, "conflict")
 
 
+def test_my_teams_say_when_a_phase_opens(cast: Cast) -> None:
+    Phase.objects.filter(pk=cast.phase.pk).update(opens_at="2040-01-01T00:00Z")
+    [quota] = client_of(cast.owner).get(f"{API}/teams/mine/").json()[0]["quotas"]
+    assert (quota["refusal_code"], quota["next_at"]) == ("phase_not_open", "2040-01-01T00:00:00Z")
+    assert "\N{NO-BREAK SPACE}" not in quota["refusal"]
+    Phase.objects.filter(pk=cast.phase.pk).update(opens_at="2020-01-01T00:00Z", closes_at="2021-01-01T00:00Z")
+    [quota] = client_of(cast.owner).get(f"{API}/teams/mine/").json()[0]["quotas"]
+    assert (quota["refusal_code"], quota["next_at"]) == ("phase_ended", None)
+
+
 def test_my_teams_with_members_and_quotas(cast: Cast) -> None:
     Phase.objects.filter(pk=cast.phase.pk).update(quota_per_day=1)
     cast.phase.refresh_from_db()
@@ -194,6 +207,7 @@ def test_my_teams_with_members_and_quotas(cast: Cast) -> None:
     )
     assert quota["next_at"].endswith("T00:00:00Z")
     assert "today" in quota["refusal"]
+    assert quota["refusal_code"] == "quota_used_up"
     [quota] = client_of(cast.rival).get(f"{API}/teams/mine/").json()[0]["quotas"]
     assert (quota["remaining"], quota["may_submit"], quota["refusal"], quota["next_at"]) == (
         1,

@@ -78,7 +78,7 @@ def test_from_upload_to_the_board(cast: Cast, script: httpx.Client) -> None:
 
     assert submit(script, cast.phase, make_archive()).status_code == 202
     refused = submit(script, cast.phase, make_archive())
-    assert (refused.status_code, refused.json()["code"]) == (429, "quota_used_up")
+    assert (refused.status_code, refused.json()["code"]) == (403, "total_used_up")
     [team] = script.get("teams/mine/").json()
     assert team["quotas"][0]["total"] == 2
     ledger = script.get("attempts/").json()["results"]

@@ -165,7 +165,13 @@ def test_refusals(cast: Cast) -> None:
     body = assert_problem(post(client, cast.phase, link="no address"), 400, "invalid")
     assert list(body["errors"]) == ["link"]
     set_phase(cast, closes_at=timezone.now() - timedelta(hours=1))
-    assert "ended" in assert_problem(post(client, cast.phase), 403, "phase_not_open")["detail"]
+    assert "ended" in assert_told(post(client, cast.phase), 403, "phase_ended")["detail"]
+    set_phase(cast, opens_at="2040-01-01T00:00Z", closes_at=None)
+    body = assert_told(post(client, cast.phase), 403, "phase_not_open")
+    assert body["next_at"] == "2040-01-01T00:00:00Z"
+    assert "\N{NO-BREAK SPACE}" not in body["detail"]
+    set_phase(cast, opens_at="2020-01-01T00:00Z", labels=None)
+    assert_told(post(client, cast.phase), 403, "no_labels")
     assert not Submission.objects.exists()
     assert not Attempt.objects.exists()
 
@@ -191,7 +197,11 @@ def test_the_full_quota_says_when_to_come_back(cast: Cast) -> None:
     assert response["Retry-After"]
     set_phase(cast, quota_per_day=None, quota_total=1)
     response = post(client, cast.phase)
-    assert assert_problem(response, 429, "quota_used_up")["next_at"] is None
+    assert "next_at" not in assert_told(response, 403, "total_used_up")
+    assert "Retry-After" not in response
+    set_phase(cast, quota_total=None, quota_on_board=1)
+    response = post(client, cast.phase)
+    assert "next_at" not in assert_told(response, 409, "board_full")
     assert "Retry-After" not in response
     assert Submission.objects.count() == 1
 
@@ -238,7 +248,7 @@ def test_the_time_of_a_submission_is_that_of_its_last_byte(cast: Cast, ends: str
     if status == 202:
         assert Submission.objects.get().received_at >= last_byte[0]
     else:
-        assert_problem(answer, 403, "phase_not_open")
+        assert_problem(answer, 403, "phase_ended")
 
 
 @override_settings(MAX_UPLOAD_BYTES=1000)
@@ -313,7 +323,7 @@ def test_withdraw_frees_the_place_on_the_board_where_the_phase_allows_it(cast: C
     assert_problem(client_of(cast.rival).post(address), 404, "not_found")
     assert_problem(client_of(cast.organiser).post(address), 403, "not_allowed")
     assert_problem(client.get(address), 405, "method_not_allowed")
-    assert_problem(post(client, cast.phase), 429, "quota_used_up")
+    assert_problem(post(client, cast.phase), 409, "board_full")
     response = client.post(address)
     assert response.status_code == 200
     assert response.json()["withdrawn_at"]

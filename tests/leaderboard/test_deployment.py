@@ -258,6 +258,19 @@ def test_proxy_lets_a_body_through_that_is_a_little_too_large(site):
     assert connection.getresponse().status == 413, "refused before the body is sent"
 
 
+@pytest.mark.parametrize(
+    ("length", "status", "code"),
+    [(str(131 * 1024 * 1024), 413, "too_large"), ("12x", 400, "parse_error")],
+)
+def test_what_the_proxy_refuses_has_the_shape_of_the_api(site, length: str, status: int, code: str):
+    connection = HTTPSConnection("localhost", site.https, context=ssl._create_unverified_context())
+    connection.request("POST", "/api/v1/submissions/", headers={"Content-Length": length})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    body = json.loads(answer.read())
+    assert (body["status"], body["code"]) == (status, code)
+
+
 def test_static_files_have_names_for_ever(site):
     names = json.loads((site.collected / "staticfiles.json").read_text())["paths"]
     name = next(hashed for plain, hashed in names.items() if plain.endswith(".css"))

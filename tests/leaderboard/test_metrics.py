@@ -62,12 +62,12 @@ def test_requests_and_refusals_are_counted(client, cast):
     client.get("/there is no such page")
     assert "used all 0" in client.get(page).content.decode()
     assert "used all 0" in str(api.get("/api/v1/teams/mine/").json())
-    assert read(client).get(("leaderboard_refusals_total", "quota_used_up"), 0) == before.get(
-        ("leaderboard_refusals_total", "quota_used_up"), 0
+    assert read(client).get(("leaderboard_refusals_total", "total_used_up"), 0) == before.get(
+        ("leaderboard_refusals_total", "total_used_up"), 0
     ), "a refusal that is only shown is not counted"
     client.post(page, {"phase": phase.pk, "method": "U-Net", "archive": factories.upload()})
     fields = {"phase": phase.pk, "method": "U-Net", "archive": factories.upload()}
-    assert api.post("/api/v1/submissions/", fields, format="multipart").status_code == 429
+    assert api.post("/api/v1/submissions/", fields, format="multipart").status_code == 403
     after = read(client)
 
     def grown(*key):
@@ -75,7 +75,7 @@ def test_requests_and_refusals_are_counted(client, cast):
 
     assert grown("leaderboard_request_seconds_count", "GET", "healthz", "200") == 1
     assert grown("leaderboard_request_seconds_count", "GET", "unknown", "404") == 1
-    assert grown("leaderboard_refusals_total", "quota_used_up") == 2
+    assert grown("leaderboard_refusals_total", "total_used_up") == 2
 
 
 def test_strangers_are_kept_out(client, settings):

@@ -56,9 +56,9 @@ def test_a_submission_is_queued_with_a_reserved_attempt(cast):
     ("rules", "refusal", "words"),
     [
         ({"opens_at": timezone.now() + timedelta(days=2)}, refusals.PhaseNotOpen, "opens on"),
-        ({"closes_at": timezone.now() - timedelta(seconds=1)}, refusals.PhaseNotOpen, "ended on"),
-        ({"labels": None}, refusals.PhaseNotOpen, "no labels"),
-        ({"quota_total": 0}, refusals.QuotaUsedUp, "used all 0"),
+        ({"closes_at": timezone.now() - timedelta(seconds=1)}, refusals.PhaseEnded, "ended on"),
+        ({"labels": None}, refusals.PhaseWithoutLabels, "no labels"),
+        ({"quota_total": 0}, refusals.TotalUsedUp, "used all 0"),
     ],
 )
 def test_refused_before_anything_is_kept(cast, nothing_kept, rules, refusal, words):
@@ -109,7 +109,7 @@ def test_quotas_in_any_combination(cast, rules, accepted, which):
             refusal = error
             break
     assert made == accepted
-    assert bool(refusal and refusal.next_at) == (which == "day")
+    assert bool(refusal and refusal.facts.get("next_at")) == (which == "day")
     assert Attempt.objects.usage(cast.team, cast.phase, timezone.now()).exhausted == which
     submit(cast.rival, cast.phase)  # another team's quota is its own
 
@@ -119,7 +119,7 @@ def test_the_daily_quota_is_free_again_on_the_next_utc_day(cast):
     submission = submit(cast.owner, cast.phase)
     with pytest.raises(refusals.QuotaUsedUp) as refused:
         submit(cast.owner, cast.phase)
-    midnight = refused.value.next_at
+    midnight = refused.value.facts["next_at"]
     assert (midnight.hour, midnight.minute) == (0, 0)
     assert timedelta(0) < midnight - timezone.now() <= timedelta(days=1)
     Attempt.objects.filter(submission=submission).update(day=timezone.now().date() - timedelta(days=1))

@@ -15,9 +15,7 @@ class Problem(serializers.Serializer):
         required=False, help_text="Messages for each field of the request."
     )
     next_at = serializers.DateTimeField(
-        required=False,
-        allow_null=True,
-        help_text="With status 429: when to try again; null if waiting alone does not help.",
+        required=False, help_text="When the same request can succeed. Absent: waiting does not help."
     )
     submission = serializers.IntegerField(
         required=False, help_text="The earlier submission that stands in the way."

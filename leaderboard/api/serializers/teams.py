@@ -36,6 +36,7 @@ class UsageSerializer(serializers.Serializer):
     )
     may_submit = serializers.BooleanField()
     refusal = serializers.CharField(allow_null=True, help_text="Why it may not submit; null: it may.")
+    refusal_code = serializers.CharField(allow_null=True, help_text="Its code, as in a problem.")
     next_at = serializers.DateTimeField(
         allow_null=True, help_text="When the next submission is accepted, if waiting is enough."
     )
@@ -117,5 +118,6 @@ def usage_of(team: Team, phase: Phase, now: Any) -> dict[str, Any]:
         "usage": usage,
         "may_submit": refusal is None,
         "refusal": refusal and refusal.message,
+        "refusal_code": refusal and refusal.code,
         "next_at": refusal and refusal.facts.get("next_at"),
     }

@@ -16,6 +16,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from leaderboard.api.early import EarlyChannel
 from leaderboard.platform import processes
 from leaderboard.platform.supervisor import Program, Supervisor
 
@@ -127,4 +128,5 @@ def serve_pages(descriptor: int) -> None:
         clear_untrusted_proxy_headers=not settings.TRUSTED_PROXIES,
         ident="",
     )
+    server.channel_class = EarlyChannel
     server.run()
