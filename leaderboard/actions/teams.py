@@ -213,15 +213,13 @@ def check_roster_open(competition: Competition, team: Team | None = None) -> Non
     """Refuse if the team's members are locked; without a team, if no new team may be created."""
     if competition.roster_is_locked(timezone.now(), team.created_at if team else None):
         assert competition.roster_locks_at is not None, "what is locked has a date"
+        sentence = f"The teams of {competition} have been fixed since {moment(competition.roster_locks_at)}."
         reopens_at = competition.roster_reopens_at
-        waiting = (
-            {"next_at": reopens_at} if team is None and reopens_at and timezone.now() < reopens_at else {}
-        )
-        again = f" New teams can form from {moment(reopens_at)}." if waiting else ""
-        raise RosterLocked(
-            f"The teams of {competition} have been fixed since {moment(competition.roster_locks_at)}.{again}",
-            **waiting,
-        )
+        if team is None and reopens_at is not None and timezone.now() < reopens_at:
+            raise RosterLocked(
+                f"{sentence} New teams can form from {moment(reopens_at)}.", next_at=reopens_at
+            )
+        raise RosterLocked(sentence)
 
 
 def check_not_too_many(made: models.QuerySet[Any], what: str) -> None:

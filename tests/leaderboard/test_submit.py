@@ -139,7 +139,7 @@ def test_invalid_archives_are_free_up_to_a_daily_limit(cast, monkeypatch):
     monkeypatch.setattr(submissions, "INVALID_PER_DAY", 1)
     submit(cast.owner, cast.phase, archive=upload(b"this is no ZIP"))
     tasks.work()
-    with pytest.raises(refusals.QuotaUsedUp, match="evaluation check"):
+    with pytest.raises(refusals.QuotaUsedUp, match="l4s check"):
         submit(cast.owner, cast.phase)
 
 
