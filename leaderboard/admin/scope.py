@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import models
+from django.db import connection, models
 
 from leaderboard.models import Competition, LabelSet, Membership, Phase, User
 from leaderboard.models.ownership import COMPETITION_OF
@@ -22,7 +22,14 @@ def within(rows: models.QuerySet[Any], user: Any) -> models.QuerySet[Any]:
             )
         )
     path = COMPETITION_OF.get(rows.model)
-    return rows.none() if path is None else rows.filter(**{f"{path}__in": mine})
+    if path is None:
+        return rows.none()
+    if connection.vendor == "sqlite" and path.endswith("phase__competition"):
+        # The sum keeps SQLite from collecting and sorting all rows of the phases for the newest fifty of a list.
+        phase = models.F(f"{path.removesuffix('__competition')}_id")
+        phases = Phase.objects.filter(competition__in=mine).values("pk")
+        return rows.alias(within_phase=phase + 0).filter(within_phase__in=phases)
+    return rows.filter(**{f"{path}__in": mine})
 
 
 def without_masks(rows: models.QuerySet[Any], label_set: str = "") -> models.QuerySet[Any]:
