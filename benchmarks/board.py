@@ -128,6 +128,7 @@ class Acts:
         from django.core.cache import cache
         from django.db import transaction
 
+        from leaderboard.models import CompetitionFigures, PhaseFigures
         from tests.plans import recorded, scans
 
         cache.clear()
@@ -136,6 +137,9 @@ class Acts:
                 self.prepare_record()
             if name == "figures after a score":
                 self.record()
+                # What is counted from the start takes a hundredth of the time at most: here it is not its turn.
+                for model in (PhaseFigures, CompetitionFigures):
+                    model.objects.update(counting_seconds=10**6)
             with recorded() as queries:
                 web, database = time.process_time(), database_seconds()
                 answer = self.acts[name]()

@@ -190,6 +190,8 @@ def _fill_standings(phase: Phase) -> None:
     assert phase.labels is not None
     Standing.objects.filter(phase=phase).delete()
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE")  # it believes the tables to be empty
         cursor.execute(
             f"""
             INSERT INTO leaderboard_standing

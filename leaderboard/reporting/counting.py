@@ -211,11 +211,15 @@ def _add_ends(phase: Phase, figures: PhaseFigures) -> bool:
     newest = _newest_end()
     if newest == figures.scored_until:
         return True
-    ended = Evaluation.objects.filter(label_set=phase.labels_id, finished_at__isnull=False)
+    ended = Evaluation.objects.filter(finished_at__isnull=False)  # by that index, not by the label set's
     if figures.scored_until is not None:
         ended = ended.filter(finished_at__gt=figures.scored_until - OVERLAP)
-    rows = list(ended.order_by("finished_at").values_list("submission", "priority")[: AT_ONCE + 1])
-    if len(rows) > AT_ONCE or any(priority == Evaluation.Priority.RESCORE for _, priority in rows):
+    recent = ended.order_by("-finished_at").values_list("submission", "priority", "label_set")
+    found = list(recent[: AT_ONCE + 1])
+    if len(found) > AT_ONCE:
+        return False
+    rows = [(submission, priority) for submission, priority, labels in found if labels == phase.labels_id]
+    if any(priority == Evaluation.Priority.RESCORE for _, priority in rows):
         return False
     made = Submission.objects.seen_over_time(phase).filter(pk__in=[submission for submission, _ in rows])
     steps = figures.steps.get(Standing.Kind.EXACT, [])
