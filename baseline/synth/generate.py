@@ -4,7 +4,7 @@ import csv
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +15,19 @@ from baseline.data.dataset import FOLDERS, SPLITS
 from evaluation.task import TASK
 
 from .files import write_image, write_mask
-from .sites import SITES, VERSION
+from .settings import FIXED, SETTINGS, Setting
+from .sites import VERSION, Site
 from .tiles import CELLS, cell, make_tile, stream
 
 PRESETS = {
     "tiny": {"train": 24, "validation": 8, "test": 12},
     "small": {"train": 512, "validation": 64, "test": 128},
+    "medium": {"train": 2048, "validation": 128, "test": 256},
+    "medium-scene": {"train": 2048, "validation": 128, "test": 256},
     "full": {"train": 3799, "validation": 245, "test": 800},
     "demo": {"train": 12, "validation": 245, "test": 800},
 }
+SETTING_OF = {"medium": "drawn", "medium-scene": "scene"}  # of the others: "fixed"
 _ORDER = 1 << 30  # key of the stream that shuffles a split's patches: no site has this number
 
 
@@ -39,6 +43,7 @@ class Place(NamedTuple):
 class Job(NamedTuple):
     """One tile's work in one process."""
 
+    setting: str
     seed: int
     split: str
     places: tuple[Place, ...]
@@ -46,9 +51,14 @@ class Job(NamedTuple):
     mask_folder: Path | None
 
 
-def places(seed: int, split: str, count: int) -> list[Place]:
+def setting_of(preset: str) -> str:
+    """The name of a preset's setting of the generator."""
+    return SETTING_OF.get(preset, "fixed")
+
+
+def places(seed: int, split: str, count: int, setting: Setting = FIXED) -> list[Place]:
     """The split's patches in order of number; sites get equal shares, numbers are shuffled."""
-    sites = len(SITES[split])
+    sites = len(setting.sites(seed, split))
     cut = [(k % sites, *divmod(k // sites, CELLS)) for k in range(count)]
     order = stream(seed, split, _ORDER).permutation(count)
     return [Place(number, *cut[k]) for number, k in enumerate(order.tolist(), start=1)]
@@ -75,16 +85,17 @@ def generate(
     chosen = _check(preset, seed, splits)
     image_root, label_root = Path(out), Path(mask_root if mask_root is not None else out)
     jobs: list[Job] = []
+    setting = setting_of(preset)
     for split, count in chosen.items():
-        here = places(seed, split, count)
+        here = places(seed, split, count, SETTINGS[setting])
         image_folder = _folder(image_root / FOLDERS[split] / "img") if images else None
         mask_folder = _folder(label_root / FOLDERS[split] / "mask") if masks else None
         if mask_folder:
-            _write_sites(mask_folder.parent / "sites.csv", split, here)
+            _write_sites(mask_folder.parent / "sites.csv", SETTINGS[setting].sites(seed, split), here)
         tiles: dict[tuple[int, int], list[Place]] = {}
         for place in here:
             tiles.setdefault((place.site, place.tile), []).append(place)
-        jobs += [Job(seed, split, tuple(group), image_folder, mask_folder) for group in tiles.values()]
+        jobs += [Job(setting, seed, split, tuple(group), image_folder, mask_folder) for group in tiles.values()]
     _run(jobs, processes or os.cpu_count() or 1, progress)
     about = {
         "benchmark": "SynthL4S",
@@ -148,7 +159,7 @@ def _keep_memory() -> None:
 
 def _write_tile(job: Job) -> int:
     first = job.places[0]
-    image, mask = make_tile(job.seed, job.split, first.site, first.tile)
+    image, mask = make_tile(job.seed, job.split, first.site, first.tile, SETTINGS[job.setting])
     for place in job.places:
         if job.image_folder:
             write_image(job.image_folder / TASK.image_name(place.number), cell(image, place.cell))
@@ -157,12 +168,12 @@ def _write_tile(job: Job) -> int:
     return len(job.places)
 
 
-def _write_sites(path: Path, split: str, here: list[Place]) -> None:
+def _write_sites(path: Path, sites: Sequence[Site], here: list[Place]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["patch", "site", "tile", "cell"])
         for place in here:
-            writer.writerow([place.number, SITES[split][place.site].name, place.tile, place.cell])
+            writer.writerow([place.number, sites[place.site].name, place.tile, place.cell])
 
 
 def _write_json(path: Path, content: dict) -> None:

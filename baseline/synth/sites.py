@@ -1,7 +1,7 @@
-"""The definition of the benchmark: its version, its nine sites and the radiometric shift of each split.
+"""The nine sites of version 1 and the radiometric shift of each split.
 
 The environment of a site is fixed; a seed draws its terrain, land cover, landslides and a small jitter of the
-radiometry. Changing anything that alters a file is a new VERSION.
+radiometry. Changing anything that alters a file is a new VERSION. settings.py has the sites that a seed draws.
 """
 
 from dataclasses import dataclass
@@ -81,9 +81,5 @@ _OFFSET = {
 }
 
 
-def calibration(split: str, jitter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and offset of a tile's 14 layers; `jitter` (2, 14) is the part of its site and scene."""
-    gain = np.array(_GAIN[split]) * (1 + 0.03 * jitter[0])
-    offset = np.array(_OFFSET[split]) + 0.03 * jitter[1]
-    gain[12:], offset[12:] = 1, 0  # slope and height are no reflectances
-    return gain.astype(np.float32), offset.astype(np.float32)
+GAIN = {split: np.array(values) for split, values in _GAIN.items()}
+OFFSET = {split: np.array(values) for split, values in _OFFSET.items()}

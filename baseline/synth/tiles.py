@@ -8,7 +8,9 @@ from .landcover import make_cover, paint
 from .noise import TILE
 from .radiometry import make_image
 from .scars import make_scars
-from .sites import SITES, VERSION, calibration
+from .settings import FIXED, Setting
+from .sites import VERSION
+from .spectra import NAMES
 from .terrain import make_terrain
 
 PATCH = 128
@@ -24,20 +26,40 @@ def stream(seed: int, split: str, *keys: int) -> np.random.Generator:
     )
 
 
-def make_tile(seed: int, split: str, site_number: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
+def make_tile(
+    seed: int, split: str, site_number: int, tile: int, setting: Setting = FIXED
+) -> tuple[np.ndarray, np.ndarray]:
     """Image float32 (14, TILE, TILE) and mask uint8 (TILE, TILE) of one tile."""
-    site = SITES[split][site_number]
+    image, mask, _ = draw_tile(seed, split, site_number, tile, setting)
+    return image, mask
+
+
+def draw_tile(
+    seed: int, split: str, site_number: int, tile: int, setting: Setting
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image and mask of a tile, and what covered the ground before its landslides: shares, float32 (surfaces, TILE, TILE)."""
+    site = setting.sites(seed, split)[site_number]
     jitter = stream(seed, split, site_number, 0).standard_normal((2, 14))
     shape, sky, scene = (stream(seed, split, site_number, 1 + tile, part) for part in range(3))
     jitter += 0.7 * scene.standard_normal((2, 14))  # a site's tiles come from several scenes
     ground = make_terrain(shape, site)
     cover = make_cover(shape, site, ground)
+    before = cover[: len(NAMES)].copy()
     scars = make_scars(shape, site, ground)
     paint(cover, scars.bare, scar=0.85, rock=0.15)
     paint(cover, scars.bare * scars.soil, soil=1)
-    image, cloud = make_image(sky, site, ground, cover, scars.tone, calibration(split, jitter))
+    shift = calibrated(*setting.shift(seed, split), jitter)
+    image, cloud = make_image(sky, site, ground, cover, scars.tone, shift)
     mask = scars.label * (cloud < 0.5)  # nobody can draw what a cloud hides
-    return image, mask.astype(np.uint8)
+    return image, mask.astype(np.uint8), before
+
+
+def calibrated(gain: np.ndarray, offset: np.ndarray, jitter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gain and offset of a tile's 14 layers: those of its split, and `jitter` (2, 14), the part of its site and scene."""
+    gain = gain * (1 + 0.03 * jitter[0])
+    offset = offset + 0.03 * jitter[1]
+    gain[12:], offset[12:] = 1, 0  # slope and height are no reflectances
+    return gain.astype(np.float32), offset.astype(np.float32)
 
 
 def cell(array: np.ndarray, number: int) -> np.ndarray:
