@@ -127,6 +127,14 @@ class Patches:
     sha256: str  # of all files' names and bytes
 
 
+def has_masks(root: Path | str, name: str, mask_root: Path | str | None = None) -> bool:
+    """Whether the split is there, with masks."""
+    folders = (Path(root) / FOLDERS[name] / "img", Path(root) / "images" / name)
+    if not any(numbered(folder, "image") for folder in folders):
+        return False
+    return find_split(root, name, mask_root=mask_root).masks is not None
+
+
 def find_split(
     root: Path | str, name: str, masks: bool | None = None, mask_root: Path | str | None = None
 ) -> Split:

@@ -15,7 +15,9 @@ from baseline.data.dice import Dice
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """images (N, H, W, B) float16, normalised; labels (N, H, W) uint8 with 255 = ignored, or None; name: of its stream of orders.
+    """images (N, H, W, B) float16, normalised; labels uint8, 255 = ignored, (N, H, W) or several kinds (N, K, H, W), or None.
+
+    name: of its stream of orders; crop: pixels of the random squares that batches are made of, 0 = whole patches.
 
     Images are stored channels last, as the files are: a batch of them is then channels last in torch's sense without a copy.
     """
@@ -23,6 +25,7 @@ class Pool:
     images: Tensor
     labels: Tensor | None = None
     name: str = ""
+    crop: int = 0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -32,11 +35,21 @@ class Pool:
         return self.images.shape[-1]
 
     def batch(self, dice: Dice) -> tuple[Tensor, Tensor]:
-        """The step's images (n, B, H, W) float32 and labels (n, H, W) uint8."""
+        """The step's images (n, B, H, W) float32 and labels (n, [K,] H, W) uint8."""
         if self.labels is None:
             raise ValueError(f"The pool {self.name!r} has no labels to train on.")
-        rows = torch.from_numpy(dice.patches(len(self), self.name)).to(self.images.device)
-        return self._images(rows), self.labels[rows]
+        patches = dice.patches(len(self), self.name)
+        room = self.images.shape[1] - self.crop
+        if not self.crop or room <= 0:
+            rows = torch.from_numpy(patches).to(self.images.device)
+            return self._images(rows), self.labels[rows]
+        squares = [
+            (row, slice(top, top + self.crop), slice(left, left + self.crop))
+            for row, top, left in zip(patches, dice.integers(room + 1), dice.integers(room + 1), strict=True)
+        ]
+        images = torch.stack([self.images[row, down, right] for row, down, right in squares])
+        labels = torch.stack([self.labels[row, ..., down, right] for row, down, right in squares])
+        return images.permute(0, 3, 1, 2).float(), labels
 
     def chunks(self, size: int) -> Iterator[Tensor]:
         """All images in order, `size` at a time: (n, B, H, W) float32."""
@@ -65,6 +78,7 @@ def joined(first: Pool, second: Pool) -> Pool:
         torch.cat([first.images, second.images]),
         torch.cat([first.labels, second.labels]),
         f"{first.name}+{second.name}",
+        first.crop,
     )
 
 

@@ -119,6 +119,7 @@ class Rehearsal(Run):
         objective: Objective,
         options: Options | None = None,
         evaluate: Callable[[], float] | None = None,
+        keep_best: bool = True,
     ) -> None:
         options = options or self.options
         rehearsed = Stage(stage, objective, options, self.world, Path())
@@ -176,7 +177,8 @@ def measure(name: str, preset: str, changes: dict[str, Any], world: World, steps
     stages = [replace(stage, steps=math.ceil(scale * stage.steps)) for stage in run.costs]
     # Read before predicting, which would need less in a separate process.
     memory = peak_memory(world.device)
-    pool = run.target.take(torch.arange(min(len(run.target), options.predict_batch)).numpy())
+    pool = run.unlabelled("test")
+    pool = pool.take(torch.arange(min(len(pool), options.predict_batch)).numpy())
     predicting = lambda: list(run.probabilities(predictor, pool))  # noqa: E731
     macs = multiply_accumulates(predicting) // len(pool)
     seconds = statistics.median(Clock(world).seconds(predicting) for _ in range(max(1, steps // 2))) / len(

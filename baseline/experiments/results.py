@@ -68,7 +68,7 @@ def score_run(
     for split in splits:
         if split == HELD_OUT:
             found[split] = _result(run, predictor, run.held_out, "train", threshold)
-        elif data.find_split(run.data, split, mask_root=run.labels).masks:
+        elif data.has_masks(run.data, split, run.labels):
             found[split] = _result(run, predictor, run.pool(split), split, threshold)
     if run.world.main:
         for split, result in found.items():
@@ -102,7 +102,7 @@ def load_results(folder: Path) -> dict[str, Result]:
 def is_scored(run: Run) -> bool:
     """Whether the run's folder has the results of every split with labels, at the threshold 0.5."""
     found = load_results(run.folder)
-    needed = {s for s in SPLITS if data.find_split(run.data, s, mask_root=run.labels).masks}
+    needed = {s for s in SPLITS if data.has_masks(run.data, s, run.labels)}
     needed |= {HELD_OUT} if run.holds_out else set()
     return needed <= set(found) and all(result.threshold == 0.5 for result in found.values())
 

@@ -21,10 +21,12 @@ from baseline.training.world import World
 
 @dataclass(frozen=True)
 class Study:
-    """rows: the options that each variant changes, by its name in the table; paper: the item it repeats."""
+    """rows: the options that each variant changes, by its name in the table; paper: the item it repeats; precision_recall:
+    the table has these beside F1."""
 
     paper: str
     rows: dict[str, dict[str, Any]]
+    precision_recall: bool = False
 
 
 class UnknownStudy(ValueError):

@@ -2,8 +2,9 @@
 
 - TITLE: the name of its entries on a board;
 - Options: a dataclass whose defaults are the method's recipe at the competition's scale;
-- PRESETS: what the presets tiny and small change;
+- PRESETS: what the presets tiny, small and medium change of it;
 - build(options) -> Predictor: the untrained networks;
+- looks_at(options): the splits, beside that of training, whose images the training looks at;
 - train(run, predictor): trains them in place, in stages;
 - IDLE, if some shared options do nothing in this method: the reason per option;
 - STUDIES, if the paper compares variants of the method, and UNSEEN: see baseline/experiments/study.py.

@@ -25,7 +25,7 @@ from baseline.networks.unet import UNet
 from baseline.training import losses, options
 from baseline.training.augment import flips_and_turns, oriented, perturb_colours, unoriented
 from baseline.training.loop import Objective, autocast
-from baseline.training.options import OptionError, option
+from baseline.training.options import MEDIUM, OptionError, option
 from baseline.training.predictor import Predictor
 from baseline.training.run import Run
 
@@ -65,12 +65,12 @@ class Options(options.Options):
 PRESETS = {
     "tiny": {"width": 8, "steps": 30, "batch": 8, "warmup": 3, "decay": 0.9, "log_every": 5},
     "small": {"width": 16, "steps": 900, "batch": 8, "warmup": 40, "decay": 0.98},
+    "medium": MEDIUM | {"width": 16, "steps": 6000, "evaluate_every": 500},
 }
 
 IDLE = {
     "target": "it measures its normalisation on each split, validation and test alike",
-    "pretrained": "its network is defined here, and no weights of it are published",
-    "evaluate_every": "it keeps the running average of the weights, as it is after the last step",
+    "weights": "its network is defined here, and no weights of it are published",
 }
 
 UNSEEN = {"network": {"measured", "views"}}
@@ -109,10 +109,15 @@ def build(options: Options) -> Predictor:
     return Views(with_cross_sensor_norm(UNet(width=options.width), TARGETS), options.views)
 
 
+def looks_at(options: Options) -> tuple[str, ...]:
+    return TARGETS if options.measured else ()
+
+
 def train(run: Run[Options], predictor: Predictor) -> None:
     options, network = run.options, predictor.networks[0]
     objective = Averaged(network, run.labelled, options)
-    run.fit("network", objective)
+    watched = Views(objective.average.module, 1)
+    run.fit("network", objective, evaluate=lambda: run.f1(watched), keep_best=False)
     network.load_state_dict(objective.average.module.state_dict())
     adopt(network)
     for name in TARGETS if options.measured else ():

@@ -19,12 +19,15 @@ Left open by the paper, and chosen here:
   50-150 % of that of the training labels (--no-guard continues).
 - Cross-sensor normalisation as its authors published it: shared weights, the target's statistics starting from the source's,
   separate forward passes. It is in every row of the ablation. No test-time augmentation.
-- One run adapts to one split, --target, and predicts both by that split's statistics. Fig. 6 is of the validation split
-  (--target validation), Fig. 7 of the test split (the default).
+- "Soft cross-entropy for noisy labels in the pseudo-labels" is not explained: label smoothing on all labels (--soft smoothing), or
+  on the target the cross-entropy to the ensemble's probabilities (--soft teacher).
+- The rounds adapt to validation and to test apart, and each split is predicted by the networks adapted to it (--target).
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -38,8 +41,8 @@ from baseline.training import losses, options, pseudo
 from baseline.training.augment import flips_and_turns, perturb_colours, scale_up
 from baseline.training.loop import Objective
 from baseline.training.losses import Loss
-from baseline.training.options import OptionError, option
-from baseline.training.predictor import Predictor
+from baseline.training.options import MEDIUM, OptionError, option
+from baseline.training.predictor import Predictor, adapted, per_target
 from baseline.training.run import Run
 
 NETWORKS = ("swin", "efficientnet", "segformer", "resunet")
@@ -81,6 +84,12 @@ class Options(options.Options):
         "how pseudo-labels are selected; none: the rounds train on the labelled patches alone, as a control",
         ("threshold", "prior", "none"),
     )
+    soft: str = option(
+        "smoothing",
+        "soft cross-entropy of pseudo-labels: labels smoothed by 0.1, or the ensemble's probabilities",
+        ("smoothing", "teacher"),
+    )
+    swin_window: int = option(8, "tokens across the windows of Swin; 4 for crops of 64 pixels")
     guard: bool = option(
         True, "end the rounds when pseudo-labels leave 50-150 % of the training labels' landslides"
     )
@@ -95,6 +104,8 @@ class Options(options.Options):
             raise OptionError(f"networks is {self.networks}; each can be in the ensemble once.")
         if self.size < 128 or self.size % 128:
             raise OptionError(f"size is {self.size}; it must be a multiple of 128.")
+        if self.soft == "teacher" and self.selection == "none":
+            raise OptionError("soft is teacher, but selection none has no pseudo-labels; leave it out.")
         if self.rounds < 0 or self.round_steps < 1:
             raise OptionError(
                 f"rounds is {self.rounds} and round_steps {self.round_steps}; they must be at least 0 and 1."
@@ -124,15 +135,28 @@ PRESETS = {
         "log_every": 5,
     },
     "small": _SMALL | {"steps": 450, "round_steps": 150, "batch": 8, "warmup": 40, "learning_rate": 1e-3},
+    "medium": _SMALL
+    | MEDIUM
+    | {
+        "swin_width": 48,
+        "swin_window": 4,
+        "efficientnet": "tf_efficientnet_lite0",
+        "weights": "tf_efficientnet_lite0=imagenet,swin_tiny_patch4_window7_224=synthetic,mit_b0=synthetic",
+        "size": 256,
+        "batch": 8,
+        "steps": 2000,
+        "round_steps": 300,
+        "warmup": 100,
+        "learning_rate": 1e-3,
+        "guard": False,
+        "evaluate_every": 400,
+    },
 }
 
-IDLE = {
-    "width": "its networks have the sizes of their encoders' names",
-    "evaluate_every": "it keeps the weights of the last step",
-}
+IDLE = {"width": "its networks have the sizes of their encoders' names"}
 
-_SELECTING = {"selection", "landslide", "background", "guard"}
-UNSEEN = {"*-0": {"rounds", "round_steps"} | _SELECTING, "*-[1-9]*": {"rounds"}}
+_SELECTING = {"selection", "landslide", "background", "guard", "soft"}
+UNSEEN = {"*-0": {"target", "rounds", "round_steps"} | _SELECTING, "*-[1-9]*": {"target", "rounds"}}
 
 # "+ S×" has the size of the preset or of --size. That of preset small is 128: there the row repeats the one above, unless --size is given.
 _LADDER = {
@@ -177,57 +201,93 @@ class Adapted(Predictor):
 
 
 class Promoted(nn.Module):
-    """A network that sees patches scaled up to `size`, and whose logits are averaged back to their pixels."""
+    """A network that sees images scaled up by `scale`, and whose logits are averaged back to their pixels."""
 
-    def __init__(self, network: nn.Module, size: int):
+    def __init__(self, network: nn.Module, scale: int):
         super().__init__()
         self.network = network
-        self.size = size
+        self.scale = scale
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.network(scale_up(images, self.size))
+        logits = self.network(scale_up(images, self.scale * images.shape[-1]))
         return functional.adaptive_avg_pool2d(logits, (images.shape[-2], images.shape[-1]))
 
 
 def build(options: Options) -> Predictor:
-    return Adapted(*(Promoted(_network(name, options), options.size) for name in options.networks.split(",")))
+    def ensemble() -> Predictor:
+        names = options.networks.split(",")
+        return Adapted(*(Promoted(_network(name, options), options.size // 128) for name in names))
+
+    return per_target(options.targets if options.rounds else options.targets[-1:], ensemble)
+
+
+def looks_at(options: Options) -> tuple[str, ...]:
+    return options.targets if options.rounds and options.selection != "none" else ()
 
 
 def _network(name: str, options: Options) -> nn.Module:
     if name == "swin":
-        network = encoders.swin(options.swin, options.size, options.swin_width, pretrained=options.pretrained)
+        size = (options.crop or 128) * options.size // 128
+        network = encoders.swin(
+            options.swin,
+            size,
+            options.swin_width,
+            options.swin_window,
+            bool(options.crop),
+            weights=options.weights_of(options.swin),
+        )
     elif name == "segformer":
-        network = encoders.network("Segformer", options.segformer, pretrained=options.pretrained)
+        weights = options.weights_of(options.segformer)
+        network = encoders.network("Segformer", options.segformer, weights=weights)
     else:
-        encoder = options.resunet if name == "resunet" else f"tu-{options.efficientnet}"
-        network = encoders.network("Unet", encoder, pretrained=options.pretrained)
+        encoder = options.resunet if name == "resunet" else options.efficientnet
+        full_name = encoder if name == "resunet" else f"tu-{encoder}"
+        network = encoders.network("Unet", full_name, weights=options.weights_of(encoder))
     return with_cross_sensor_norm(network)
 
 
 def train(run: Run[Options], predictor: Predictor) -> None:
     options = run.options
     names = options.networks.split(",")
-    for name, network in zip(names, predictor.networks, strict=True):
-        run.fit(f"{name}-0", Adaptation(network, run.labelled, None, options))
+    members = adapted(predictor, options.targets)
+    first = next(iter(members.values()))
+    for name, network in zip(names, first.networks, strict=True):
+        watched = partial(run.f1, Adapted(network))
+        objective = Adaptation(network, run.labelled, None, options)
+        run.fit(f"{name}-0", objective, evaluate=watched, keep_best=False)
         adopt(network)
+    for member in members.values():
+        member.load_state_dict(first.state_dict())
+    for target, member in members.items() if options.rounds else ():
+        _refine(run, target, member)
+
+
+def _refine(run: Run[Options], target: str, predictor: Predictor) -> None:
+    """The rounds of label refinement of one target."""
+    options = run.options
     refining = replace(options, steps=options.round_steps, learning_rate=options.learning_rate / 3, warmup=0)
     for number in range(1, options.rounds + 1):
-        target = None
+        pool = None
         if options.selection != "none":
-            labels = pseudo_labels(run, predictor)
+            labels = pseudo_labels(run, predictor, target)
             if labels is None:
                 return
-            target = run.target.labelled(labels)
-        for name, network in zip(names, predictor.networks, strict=True):
-            run.fit(f"{name}-{number}", Adaptation(network, run.labelled, target, options), refining)
-            if target is None:
-                adopt(network)  # nothing else updates the target's statistics with the weights
+            pool = run.unlabelled(target).labelled(labels)
+        for name, network in zip(options.networks.split(","), predictor.networks, strict=True):
+            objective = Adaptation(network, run.labelled, pool, options)
+            watched = partial(run.f1, Adapted(network))
+            run.fit(f"{name}-{number}-{target}", objective, refining, watched, keep_best=False)
+            if pool is None:
+                adopt(network)  # nothing else keeps the target's statistics in step with the weights
 
 
-def pseudo_labels(run: Run[Options], predictor: Predictor) -> Tensor | None:
-    """The ensemble's labels of the target, 255 where it is not sure; None where the guard ends the rounds."""
+def pseudo_labels(run: Run[Options], predictor: Predictor, target: str) -> Tensor | None:
+    """The ensemble's labels of a split, 255 where it is not sure; None where the guard ends the rounds.
+
+    With options.soft "teacher" (N, 2, H, W): behind the labels the probabilities, in 255ths.
+    """
     options = run.options
-    probabilities = run.predicted(predictor, run.target)
+    probabilities = run.predicted(predictor, run.unlabelled(target))
     prior = landslide_share(run.labelled)
     if options.selection == "prior":
         labels = pseudo.prior_matched(probabilities, prior)
@@ -236,13 +296,22 @@ def pseudo_labels(run: Run[Options], predictor: Predictor) -> Tensor | None:
     found = float((labels == 1).float().mean())
     if run.world.main:
         tqdm.write(f"pseudo-labels: {100 * found:.2f} % landslide, {100 * prior:.2f} % in training")
-    return None if options.guard and not 0.5 * prior <= found <= 1.5 * prior else labels
+    if options.guard and not 0.5 * prior <= found <= 1.5 * prior:
+        return None
+    if options.soft == "teacher":
+        return torch.stack([labels, (255 * probabilities).round().to(torch.uint8)], dim=1)
+    return labels
 
 
 def imbalance_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Lovász + OHEM + soft cross-entropy (section IV-B)."""
+    """Lovász + OHEM + soft cross-entropy (section IV-B); labels (N, H, W), or with a teacher's probabilities (N, 2, H, W)."""
+    if labels.dim() == 3:
+        soft = losses.soft_cross_entropy(logits, labels)
+    else:
+        labels, probabilities = labels[:, 0], labels[:, 1].float() / 255
+        soft = losses.cross_entropy_to(logits, probabilities, labels)
     hard = losses.ohem_cross_entropy(logits, labels)
-    return losses.lovasz_softmax(logits, labels) + hard + losses.soft_cross_entropy(logits, labels)
+    return losses.lovasz_softmax(logits, labels) + hard + soft
 
 
 class Adaptation(Objective):

@@ -26,7 +26,7 @@ from baseline.networks import encoders
 from baseline.networks.multispectral import MultispectralUNet
 from baseline.networks.unet import UNet
 from baseline.training import losses, options
-from baseline.training.options import option
+from baseline.training.options import MEDIUM, option
 from baseline.training.predictor import Predictor
 from baseline.training.run import Run
 from baseline.training.supervised import Supervised
@@ -72,6 +72,8 @@ PRESETS = {
         "encoder": "resnet18",
     },
     "small": {"width": 8, "steps": 600, "warmup": 40, "evaluate_every": 150, "encoder": "resnet18"},
+    "medium": MEDIUM
+    | {"width": 8, "steps": 4200, "warmup": 60, "evaluate_every": 420, "encoder": "resnet18"},
 }
 
 STUDIES = {
@@ -95,7 +97,11 @@ def _network(options: Options) -> nn.Module:
     if options.network == "unet":
         return UNet(width=options.width)
     architecture = {"deeplabv3": "DeepLabV3", "deeplabv3plus": "DeepLabV3Plus"}[options.network]
-    return encoders.network(architecture, options.encoder, pretrained=options.pretrained)
+    return encoders.network(architecture, options.encoder, weights=options.weights_of(options.encoder))
+
+
+def looks_at(options: Options) -> tuple[str, ...]:
+    return (options.target,) if options.pseudo_labels else ()
 
 
 def train(run: Run[Options], predictor: Predictor) -> None:
@@ -106,7 +112,8 @@ def train(run: Run[Options], predictor: Predictor) -> None:
     run.fit("first", objective, options, evaluate=lambda: run.f1(predictor))
     if not options.pseudo_labels:
         return
-    annotated = run.target.labelled(run.predicted(predictor, run.target) >= 0.5)
+    target = run.unlabelled(options.target)
+    annotated = target.labelled(run.predicted(predictor, target) >= 0.5)
     run.seed("second")
     predictor.networks[0] = _network(options)
     objective = Supervised(predictor.networks[0], joined(run.labelled, annotated), losses.cross_entropy)

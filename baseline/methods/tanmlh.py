@@ -8,21 +8,20 @@ within each (equations 8 and 9). A dense conditional random field sharpens the p
 Left open by the paper, and chosen here:
 - The network: DeepLabV3+ on ResNet-50, or with --network hrnet HRNet-W18. The team's table marks no ensemble, so there is none.
 - Section III and Table II say that all three winners use the Lovász loss; equations 6 and 7 have cross-entropy + Jaccard, as here.
-- Which set is unlabelled (the text says validation, equations 7 and 9 say test): --target, the test split by default.
+- Which set is unlabelled (the text says validation, equations 7 and 9 say test): each split has a student of its own (--target).
 - The pseudo-label is the class of the teacher's prediction without dropout; the share of each class is taken over all patches.
   Dropout is of single values, the variance that of the landslide probability.
 - The student starts from new weights, and sees labelled and unlabelled patches in one forward pass, half of the batch each.
 - Beta(0.4, 0.4) for mix-up, which the teacher has, too. Equation 8 prints one λ for both sets, "randomly sampled from a beta
-  distribution during each training step": --one-lambda. By default each set draws its own, as in the results of README.md and
-  STUDIES.md. STUDIES.md shows the effect of one λ, which is less than that of another seed.
+  distribution during each training step", and so it is by default; with --no-one-lambda each set draws its own.
 - The training split's statistics for every split; flips and quarter turns as the unnamed augmentation of Fig. 11; AdamW, cosine rate, 60 epochs each.
 - The field's kernels (crf.py), guided by the normalised red, green and blue bands.
 - A mixed Jaccard loss with ignored pixels: each of the two label sets ignores its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +36,8 @@ from baseline.networks.hrnet import HRNet
 from baseline.training import losses, options, pseudo
 from baseline.training.augment import MixUp, flips_and_turns
 from baseline.training.loop import Objective
-from baseline.training.options import OptionError, option
-from baseline.training.predictor import Predictor
+from baseline.training.options import MEDIUM, OptionError, option
+from baseline.training.predictor import Predictor, adapted, per_target
 from baseline.training.run import Run
 from evaluation.task import TASK
 
@@ -49,9 +48,7 @@ TITLE = "Tanmlh, reproduced"
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):
-    steps: int = option(
-        14_000, "optimiser steps of the teacher and of the student each; 237 are an epoch at batch 16"
-    )
+    steps: int = option(14_000, "optimiser steps of the teacher; 237 are an epoch at batch 16")
     batch: int = option(
         16, "labelled patches per step, all processes together; the student takes as many unlabelled ones"
     )
@@ -60,6 +57,7 @@ class Options(options.Options):
     weight_decay: float = option(1e-2, "L2 penalty (adam, sgd) or decoupled decay (adamw)")
     schedule: str = option("cosine", "learning rate over the steps", ("constant", "cosine", "restarts"))
     warmup: int = option(200, "steps of linear warm-up")
+    student_steps: int = option(0, "optimiser steps of the student; 0 = as many as the teacher's")
     network: str = option("deeplabv3plus", "of teacher and student", ("deeplabv3plus", "hrnet"))
     encoder: str = option("", "of segmentation-models-pytorch or timm; empty: resnet50, or hrnet_w18")
     self_training: bool = option(True, "train a student on pseudo-labels after the teacher")
@@ -69,7 +67,7 @@ class Options(options.Options):
     keep_landslide: float = option(0.7, "share of the landslide pseudo-labels kept")
     mix_up: float = option(0.4, "both parameters of the beta distribution; 0 = no mix-up")
     one_lambda: bool = option(
-        False, "mix both sets by one λ per step, as equation 8 prints it, rather than each by its own"
+        True, "mix both sets by one λ per step, as equation 8 prints it, rather than each by its own"
     )
     crf: bool = option(True, "sharpen the prediction by a dense conditional random field")
 
@@ -78,6 +76,8 @@ class Options(options.Options):
         for name in ("dropout", "keep_background", "keep_landslide"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1.")
+        if self.student_steps < 0:
+            raise OptionError(f"student_steps is {self.student_steps}; it must be 0 or more.")
         if self.runs < 1:
             raise OptionError(f"runs is {self.runs}; a variance needs Monte Carlo runs, at least 1.")
         if self.mix_up < 0:
@@ -87,15 +87,27 @@ class Options(options.Options):
 PRESETS = {
     "tiny": {"steps": 20, "batch": 4, "warmup": 2, "log_every": 5, "encoder": "resnet18", "runs": 3},
     "small": {"steps": 600, "batch": 8, "warmup": 40, "learning_rate": 1e-3, "encoder": "resnet18"},
+    "medium": MEDIUM
+    | {
+        "steps": 3000,
+        "student_steps": 2000,
+        "warmup": 100,
+        "learning_rate": 1e-3,
+        "encoder": "resnet18",
+        "weights": "synthetic",
+        "evaluate_every": 500,
+    },
 }
 
 IDLE = {
     "width": "its network has the size of its encoder's name",
-    "evaluate_every": "it keeps the weights of the last step",
 }
 
 _SELECTING = {"dropout", "runs", "keep_background", "keep_landslide"}
-UNSEEN = {"teacher": {"self_training", "one_lambda", "crf"} | _SELECTING, "student": {"crf"}}
+UNSEEN = {
+    "teacher": {"target", "self_training", "student_steps", "one_lambda", "crf"} | _SELECTING,
+    "student-*": {"target", "crf"},
+}
 
 STUDIES = {
     "parts": Study(
@@ -106,7 +118,7 @@ STUDIES = {
             "student": {"mix_up": 0.0, "crf": False},
             "student, mix-up": {"crf": False},
             "student, mix-up, CRF": {},
-            "student, mix-up by one λ, CRF": {"one_lambda": True},
+            "student, mix-up by a λ each, CRF": {"one_lambda": False},
         },
     ),
     "networks": Study(
@@ -132,29 +144,44 @@ class Sharpened(Predictor):
 
 
 def build(options: Options) -> Predictor:
-    return Sharpened(_network(options), DenseCRF() if options.crf else None)
+    targets = options.targets if options.self_training else options.targets[-1:]
+    return per_target(targets, lambda: Sharpened(_network(options), DenseCRF() if options.crf else None))
+
+
+def looks_at(options: Options) -> tuple[str, ...]:
+    return options.targets if options.self_training else ()
 
 
 def _network(options: Options) -> nn.Module:
     if options.network == "hrnet":
-        network: nn.Module = HRNet(options.encoder or "hrnet_w18", pretrained=options.pretrained)
+        encoder = options.encoder or "hrnet_w18"
+        network: nn.Module = HRNet(encoder, weights=options.weights_of(encoder))
     else:
-        network = encoders.network(
-            "DeepLabV3Plus", options.encoder or "resnet50", pretrained=options.pretrained
-        )
+        encoder = options.encoder or "resnet50"
+        network = encoders.network("DeepLabV3Plus", encoder, weights=options.weights_of(encoder))
     return with_monte_carlo_dropout(network, options.dropout)
 
 
 def train(run: Run[Options], predictor: Predictor) -> None:
     options = run.options
-    teacher = predictor.networks[0]
-    run.fit("teacher", Mixed(teacher, [run.labelled], options))
+    members = adapted(predictor, options.targets)
+    teacher = next(iter(members.values())).networks[0]
+    run.fit(
+        "teacher", Mixed(teacher, [run.labelled], options), evaluate=_watched(run, teacher), keep_best=False
+    )
     if not options.self_training:
         return
-    labels = pseudo_labels(run, teacher)
-    run.seed("student")
-    predictor.networks[0] = student = _network(options)
-    run.fit("student", Mixed(student, [run.labelled, run.target.labelled(labels)], options))
+    later = replace(options, steps=options.student_steps or options.steps)
+    for target, member in members.items():
+        labels = pseudo_labels(run, teacher, target)
+        run.seed("student")
+        member.networks[0] = student = _network(options)
+        mixed = Mixed(student, [run.labelled, run.unlabelled(target).labelled(labels)], options)
+        run.fit(f"student-{target}", mixed, later, evaluate=_watched(run, student), keep_best=False)
+
+
+def _watched(run: Run[Options], network: nn.Module) -> Callable[[], float]:
+    return lambda: run.f1(Predictor(network))
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -188,14 +215,14 @@ class Mixed(Objective):
         return [dice.beta(self.beta, self.beta) for _ in self.pools]
 
 
-def pseudo_labels(run: Run[Options], teacher: nn.Module) -> Tensor:
-    """The teacher's labels of the target's least uncertain pixels, 255 for the others: uint8 (N, H, W)."""
+def pseudo_labels(run: Run[Options], teacher: nn.Module, target: str) -> Tensor:
+    """The teacher's labels of the split's least uncertain pixels, 255 for the others: uint8 (N, H, W)."""
     options = run.options
-    plain = Predictor(teacher)
-    probabilities = run.predicted(plain, run.target)
+    plain, pool = Predictor(teacher), run.unlabelled(target)
+    probabilities = run.predicted(plain, pool)
     run.seed("dropout")
     with monte_carlo(teacher):
-        uncertainty = variance(run.predicted(plain, run.target) for _ in range(options.runs))
+        uncertainty = variance(run.predicted(plain, pool) for _ in range(options.runs))
     return pseudo.least_uncertain(probabilities, uncertainty, options.keep_background, options.keep_landslide)
 
 

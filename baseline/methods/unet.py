@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from baseline.networks.unet import UNet
 from baseline.training import losses, options
-from baseline.training.options import option
+from baseline.training.options import MEDIUM, option
 from baseline.training.predictor import Predictor
 from baseline.training.run import Run
 from baseline.training.supervised import Supervised
@@ -33,16 +33,21 @@ class Options(options.Options):
 PRESETS = {
     "tiny": {"width": 8, "steps": 60, "batch": 8, "evaluate_every": 30, "log_every": 10},
     "small": {"width": 16, "steps": 900, "batch": 8, "evaluate_every": 300},
+    "medium": MEDIUM | {"width": 16, "steps": 6000, "evaluate_every": 500},
 }
 
 IDLE = {
     "target": "it looks at no unlabelled split",
-    "pretrained": "its network is defined here, and no weights of it are published",
+    "weights": "its network is defined here, and no weights of it are published",
 }
 
 
 def build(options: Options) -> Predictor:
     return Predictor(UNet(width=options.width, bilinear=options.bilinear))
+
+
+def looks_at(options: Options) -> tuple[str, ...]:
+    return ()
 
 
 def train(run: Run[Options], predictor: Predictor) -> None:

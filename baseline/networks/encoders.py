@@ -13,11 +13,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from baseline.networks import weights as stored
+from baseline.networks.weights import (
+    IMAGENET,
+    RANDOM,
+    SYNTHETIC,
+    Encoder,
+    PretrainedWeightsMissing,
+    SyntheticWeightsMissing,
+)
+
 PATIENCE = 10.0  # seconds for the hub of weights to answer at all
-
-
-class PretrainedWeightsMissing(RuntimeError):
-    """Pretrained encoder weights were asked for and cannot be had."""
 
 
 def segmentation_models() -> ModuleType:
@@ -61,38 +67,70 @@ def network(
     encoder: str,
     bands: int = 14,
     classes: int = 2,
-    pretrained: bool = False,
+    weights: str = RANDOM,
+    inputs: str = "all",
     **options: Any,
 ) -> nn.Module:
     """A network of segmentation_models_pytorch: images (N, bands, H, W) -> logits (N, classes, H, W).
 
     architecture: "Unet", "DeepLabV3", "DeepLabV3Plus", "Segformer", …; encoder: "resnet34", "mit_b2", or a timm name behind
-    "tu-"; pretrained: weights learnt on ImageNet (downloaded once by the library, its first convolution adapted to the bands).
+    "tu-"; weights: see `Options`; inputs: name of the set that the bands are, for synthetic weights.
     Raises PretrainedWeightsMissing rather than starting from random weights unasked.
     """
     constructor = getattr(segmentation_models(), architecture)
-    weights = (True if encoder.startswith("tu-") else "imagenet") if pretrained else None
-    with _explained(encoder, pretrained):
-        return constructor(
-            encoder_name=encoder, encoder_weights=weights, in_channels=bands, classes=classes, **options
+    hub = weights == IMAGENET and not stored.packaged(encoder)
+    with _explained(encoder, hub):
+        made: nn.Module = constructor(
+            encoder_name=encoder,
+            encoder_weights=(True if encoder.startswith("tu-") else "imagenet") if hub else None,
+            in_channels=bands,
+            classes=classes,
+            **options,
         )
+    if not hub:
+        kept = {name: value for name, value in options.items() if name in _OF_ENCODER}
+        load(made.get_submodule("encoder"), Encoder(encoder, inputs, kept), weights)
+    return made
 
 
-def features(encoder: str, bands: int = 14, pretrained: bool = False, **options: Any) -> nn.Module:
+_OF_ENCODER = ("embed_dim", "num_heads", "window_size")
+
+
+def load(module: nn.Module, encoder: Encoder, weights: str) -> None:
+    """Load what is at hand into an encoder: nothing, a package's, synthetic weights or a file."""
+    if weights == RANDOM:
+        return
+    if weights == IMAGENET:
+        file = stored.packaged(encoder.name)
+        assert file is not None
+        stored.load_packaged(module, encoder.name, file)
+    elif weights == SYNTHETIC:
+        if not encoder.file.is_file():
+            raise SyntheticWeightsMissing(encoder)
+        stored.load_file(module, encoder.file)
+    else:
+        stored.load_file(module, Path(weights))
+
+
+def features(encoder: str, bands: int = 14, weights: str = RANDOM, **options: Any) -> nn.Module:
     """A network of timm that returns its feature maps, finest first. Raises as `network` does."""
     segmentation_models()
     import timm
 
-    with _explained(encoder, pretrained):
-        return timm.create_model(
-            encoder, pretrained=pretrained, features_only=True, in_chans=bands, **options
+    hub = weights == IMAGENET
+    with _explained(encoder, hub):
+        made: nn.Module = timm.create_model(
+            encoder, pretrained=hub, features_only=True, in_chans=bands, **options
         )
+    if not hub:
+        load(made, Encoder(f"tu-{encoder}"), weights)
+    return made
 
 
 @contextmanager
-def _explained(encoder: str, pretrained: bool) -> Iterator[None]:
+def _explained(encoder: str, hub: bool) -> Iterator[None]:
     """Weights are stored or downloaded inside; without a network only stored ones are looked for, at once."""
-    if not pretrained:
+    if not hub:
         yield
         return
     from huggingface_hub import constants
@@ -106,12 +144,12 @@ def _explained(encoder: str, pretrained: bool) -> Iterator[None]:
         raise PretrainedWeightsMissing(
             f"No pretrained weights for {encoder}: they are not in {constants.HF_HUB_CACHE} (the variable HF_HUB_CACHE names another "
             f"folder), and {constants.ENDPOINT} does not give them. Connect to the network once, copy that folder from a machine that "
-            "has them, or train without --pretrained."
+            "has them, or choose other --weights: synthetic, a file, or random."
         ) from error
     except Exception as error:  # the disk or the encoder: many libraries, many exceptions, one meaning
         told = " ".join(f"{type(error).__name__}: {error}".split())  # some tell in several lines
         raise PretrainedWeightsMissing(
-            f"No pretrained weights for {encoder} ({told}). Choose another encoder, or train without --pretrained."
+            f"No pretrained weights for {encoder} ({told}). Choose another encoder or other --weights: synthetic, a file, or random."
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = before
@@ -128,13 +166,18 @@ def _hub_answers() -> bool:
     return True
 
 
-def swin(encoder: str, image_size: int, width: int = 0, **options: Any) -> nn.Module:
-    """A U-shaped network on a Swin Transformer, whose windows of 8 × 8 tokens divide every stage at 128 and 512 pixels.
+def swin(
+    encoder: str, image_size: int, width: int = 0, window: int = 8, any_size: bool = False, **options: Any
+) -> nn.Module:
+    """A U-shaped network on a Swin Transformer. Windows of 8 × 8 tokens divide every stage at 128 and 512 pixels.
 
-    width: channels of the first stage where they are not to be those of the name, a multiple of 24.
+    width: channels of the first stage where they are not to be those of the name, a multiple of 24; any_size: take images of
+    other sizes than image_size too, by padding the windows that do not divide a stage.
     """
     if width % 24:
         raise ValueError(f"swin_width is {width}; it must be a multiple of 24, the channels of a head.")
     if width:
         options |= {"embed_dim": width, "num_heads": tuple(width // 24 * 2**stage for stage in range(4))}
-    return network("Unet", f"tu-{encoder}", img_size=image_size, window_size=8, **options)
+    if any_size:
+        options |= {"strict_img_size": False, "always_partition": True}
+    return network("Unet", f"tu-{encoder}", img_size=image_size, window_size=window, **options)

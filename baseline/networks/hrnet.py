@@ -10,13 +10,13 @@ from baseline.networks import encoders
 
 
 class HRNet(nn.Module):
-    """backbone: a HRNet of timm, such as "hrnet_w18"; pretrained: its weights learnt on ImageNet."""
+    """backbone: a HRNet of timm, such as "hrnet_w18"; weights: see `Options`."""
 
     def __init__(
-        self, backbone: str = "hrnet_w18", bands: int = 14, classes: int = 2, pretrained: bool = False
+        self, backbone: str = "hrnet_w18", bands: int = 14, classes: int = 2, weights: str = "random"
     ):
         super().__init__()
-        made: Any = encoders.features(backbone, bands, pretrained, feature_location="")
+        made: Any = encoders.features(backbone, bands, weights, feature_location="")
         self.backbone = made
         _, *branches = made.feature_info.channels()  # the stem's, at half resolution, is not used
         joined = sum(branches)

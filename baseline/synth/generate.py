@@ -95,7 +95,9 @@ def generate(
         tiles: dict[tuple[int, int], list[Place]] = {}
         for place in here:
             tiles.setdefault((place.site, place.tile), []).append(place)
-        jobs += [Job(setting, seed, split, tuple(group), image_folder, mask_folder) for group in tiles.values()]
+        jobs += [
+            Job(setting, seed, split, tuple(group), image_folder, mask_folder) for group in tiles.values()
+        ]
     _run(jobs, processes or os.cpu_count() or 1, progress)
     about = {
         "benchmark": "SynthL4S",

@@ -9,6 +9,7 @@ the others comes from knowing how their shift is made.
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -100,10 +101,10 @@ def other_scenes(seed: int, split: str) -> tuple[Site, ...]:
     if split == "train":
         return sites
     draws = _draws(seed, split, 2)
-    return tuple(
-        replace(site, **{field: float(draws.uniform(*bounds)) for field, bounds in _OTHER_SCENE.items()})
-        for site in sites
-    )
+    scenes: list[dict[str, Any]] = [
+        {field: float(draws.uniform(*bounds)) for field, bounds in _OTHER_SCENE.items()} for _ in sites
+    ]
+    return tuple(replace(site, **scene) for site, scene in zip(sites, scenes, strict=True))
 
 
 def drawn_shift(seed: int, split: str) -> Shift:

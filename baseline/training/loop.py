@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,11 @@ class Stage:
         self.progress = Progress()
         self._shown = time.monotonic()
 
-    def fit(self, evaluate: Callable[[], float] | None = None) -> Progress:
+    def fit(self, evaluate: Callable[[], float] | None = None, keep_best: bool = True) -> Progress:
         """Train to the end, from the checkpoint if there is one; the objective then holds the weights to keep.
 
-        evaluate() is the F1 of the present weights, called every options.evaluate_every steps; the best weights are kept.
+        evaluate() is the F1 of the present weights, called every options.evaluate_every steps; the best weights are kept
+        where keep_best says so, else the last.
         """
         optimiser = make_optimiser(self.objective, self.options)
         self._load(optimiser)
@@ -75,7 +77,7 @@ class Stage:
             return self.progress
         if self.options.compile:
             self.objective.network.compile()
-        self._steps(optimiser, evaluate)
+        self._steps(optimiser, evaluate, keep_best)
         if self.progress.best:
             self.objective.load_state_dict(self.progress.best)
         self.progress.best, self.progress.finished = {}, True
@@ -85,7 +87,9 @@ class Stage:
             self._load(None)  # the first process's running statistics in every process
         return self.progress
 
-    def _steps(self, optimiser: torch.optim.Optimizer, evaluate: Callable[[], float] | None) -> None:
+    def _steps(
+        self, optimiser: torch.optim.Optimizer, evaluate: Callable[[], float] | None, keep_best: bool
+    ) -> None:
         options, progress = self.options, self.progress
         parallel = self.world.wrap(self.objective)
         total, steps_of_row = torch.zeros((), device=self.world.device), 0
@@ -111,7 +115,7 @@ class Stage:
                 float(total) / steps_of_row, steps_of_row * options.batch / (time.monotonic() - began)
             )
             if evaluated and evaluate:
-                row["f1"] = self._keep_if_best(evaluate)
+                row["f1"] = self._evaluated(evaluate, keep_best)
             self._show(bar, row)
             if progress.step < options.steps:
                 go_on = self.world.time_for(time.monotonic() - began)  # as long as the last row took
@@ -175,10 +179,10 @@ class Stage:
                 f"{self.name}: step {row['step']}/{self.options.steps}, {told}", file=sys.stderr, flush=True
             )
 
-    def _keep_if_best(self, evaluate: Callable[[], float]) -> float:
+    def _evaluated(self, evaluate: Callable[[], float], keep_best: bool) -> float:
         f1 = self.world.agree(evaluate())
         self.objective.train()
-        if f1 > self.progress.best_f1:
+        if keep_best and f1 > self.progress.best_f1:
             self.progress.best_f1 = f1
             self.progress.best = {k: v.detach().cpu().clone() for k, v in self.objective.state_dict().items()}
         return f1
@@ -222,8 +226,26 @@ def save_atomically(state: Any, path: Path) -> None:
 
 
 def autocast(device: torch.device, options: Options) -> torch.autocast:
-    """The context in which networks run: bfloat16 where the options ask for it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16")
+    """The context in which networks run: bfloat16 where the options ask for it, or leave it to the processor that has it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision(device, options) == "bf16")
+
+
+def precision(device: torch.device, options: Options) -> str:
+    """ "float32" or "bf16": what the options ask for, or what "auto" comes to on this device."""
+    if options.precision != "auto":
+        return options.precision
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _processor_has_bf16()
+    return "bf16" if fast else "float32"
+
+
+@lru_cache
+def _processor_has_bf16() -> bool:
+    """Whether /proc/cpuinfo names instructions for bfloat16; emulated, it would be slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def memory_layout(options: Options) -> dict[str, Any]:

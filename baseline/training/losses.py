@@ -62,6 +62,13 @@ def soft_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.1) -
     return _mean_over_counted((1 - smoothing) * hit - smoothing * log_p.mean(dim=1), labels)
 
 
+def cross_entropy_to(logits: Tensor, probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy against landslide probabilities (N, H, W), as a teacher gives them, over the pixels whose label counts."""
+    log_p = functional.log_softmax(_wide(logits), dim=1)
+    q = probabilities.to(log_p.dtype)
+    return _mean_over_counted(-q * log_p[:, 1] - (1 - q) * log_p[:, 0], labels)
+
+
 def ohem_cross_entropy(logits: Tensor, labels: Tensor, keep: float = 0.25) -> Tensor:
     """Online hard example mining: mean cross-entropy of the hardest share `keep` of the pixels that count, at least one."""
     losses = _pixel_cross_entropy(logits, labels)[labels != IGNORE]

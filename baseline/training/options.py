@@ -29,7 +29,10 @@ class Options:
         ("official", "train", "separated"),
     )
     target: str = option(
-        "test", "unlabelled split that methods of adaptation may look at", ("validation", "test")
+        "each",
+        "unlabelled split that methods of adaptation may look at; each: adapt to validation and to test, and predict "
+        "each split by the networks adapted to it",
+        ("each", "validation", "test"),
     )
     holdout: float = option(0.0, "share of the training patches kept out of training for evaluation, 0-0.5")
     holdout_site: str = option(
@@ -50,16 +53,25 @@ class Options:
     clip: float = option(0.0, "largest norm of the gradient; 0 = not clipped")
     evaluate_every: int = option(
         0,
-        "steps between evaluations, the best of which is kept, by methods that keep it (unet, sklgp); "
-        "0 = the last weights are kept",
+        "steps between evaluations on the patches held out; unet and sklgp keep the weights of the best, the others "
+        "only show it in the curve; 0 = no evaluation",
     )
+    crop: int = option(0, "pixels of the random crops trained on; 0 = whole patches")
 
     width: int = option(64, "channels of the network's first level, for the networks defined here")
-    pretrained: bool = option(False, "start library encoders from ImageNet weights (needs the network once)")
+    weights: str = option(
+        "random",
+        "that library encoders start from: random, imagenet, synthetic (made by `pretrain`), a file, or "
+        "ENCODER=SOURCE,ENCODER=SOURCE for several encoders",
+    )
 
     device: str = option("auto", "auto, cpu, cuda or cuda:N; auto takes a GPU where there is one")
     threads: int = option(0, "CPU threads of one process; 0 = torch's choice")
-    precision: str = option("float32", "of the network's arithmetic under autocast", ("float32", "bf16"))
+    precision: str = option(
+        "auto",
+        "of the network's arithmetic under autocast; auto: bf16 where the processor computes in it",
+        ("auto", "float32", "bf16"),
+    )
     channels_last: bool = option(True, "keep images and weights channels last in memory")
     compile: bool = option(False, "compile the network with torch.compile (pays after some minutes)")
     checkpoint_seconds: int = option(60, "seconds between checkpoints")
@@ -76,7 +88,16 @@ class Options:
                 raise OptionError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if not self.learning_rate > 0:
             raise OptionError(f"learning_rate is {self.learning_rate}; it must be more than 0.")
-        for name in ("weight_decay", "warmup", "warmup_from", "cycle", "clip", "evaluate_every", "threads"):
+        for name in (
+            "weight_decay",
+            "warmup",
+            "warmup_from",
+            "cycle",
+            "clip",
+            "evaluate_every",
+            "crop",
+            "threads",
+        ):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} is {getattr(self, name)}; it must be at least 0.")
         if not 0 <= self.holdout <= 0.5:
@@ -84,17 +105,35 @@ class Options:
                 f"holdout is {self.holdout}; it is a share of the training patches from 0 to 0.5."
             )
 
+        if self.crop % 32:
+            raise OptionError(f"crop is {self.crop}; it must be a multiple of 32.")
         if self.cycle and self.schedule != "restarts":
             raise OptionError(
                 f"cycle is {self.cycle}, but the schedule {self.schedule} has none; leave it out."
             )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The splits adapted to, one after the other."""
+        return ("validation", "test") if self.target == "each" else (self.target,)
+
+    def weights_of(self, encoder: str) -> str:
+        """What that encoder starts from. Encoders that `weights` does not name start from random weights."""
+        if "=" not in self.weights:
+            return self.weights
+        named = dict(part.split("=", 1) for part in self.weights.split(",") if "=" in part)
+        return named.get(encoder, "random")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
 # A run may go on elsewhere: these options change how fast it goes, not what it is.
-MACHINE = {"device", "threads", "checkpoint_seconds", "predict_batch", "compile"}
+MACHINE = {"device", "threads", "checkpoint_seconds", "predict_batch", "compile", "log_every"}
+
+
+# Preset medium, of every method: the same crops, batches and patches held out, and an end that the curve shows.
+MEDIUM: dict[str, Any] = {"crop": 64, "batch": 16, "holdout": 0.0625, "log_every": 50}
 
 
 def as_flags(values: dict[str, Any]) -> list[str]:

@@ -1,5 +1,8 @@
 """A trained method: one module from normalised images to landslide probabilities."""
 
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +22,38 @@ class Predictor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.stack([landslide_probability(network(images)) for network in self.networks]).mean(dim=0)
+
+
+class PerTarget(Predictor):
+    """A predictor for each split that a method adapted to; any other split is predicted by the last."""
+
+    def __init__(self, members: Mapping[str, Predictor]):
+        super().__init__()
+        self.members = nn.ModuleDict(members)
+
+    def member(self, split: str) -> Predictor:
+        found: Predictor = self.members[split if split in self.members else list(self.members)[-1]]  # type: ignore[assignment]
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        member = self.member(self.split)
+        member.split = self.split
+        return member(images)
+
+
+def per_target(targets: Sequence[str], build: Callable[[], Predictor]) -> Predictor:
+    """The predictor of a method that adapts: one for each of several targets, begun with equal weights."""
+    first = build()
+    if len(targets) < 2:
+        return first
+    return PerTarget({targets[0]: first} | {name: deepcopy(first) for name in targets[1:]})
+
+
+def adapted(predictor: Predictor, targets: Sequence[str]) -> dict[str, Predictor]:
+    """The predictor of each target, from what `per_target` made."""
+    if isinstance(predictor, PerTarget):
+        return {name: predictor.member(name) for name in targets}
+    return dict.fromkeys(targets, predictor)
 
 
 def landslide_probability(logits: Tensor) -> Tensor:

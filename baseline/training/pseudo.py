@@ -19,11 +19,15 @@ def by_threshold(probabilities: Tensor, landslide: float, background: float) -> 
 
 
 def most_confident(probabilities: Tensor, share: float) -> Tensor:
-    """The predicted class of the share of pixels whose class is most probable (Seek, section V-A, λ = 100 × share)."""
+    """The predicted class of that share of each class's pixels whose class is most probable (Seek, section V-A, λ = 100 × share).
+
+    Class by class, as in class-balanced self-training (Zou et al., 2018), which section V-A follows: of all pixels together the
+    surest are background, and no landslide would be left.
+    """
     labels = (probabilities >= 0.5).to(torch.uint8)
     doubt = torch.minimum(probabilities, 1 - probabilities)
-    everywhere = torch.ones_like(labels, dtype=torch.bool)
-    return labels.masked_fill(~_least(doubt, everywhere, share), IGNORE)
+    trusted = _least(doubt, labels == 0, share) | _least(doubt, labels == 1, share)
+    return labels.masked_fill(~trusted, IGNORE)
 
 
 def least_uncertain(

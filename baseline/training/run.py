@@ -26,15 +26,18 @@ from torch import Tensor
 
 from baseline.data import dataset as data
 from baseline.data import normalise
+from baseline.data.dataset import find_split
 from baseline.data.dice import derived_seed
 from baseline.data.normalise import to_pool
 from baseline.data.pool import Pool
 from baseline.methods import method
+from baseline.networks.weights import SyntheticWeightsMissing
 from baseline.training import curve
 from baseline.training.deadline import TimeIsUp
-from baseline.training.loop import Objective, Stage, autocast, memory_layout, save_atomically
+from baseline.training.loop import Objective, Stage, autocast, memory_layout, precision, save_atomically
 from baseline.training.options import MACHINE, Options, from_dict
 from baseline.training.predictor import Predictor
+from baseline.training.pretraining import PretrainOptions, pretrain
 from baseline.training.provenance import provenance
 from baseline.training.scores import Score, score
 from baseline.training.world import World
@@ -113,9 +116,10 @@ class Run(Generic[Chosen]):
 
     @cached_property
     def labelled(self) -> Pool:
-        """The training patches without those held out."""
+        """The training patches, less those held out; batches of them are crops where the options say so."""
         rows = self._rows_kept_and_held_out[0]
-        return self.pool("train") if len(rows) == len(self.pool("train")) else self.pool("train").take(rows)
+        pool = self.pool("train") if len(rows) == len(self.pool("train")) else self.pool("train").take(rows)
+        return replace(pool, crop=self.options.crop)
 
     @cached_property
     def held_out(self) -> Pool:
@@ -128,10 +132,9 @@ class Run(Generic[Chosen]):
         """Whether some training patches are held out."""
         return bool(self.options.holdout or self.options.holdout_site)
 
-    @property
-    def target(self) -> Pool:
-        """The split that adaptation methods may use, without its labels."""
-        return replace(self.pool(self.options.target), labels=None)
+    def unlabelled(self, split: str) -> Pool:
+        """A split that methods of adaptation may look at, without its labels; batches are crops as those of `labelled`."""
+        return replace(self.pool(split), labels=None, crop=self.options.crop)
 
     # Training
 
@@ -145,11 +148,19 @@ class Run(Generic[Chosen]):
         objective: Objective,
         options: Options | None = None,
         evaluate: Callable[[], float] | None = None,
+        keep_best: bool = True,
     ) -> None:
-        """Train `objective` as the stage of that name; returns at once if the run has already finished that stage."""
+        """Train `objective` as the stage of that name; at once where the run has finished that stage before.
+
+        evaluate, keep_best: see `Stage.fit`; without keep_best there is no evaluation where no patches are held out.
+        """
+        if not (keep_best or self.holds_out):
+            evaluate = None
         checkpoint = self.folder / "stages" / f"{stage}.pt"
         checkpoint.parent.mkdir(exist_ok=True)
-        progress = Stage(stage, objective, options or self.options, self.world, checkpoint).fit(evaluate)
+        progress = Stage(stage, objective, options or self.options, self.world, checkpoint).fit(
+            evaluate, keep_best
+        )
         if self.world.main:
             self._curve += progress.rows
             curve.write_rows(self.folder / "curve.csv", self._curve)
@@ -183,8 +194,13 @@ class Run(Generic[Chosen]):
         return score(np.stack(list(self.masks(predictor, pool, threshold))), pool.labels.cpu().numpy())
 
     def f1(self, predictor: Predictor) -> float:
-        """F1 on the held-out patches, for keeping the best weights."""
+        """F1 on the held-out patches, for the curve and for keeping the best weights."""
         return self.score(predictor, self.held_out).f1
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """The rows of all stages that this process has finished or found finished."""
+        return self._curve
 
     # Files
 
@@ -193,7 +209,7 @@ class Run(Generic[Chosen]):
         weights = self.folder / "weights.pt"
         if not weights.exists():
             raise RunError(f"{self.folder} has no finished weights. Repeat its train command to finish it.")
-        predictor = self.method.build(replace(self.options, pretrained=False))
+        predictor = self.method.build(replace(self.options, weights="random"))
         predictor.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         return predictor.to(self.world.device, **memory_layout(self.options))
 
@@ -205,7 +221,13 @@ class Run(Generic[Chosen]):
 
 
 def start(folder: Path, name: str, data: Path, options: Options, world: World) -> Run:
-    """A new run in `folder`, or the existing one if it has the same method and options."""
+    """A new run in `folder`, or the one that is there, if it has the same method and options.
+
+    Nothing is written where the data that the training needs are not there.
+    """
+    for split in splits_needed(name, options):
+        find_split(data, split)
+    options = replace(options, precision=precision(world.device, options))
     asked = {"method": name, "data": str(data.resolve()), "options": options.to_dict()}
     path = folder / "options.json"
     if path.exists() and (differing := _differences(json.loads(path.read_text()), asked)):
@@ -246,10 +268,9 @@ def train(run: Run) -> Predictor:
     """
     if (run.folder / "weights.pt").exists():
         return run.trained()
-    for split in data.SPLITS:  # report missing files now, not after hours of training
+    for split in splits_needed(run.name, run.options):  # before hours of training
         data.find_split(run.data, split, mask_root=run.labels)
-    run.seed("weights")
-    predictor = run.method.build(run.options)
+    predictor = _built(run)
     pieces = _pieces(run.folder)
     began = time.monotonic()
 
@@ -269,6 +290,23 @@ def train(run: Run) -> Predictor:
     tell(time.monotonic() - began)
     run.world.wait()
     return run.trained()  # predict with exactly the weights that were written
+
+
+def splits_needed(name: str, options: Options) -> tuple[str, ...]:
+    """The splits whose images the training of a method looks at."""
+    return ("train", *method(name).looks_at(options))
+
+
+def _built(run: Run) -> Predictor:
+    """The method's networks before training; an encoder whose synthetic pretraining is missing is pretrained first."""
+    while True:
+        run.seed("weights")
+        try:
+            predictor: Predictor = run.method.build(run.options)
+        except SyntheticWeightsMissing as missing:
+            pretrain(missing.encoder, PretrainOptions(threads=run.options.threads), run.world)
+        else:
+            return predictor
 
 
 def _pieces(folder: Path) -> list[float | None]:
