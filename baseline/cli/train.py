@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from baseline.training.run import Run
 
 SPLITS = ("validation", "test")
-PRESETS = ("tiny", "small", "full")
+PRESETS = ("tiny", "small", "medium", "full")
 
 
 def add_commands(commands: Any) -> None:
