@@ -47,31 +47,45 @@ def add_commands(commands: Any) -> None:
 
 def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     began = time.monotonic()
-    from baseline.experiments import compare
+    from baseline.experiments import compare, jobs
     from baseline.training.world import world
 
     chosen, changes = _compare_flags(rest)
     folders = chosen.runs or f"{chosen.out}/runs/{{method}}-{{seed}}"
     data = chosen.data or f"{chosen.out}/data-{{seed}}"
-    asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
+    results = chosen.results or chosen.out / "results"
+    asked = compare.entries(chosen.methods, chosen.seeds, folders, data, results)
     about = f"SynthL4S {compare.synth.VERSION}" if not chosen.data else f"Data {chosen.data}"
     flags = as_flags(changes) if chosen.train else compare.flags_of(asked, chosen.preset)
     about += ", ".join(["", f"preset {chosen.preset}", *flags, time.strftime("%Y-%m-%d", time.gmtime())])
     end = began + 60 * chosen.limit_minutes
+
+    def tabulate() -> str:
+        return compare.write_tables(results, asked, about, chosen.preset, flags)
+
+    if chosen.jobs > 1:
+        try:
+            return jobs.run_side_by_side(["compare", *rest, "--jobs", "1"], chosen.jobs, changes)
+        finally:
+            print(tabulate())
     with world(changes.get("device", "auto"), changes.get("threads", 0), end) as here:
 
         def work(entry: compare.MethodRun) -> None:
             if not chosen.train:
-                return compare.score(entry, here)
+                return compare.score(entry, chosen.preset, here)
+            if not chosen.archives and compare.is_recorded(entry, chosen.preset, changes):
+                return
             if not chosen.data:
                 compare.make_data(entry.data, chosen.preset, entry.seed)
             compare.carry_out(entry, chosen.preset, changes, here, chosen.archives)
+            if here.main:
+                tabulate()
 
         try:
             return 1 if compare.for_each(asked, work, here) else 0
         finally:
-            if here.main:
-                print(compare.write_tables(chosen.out, asked, about, chosen.preset, flags))
+            if here.main and not jobs.is_job():
+                print(tabulate())
 
 
 def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -83,7 +97,9 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
     chosen, changes = _reference_flags(rest)
     folders = f"{chosen.out}/runs/{{method}}-{chosen.preset}-{{seed}}"
     data = f"{chosen.out}/data-{chosen.preset}-{{seed}}"
-    asked = compare.entries(chosen.methods, chosen.seeds, folders, data)
+    asked = compare.entries(
+        chosen.methods, chosen.seeds, folders, data, chosen.out / f"results-{chosen.preset}"
+    )
     prefix = f"{chosen.competition}/" if chosen.competition else ""
     phases = {split: prefix + split for split in reference.SPLITS}
     states: list[str] = []
@@ -150,6 +166,19 @@ def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, A
         "--runs", metavar="PATH", help="of the runs' folders (default: DIR/runs/{method}-{seed})"
     )
     deadline.add_flag(parser)
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="of the tables and of a record of each finished run, which is not trained again (default: DIR/results)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs trained side by side, each in a process of its own",
+    )
     parser.add_argument("--archives", action="store_true", help="also write each run's archives, to submit")
     parser.add_argument(
         "--train",

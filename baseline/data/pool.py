@@ -47,9 +47,9 @@ class Pool:
             (row, slice(top, top + self.crop), slice(left, left + self.crop))
             for row, top, left in zip(patches, dice.integers(room + 1), dice.integers(room + 1), strict=True)
         ]
-        images = torch.stack([self.images[row, down, right] for row, down, right in squares])
+        images = torch.stack([self.images[row, down, right].float() for row, down, right in squares])
         labels = torch.stack([self.labels[row, ..., down, right] for row, down, right in squares])
-        return images.permute(0, 3, 1, 2).float(), labels
+        return images.permute(0, 3, 1, 2), labels
 
     def chunks(self, size: int) -> Iterator[Tensor]:
         """All images in order, `size` at a time: (n, B, H, W) float32."""

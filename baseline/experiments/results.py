@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from baseline.data import dataset as data
-from baseline.data.pool import Pool
 from baseline.training.predictor import Predictor
 from baseline.training.run import Run
 from baseline.training.scores import Score
@@ -34,7 +33,7 @@ THRESHOLDS = torch.sigmoid(torch.linspace(-9, 9, 361, dtype=torch.float64)).floa
 class Result:
     """Counts of each patch at `threshold`; and the threshold at which F1 on these labels is highest, with that F1.
 
-    The latter is chosen by the labels: an upper bound on what a better threshold could gain, not a score.
+    sites: of the patches, where they are known. The best threshold was chosen by the labels: a bound on what a better threshold could mend, not a score.
     """
 
     counts: Counts
@@ -42,6 +41,7 @@ class Result:
     best_threshold: float
     best_f1: float
     data_sha256: str
+    sites: tuple[str, ...] = ()
 
     @property
     def score(self) -> Score:
@@ -66,13 +66,11 @@ def score_run(
         splits = (*SPLITS, HELD_OUT) if run.holds_out else SPLITS
     found = {}
     for split in splits:
-        if split == HELD_OUT:
-            found[split] = _result(run, predictor, run.held_out, "train", threshold)
-        elif data.has_masks(run.data, split, run.labels):
-            found[split] = _result(run, predictor, run.pool(split), split, threshold)
+        if split == HELD_OUT or data.has_masks(run.data, split, run.labels):
+            found[split] = _result(run, predictor, split, threshold)
     if run.world.main:
         for split, result in found.items():
-            _write_counts(run.folder / "counts" / f"{split}.npz", result.counts)
+            _write_counts(run.folder / "counts" / f"{split}.npz", result)
     kept = load_results(run.folder) | found
     run.write_json("metrics.json", {split: result.to_dict() for split, result in kept.items()})
     return found
@@ -94,8 +92,9 @@ def load_results(folder: Path) -> dict[str, Result]:
             return {}
         with np.load(counts) as stored:
             of_patches = Counts(stored["tp"], stored["fp"], stored["fn"])
+            sites = tuple(stored["sites"].tolist()) if "sites" in stored else ()
         names = ("threshold", "best_threshold", "best_f1", "data_sha256")
-        found[split] = Result(of_patches, *(content[name] for name in names))
+        found[split] = Result(of_patches, **{name: content[name] for name in names}, sites=sites)
     return found
 
 
@@ -107,8 +106,9 @@ def is_scored(run: Run) -> bool:
     return needed <= set(found) and all(result.threshold == 0.5 for result in found.values())
 
 
-def _result(run: Run, predictor: Predictor, pool: Pool, split: str, threshold: float) -> Result:
+def _result(run: Run, predictor: Predictor, split: str, threshold: float) -> Result:
     """One pass over the pool: counts at `threshold`, and the pixels of either class between every two thresholds."""
+    pool = run.held_out if split == HELD_OUT else run.pool(split)
     assert pool.labels is not None
     masks, start = [], 0
     pixels = torch.zeros(2, len(THRESHOLDS) + 1, dtype=torch.int64)
@@ -119,7 +119,7 @@ def _result(run: Run, predictor: Predictor, pool: Pool, split: str, threshold: f
         start += len(probabilities)
     counts = count(pack(np.concatenate(masks)), pack(pool.labels.cpu().numpy()))
     best_threshold, best_f1 = best(pixels.numpy())
-    return Result(counts, threshold, best_threshold, best_f1, run.hashes[split])
+    return Result(counts, threshold, best_threshold, best_f1, run.hashes[pool.name], run.sites(split))
 
 
 def _between_thresholds(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -138,9 +138,10 @@ def best(pixels: np.ndarray) -> tuple[float, float]:
     return float(THRESHOLDS[k]), scores[k]
 
 
-def _write_counts(path: Path, counts: Counts) -> None:
+def _write_counts(path: Path, result: Result) -> None:
+    counts, sites = result.counts, np.array(result.sites, dtype=str)
     path.parent.mkdir(exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        np.savez_compressed(file, tp=counts.tp, fp=counts.fp, fn=counts.fn)
+        np.savez_compressed(file, tp=counts.tp, fp=counts.fp, fn=counts.fn, sites=sites)
     partial.replace(path)

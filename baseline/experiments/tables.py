@@ -43,8 +43,9 @@ def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
 class Difference:
     """F1 of `first` minus F1 of `second` on one split, in 0..1, over the seeds that both have.
 
-    by_seed: for each seed. pooled: of the counts of all seeds together; low, high: its paired interval of 95 % over the patches,
-    given these networks; p: two-sided, of no difference. by_seed shows how much other seeds would change it.
+    by_seed: for each seed. pooled: of the counts of all seeds together; low, high: its paired interval of 95 %, p: two-sided, of no
+    difference. units: what the interval is over: sites (each site of each seed's data and training), where they are known, or
+    patches, which are neighbours and say too much.
     """
 
     split: str
@@ -55,6 +56,7 @@ class Difference:
     low: float
     high: float
     p: float
+    units: str
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,11 +69,20 @@ def difference(split: str, first: tuple[str, Outcomes], second: tuple[str, Outco
     if not seeds:
         return None
     table = pooled((name, other_name), [[one[seed] for seed in seeds], [other[seed] for seed in seeds]])
+    table = table.by_site() if table.site else table
     paired = differences(table)
     delta, half = float(paired.delta[0, 1]), float(paired.half_width[0, 1])
     by_seed = {seed: one[seed].score.f1 - other[seed].score.f1 for seed in seeds}
     return Difference(
-        split, name, other_name, by_seed, delta, delta - half, delta + half, float(paired.p[0, 1])
+        split,
+        name,
+        other_name,
+        by_seed,
+        delta,
+        delta - half,
+        delta + half,
+        float(paired.p[0, 1]),
+        f"{len(table.patches)} {'sites' if table.site else 'patches'}",
     )
 
 
@@ -92,4 +103,15 @@ def pooled(names: tuple[str, ...], results: Sequence[Sequence[Result]]) -> Count
             counts, start = result.counts, starts[result.data_sha256]
             sums[:, row, start : start + len(counts)] += np.stack([counts.tp, counts.fp, counts.fn])
     patches = tuple(f"{sha256[:12]}/{k + 1}" for sha256, count in sizes.items() for k in range(count))
-    return CountTable(names, patches, *sums)
+    sites = tuple(
+        f"{sha256[:12]}/{site}"
+        for sha256, first in zip(sizes, (_first(results[0], sha256) for sha256 in sizes), strict=True)
+        for site in first.sites
+    )
+    tp, fp, fn = sums
+    known = len(sites) == len(patches)
+    return CountTable(names, patches, tp, fp, fn, site=sites if known else None)
+
+
+def _first(results: Sequence[Result], sha256: str) -> Result:
+    return next(result for result in results if result.data_sha256 == sha256)

@@ -15,6 +15,14 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a curve as text; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def plot(path: Path, rows: list[dict[str, Any]]) -> None:
     """Loss (left axis) and F1 (right axis) over the steps, one stage after the other, as PNG."""
     from matplotlib.figure import Figure

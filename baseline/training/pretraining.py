@@ -126,7 +126,7 @@ class GroundCover(Objective):
             dice.integers(len(images)), dice.integers(room + 1), dice.integers(room + 1), strict=True
         )
         chosen = [(n, slice(None), slice(y, y + self.crop), slice(x, x + self.crop)) for n, y, x in places]
-        return tuple(torch.stack([part[where] for where in chosen]).float() for part in (images, ground))  # type: ignore[return-value]
+        return tuple(torch.stack([part[where].float() for where in chosen]) for part in (images, ground))  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=1)

@@ -100,6 +100,13 @@ class Run(Generic[Chosen]):
         self.write_json(kept.name, normalise.to_json(statistics))
         return statistics
 
+    def sites(self, split: str) -> tuple[str, ...]:
+        """The site of each patch of "train", "validation", "test" or "held-out"; empty where they are not known."""
+        held_out = split == "held-out"
+        self.pool("train" if held_out else split)
+        names = self._sites["train" if held_out else split] or ()
+        return tuple(names[row] for row in self._rows_kept_and_held_out[1]) if held_out and names else names
+
     @cached_property
     def _rows_kept_and_held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the training patches to train on and to evaluate on."""
@@ -197,11 +204,6 @@ class Run(Generic[Chosen]):
         """F1 on the held-out patches, for the curve and for keeping the best weights."""
         return self.score(predictor, self.held_out).f1
 
-    @property
-    def curve(self) -> list[dict[str, Any]]:
-        """The rows of all stages that this process has finished or found finished."""
-        return self._curve
-
     # Files
 
     def trained(self) -> Predictor:
@@ -242,10 +244,14 @@ def start(folder: Path, name: str, data: Path, options: Options, world: World) -
 
 
 def _differences(there: dict[str, Any], asked: dict[str, Any]) -> str:
-    flat = [{"method": d["method"], "data": d["data"], **d["options"]} for d in (there, asked)]
-    free = MACHINE | {"data"}
-    names = [k for k in {**flat[0], **flat[1]} if k not in free and flat[0].get(k) != flat[1].get(k)]
-    return ", ".join(f"{k} is {flat[0].get(k)!r} there and {flat[1].get(k)!r} here" for k in names)
+    one, other = ({"method": d["method"], **d["options"]} for d in (there, asked))
+    names = differences(one, other)
+    return ", ".join(f"{k} is {one.get(k)!r} there and {other.get(k)!r} here" for k in names)
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The options that differ, less those that only say how fast a run goes."""
+    return [k for k in {**one, **other} if k not in MACHINE and one.get(k) != other.get(k)]
 
 
 def saved(folder: Path) -> tuple[str, Path, Options]:
