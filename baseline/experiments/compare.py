@@ -29,7 +29,7 @@ from baseline.training.world import World
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodRun:
     """One method with one seed: the folder of its run, the folder of its data, the file of its record."""
 
     method: str
@@ -41,7 +41,7 @@ class Entry:
 
 def entries(
     methods: Sequence[str], seeds: Sequence[int], folders: str, data: str, records: Path
-) -> list[Entry]:
+) -> list[MethodRun]:
     """What is to be compared, seed by seed, so that the first seed's board is whole first.
 
     folders, data: paths with {method} and {seed} in them, such as "runs/{method}-{seed}"; those of the runs need both.
@@ -51,7 +51,7 @@ def entries(
         method(name)  # an unknown name is an error now, not in an hour
     try:
         made = [
-            Entry(
+            MethodRun(
                 name,
                 seed,
                 Path(folders.format(method=name, seed=seed)),
@@ -85,7 +85,7 @@ def make_data(folder: Path, preset: str, seed: int) -> None:
         shutil.rmtree(partial)
 
 
-def for_each(asked: Sequence[Entry], work: Callable[[Entry], None], world: World) -> list[Entry]:
+def for_each(asked: Sequence[MethodRun], work: Callable[[MethodRun], None], world: World) -> list[MethodRun]:
     """Do the work of every entry; returns those that failed, whose errors are printed. Raises TimeIsUp at the deadline.
 
     An entry that another process works on is left to it.
@@ -109,7 +109,7 @@ def for_each(asked: Sequence[Entry], work: Callable[[Entry], None], world: World
 
 
 @contextmanager
-def _claimed(entry: Entry, world: World) -> Iterator[bool]:
+def _claimed(entry: MethodRun, world: World) -> Iterator[bool]:
     """Whether the entry is this process's; a claim ends with its process, however that ends."""
     if world.size > 1:
         yield True
@@ -124,14 +124,14 @@ def _claimed(entry: Entry, world: World) -> Iterator[bool]:
             yield True
 
 
-def options_of(entry: Entry, preset: str, changes: dict[str, Any]) -> Options:
+def options_of(entry: MethodRun, preset: str, changes: dict[str, Any]) -> Options:
     """What an entry is trained with."""
     module = method(entry.method)
     made: Options = from_dict(module.Options, module.PRESETS.get(preset, {}) | changes)
     return replace(made, seed=entry.seed)
 
 
-def is_recorded(entry: Entry, preset: str, changes: dict[str, Any]) -> bool:
+def is_recorded(entry: MethodRun, preset: str, changes: dict[str, Any]) -> bool:
     """Whether there is a record of the entry; RunError where it is of other options."""
     if not entry.record.exists():
         return False
@@ -139,7 +139,7 @@ def is_recorded(entry: Entry, preset: str, changes: dict[str, Any]) -> bool:
     return True
 
 
-def carry_out(entry: Entry, preset: str, changes: dict[str, Any], world: World, archives: bool) -> None:
+def carry_out(entry: MethodRun, preset: str, changes: dict[str, Any], world: World, archives: bool) -> None:
     """Train the entry's run to its end, score and record it. Raises TimeIsUp at the world's deadline."""
     options = options_of(entry, preset, changes)
     run = runs.start(entry.folder, entry.method, entry.data, options, world)
@@ -153,7 +153,7 @@ def carry_out(entry: Entry, preset: str, changes: dict[str, Any], world: World, 
             write_archive(run, predictor, run.pool(split), archive_of(entry.folder, split))
 
 
-def score(entry: Entry, preset: str, world: World) -> None:
+def score(entry: MethodRun, preset: str, world: World) -> None:
     """Score and record a run that was finished before; nothing for one that is not finished or has a record."""
     if entry.record.exists() or not (entry.folder / "weights.pt").exists():
         return
@@ -164,7 +164,7 @@ def score(entry: Entry, preset: str, world: World) -> None:
     records.write(records.of_run(run, preset), entry.record)
 
 
-def finished(asked: Sequence[Entry]) -> list[Record]:
+def finished(asked: Sequence[MethodRun]) -> list[Record]:
     """The records of those entries that have one."""
     return [records.read(entry.record) for entry in asked if entry.record.exists()]
 
