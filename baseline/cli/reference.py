@@ -53,14 +53,15 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     chosen, changes = _compare_flags(rest)
     folders = chosen.runs or f"{chosen.out}/runs/{{method}}-{{seed}}"
     data = chosen.data or f"{chosen.out}/data-{{seed}}"
-    results = chosen.results or chosen.out / "results"
+    results = chosen.results or chosen.out
     asked = compare.entries(chosen.methods, chosen.seeds, folders, data, results)
-    about = f"SynthL4S {compare.synth.VERSION}" if not chosen.data else f"Data {chosen.data}"
-    flags = as_flags(changes) if chosen.train else compare.flags_of(asked, chosen.preset)
-    about += ", ".join(["", f"preset {chosen.preset}", *flags, time.strftime("%Y-%m-%d", time.gmtime())])
+    data_set = f"SynthL4S {compare.synth.VERSION}" if not chosen.data else f"Data {chosen.data}"
     end = began + 60 * chosen.limit_minutes
 
     def tabulate() -> str:
+        flags = as_flags(changes) if chosen.train else compare.flags_of(asked, chosen.preset)
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        about = ", ".join([data_set, f"preset {chosen.preset}", *flags, today])
         return compare.write_tables(results, asked, about, chosen.preset, flags)
 
     if chosen.jobs > 1:
@@ -170,7 +171,7 @@ def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, A
         "--results",
         type=Path,
         metavar="DIR",
-        help="of the tables and of a record of each finished run, which is not trained again (default: DIR/results)",
+        help="of the tables and of a record of each finished run, which is not trained again (default: the folder of --out)",
     )
     parser.add_argument(
         "--jobs",

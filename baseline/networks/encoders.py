@@ -117,7 +117,7 @@ def features(encoder: str, bands: int = 14, weights: str = RANDOM, **options: An
     segmentation_models()
     import timm
 
-    hub = weights == IMAGENET
+    hub = weights == IMAGENET and not stored.packaged(f"tu-{encoder}")
     with _explained(encoder, hub):
         made: nn.Module = timm.create_model(
             encoder, pretrained=hub, features_only=True, in_chans=bands, **options

@@ -1,7 +1,7 @@
 """Weights that encoders start from: files, packages of the registry, and those that `python -m baseline pretrain` made.
 
-First convolutions of another number of channels are made as timm makes them: the channels are repeated in their order and scaled so
-that equal channels give what they gave before.
+A first convolution for another number of bands is made as timm makes it: its channels are repeated in their order, and scaled by
+the ratio of the numbers.
 """
 
 import hashlib

@@ -191,8 +191,8 @@ def test_evaluate_says_where_it_looked_for_labels(run, tmp_path, capsys):
         (["train", "consensus", "--data", "x", "--target", "test"], "each split, validation and test alike."),
         (["study", "tanmlh", "parts", "--data", "x", "--width", "8"], "--width does nothing here. tanmlh:"),
         (
-            ["compare", "--out", "x", "--methods", "unet", "consensus", "--pretrained"],
-            "--pretrained does nothing here. unet: its",
+            ["compare", "--out", "x", "--methods", "unet", "consensus", "--weights", "imagenet"],
+            "--weights does nothing here. unet: its",
         ),
         (["compare", "--out", "x", "--no-train", "--steps", "5"], "as they are: leave out --steps 5."),
         (["compare", "--out", "x", "--no-train", "--archives"], "as they are: leave out --archives."),

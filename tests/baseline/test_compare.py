@@ -4,6 +4,10 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from baseline.__main__ import main  # noqa: E402
-from baseline.experiments import compare, results, tables  # noqa: E402
+from baseline.experiments import compare, records, results, tables  # noqa: E402
 from baseline.experiments.result_column import CELL  # noqa: E402
 from baseline.experiments.results import Result  # noqa: E402
 from baseline.experiments.study import Study  # noqa: E402
@@ -105,32 +109,75 @@ def test_finished_runs_are_tabulated_wherever_they_lie(whole, tmp_path, capsys):
     one, other = (json.loads((folder / "table.json").read_text()) for folder in (whole, tmp_path))
     assert one["runs"] == other["runs"]
     # The command has no preset tiny, and no flags: the runs' own options show what they have beyond preset small.
-    assert {"--steps 6", "--width 4", "--log-every 2", "--holdout 0.25", "--evaluate-every 30"} == set(
-        other["flags"]
-    )
+    assert {"--steps 6", "--width 4", "--holdout 0.25", "--evaluate-every 30"} == set(other["flags"])
     assert "--steps 6" in (tmp_path / "table.md").read_text()
 
 
 def test_flags_that_not_all_runs_have_are_listed_by_method(whole, tmp_path):
     entry, wider = (
-        compare.MethodRun("unet", seed, whole / f"runs/unet-{seed}", whole / "data-0") for seed in (0, 1)
+        compare.MethodRun("unet", seed, whole, whole, whole / f"unet-{seed}.json") for seed in (0, 1)
     )
     assert set(compare.flags_of([entry, wider], "tiny")) == {
         "--steps 6",
         "--width 4",
-        "--log-every 2",
         "--holdout 0.25",
     }
-    other = tmp_path / "seek-0"
-    shutil.copytree(entry.folder, other)
-    options = json.loads((other / "options.json").read_text())["options"]
-    options = {name: value for name, value in options.items() if name in seek.Options().to_dict()} | {
-        "steps": 7
-    }
-    content = {"method": "seek", "data": "", "options": options}
-    (other / "options.json").write_text(json.dumps(content))
-    found = compare.flags_of([entry, compare.MethodRun("seek", 0, other, entry.data)], "tiny")
-    assert {"--width 4", "--log-every 2", "unet: --steps 6", "seek: --steps 7"} <= set(found)
+    options = {k: v for k, v in records.read(entry.record).options.items() if k in seek.Options().to_dict()}
+    other = replace(records.read(entry.record), method="seek", options=options | {"steps": 7})
+    records.write(other, tmp_path / "seek-0.json")
+    found = compare.flags_of(
+        [entry, compare.MethodRun("seek", 0, whole, whole, tmp_path / "seek-0.json")], "tiny"
+    )
+    assert {"--width 4", "unet: --steps 6", "seek: --steps 7"} <= set(found)
+
+
+def test_a_record_stands_for_a_run_whose_folder_is_gone(whole, tmp_path, capsys):
+    """A fresh machine has the records alone: nothing is trained again, and the tables are the same."""
+    for seed in (0, 1):
+        shutil.copy(whole / f"unet-{seed}.json", tmp_path)
+    command = ["compare", "--out", str(tmp_path / "out"), "--results", str(tmp_path), *QUICK]
+    assert main([*command, "--seeds", "0", "1"]) == 0
+    assert not (tmp_path / "out/data-0").exists()
+    one, other = (json.loads((folder / "table.json").read_text()) for folder in (whole, tmp_path))
+    assert one["runs"] == other["runs"]
+    assert one["differences"] == other["differences"]
+    assert main([*command, "--seeds", "0", "--learning-rate", "0.5"]) == 1
+    assert (
+        "unet-0.json is of another run: learning_rate is 0.001 there and 0.5 here" in capsys.readouterr().err
+    )
+    (tmp_path / "unet-0.json").write_text("{}")
+    assert main([*command, "--seeds", "0"]) == 1
+    assert "unet-0.json is no record of a run" in capsys.readouterr().err
+
+
+def test_jobs_share_out_the_runs_and_a_kill_loses_nothing(whole, tmp_path):
+    """Two processes; the command is killed with -9 in the middle, its jobs end with it, and the next command finishes."""
+    command = [sys.executable, "-m", "baseline", "compare", "--out", str(tmp_path), *QUICK[:-2]]
+    command += ["--holdout", "0.25", "--seeds", "0", "1", "--jobs", "2"]
+    first = subprocess.Popen(command)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/*/options.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    jobs = [int(pid) for pid in Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()]
+    assert len(jobs) == 2
+    first.kill()
+    first.wait()
+    while any(Path(f"/proc/{pid}/status").exists() for pid in jobs) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert time.monotonic() < deadline
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    for seed in (0, 1):
+        expected, seen = weights(whole / f"runs/unet-{seed}"), weights(tmp_path / f"runs/unet-{seed}")
+        assert all(torch.equal(expected[name], seen[name]) for name in expected)
+        assert (tmp_path / f"unet-{seed}.json").exists()
+    assert "| unet | 0 1 |" in done.stdout
+
+
+def test_the_rise_of_the_last_quarter_is_of_the_best_so_far():
+    assert records.rise([(100, 0.5), (200, 0.6), (300, 0.7), (400, 0.72)]) == pytest.approx(0.02)
+    assert records.rise([(100, 0.5), (200, 0.8), (300, 0.7), (400, 0.72)]) == 0
+    assert records.rise([(100, 0.5), (200, 0.8), (400, 0.9)]) is None
 
 
 def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys):
@@ -247,7 +294,7 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
     first, second, third, *block = document.read_text().splitlines()
     means = re.fullmatch(
         r"\| a \| <!-- unet -->validation ([\d.]+) ± [\d.]+, test .* \(tiny, seeds 0, 1, "
-        r"--steps 6, --width 4, --log-every 2, --holdout 0.25\) \| 1 \|",
+        r"--steps 6, --width 4, --holdout 0.25\) \| 1 \|",
         first,
     )
     content = json.loads((whole / "table.json").read_text())["runs"]

@@ -81,7 +81,7 @@ def test_state_survives_saving():
 @needs_libraries
 @pytest.mark.parametrize("name", ["swin", "efficientnet", "segformer", "resunet"])
 def test_networks_fit_the_patches(name):
-    options = kingdrone.Options(networks=name, **kingdrone._SMALL)
+    options = kingdrone.Options(networks=name, target="test", **kingdrone._SMALL)
     with torch.inference_mode():
         probabilities = kingdrone.build(options).eval()(torch.randn(1, 14, 128, 128))
     assert probabilities.shape == (1, 128, 128)
@@ -115,7 +115,7 @@ def test_scale_promotion_shows_the_network_512_pixels():
     network.forward = record
     waves = torch.linspace(0, 12, 128).sin()
     images = (waves[:, None] * waves).expand(1, 14, 128, 128)
-    logits = kingdrone.Promoted(network, 512)(images)
+    logits = kingdrone.Promoted(network, 4)(images)
     assert seen == [(1, 14, 512, 512)]
     assert logits.shape == (1, 2, 128, 128)
     torch.testing.assert_close(
@@ -226,10 +226,22 @@ def test_rounds_refine_the_labels(data, tmp_path, monkeypatch):
     real = kingdrone.pseudo_labels
     monkeypatch.setattr(kingdrone, "pseudo_labels", lambda *a: refined.append(real(*a)) or refined[-1])
     run = tmp_path / "run"
-    flags = ["--rounds", "2", "--selection", "prior", "--steps", "3", "--round-steps", "3"]
+    flags = [
+        "--rounds",
+        "2",
+        "--selection",
+        "prior",
+        "--steps",
+        "3",
+        "--round-steps",
+        "3",
+        "--target",
+        "test",
+    ]
     assert main(command(data, run, *flags)) == 0
     stages = {path.stem for path in (run / "stages").glob("*.pt")}
-    assert stages == {f"{name}-{number}" for name in ("efficientnet", "segformer") for number in range(3)}
+    numbers = ("0", "1-test", "2-test")
+    assert stages == {f"{name}-{number}" for name in ("efficientnet", "segformer") for number in numbers}
     assert len(refined) == 2
     assert not torch.equal(*refined)
     train = load(data, "train").masks
@@ -243,7 +255,7 @@ def test_control_trains_as_long_without_the_target(data, tmp_path, monkeypatch):
     run = tmp_path / "run"
     flags = ["--rounds", "1", "--selection", "none", "--steps", "2", "--round-steps", "3"]
     assert main(command(data, run, *flags)) == 0
-    last = torch.load(run / "stages/segformer-1.pt", weights_only=True)
+    last = torch.load(run / "stages/segformer-1-test.pt", weights_only=True)
     assert last["progress"]["step"] == 3
     weights = torch.load(run / "weights.pt", weights_only=True)
     targets = {name: value for name, value in weights.items() if ".target." in name}

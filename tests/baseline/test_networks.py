@@ -68,7 +68,7 @@ for network in (
 ):
     print(round(sum(p.numel() for p in network.parameters()) / 1e6, 2), *network.eval()(images).shape)
 try:
-    encoders.network("Unet", "resnet34", pretrained=True)
+    encoders.network("Unet", "resnet34", weights="imagenet")
 except encoders.PretrainedWeightsMissing as error:
     print(error)
 """,
@@ -79,7 +79,7 @@ except encoders.PretrainedWeightsMissing as error:
     lines = done.stdout.splitlines()
     assert lines[:4] == ["31.64 1 2 128 128", "7.57 1 2 128 128", "3.73 1 2 128 128", "12.36 1 2 128 128"]
     assert "No pretrained weights for resnet34" in lines[4]
-    assert "train without --pretrained" in done.stdout
+    assert "choose other --weights" in done.stdout
 
 
 def test_the_core_needs_neither_model_libraries_nor_django():

@@ -34,8 +34,9 @@ def test_least_uncertain_selects_within_each_class():
 def test_shares_are_of_the_pool_and_exact_with_ties():
     generator = torch.Generator().manual_seed(0)
     p = torch.rand(3, 20, 20, generator=generator).round(decimals=1)
-    kept = pseudo.most_confident(p, 0.7) != 255
-    assert kept.sum() == round(0.7 * p.numel())
+    labels = pseudo.most_confident(p, 0.7)
+    assert (labels == 0).sum() == round(0.7 * float((p < 0.5).sum()))
+    assert (labels == 1).sum() == round(0.7 * float((p >= 0.5).sum()))
     labels = pseudo.least_uncertain(p, torch.zeros_like(p), background=0.9, landslide=0.7)
     assert (labels == 0).sum() == round(0.9 * float((p < 0.5).sum()))
     assert (labels == 1).sum() == round(0.7 * float((p >= 0.5).sum()))

@@ -27,20 +27,22 @@ kingdrone, seek, tanmlh, sklgp = map(methods.method, ("kingdrone", "seek", "tanm
 
 @dataclass
 class Noted:
-    """A stage as it was asked for; trained: the parameters that would be trained."""
+    """A stage as it was asked for; keeps_best: by evaluations; trained: the parameters that would be trained."""
 
     name: str
     objective: torch.nn.Module
     options: Options
-    evaluated: bool
+    keeps_best: bool
     trained: set[str]
 
 
 class Rehearsed(Run):
     """Random patches; stages are noted, and go through one forward pass; predictions are random."""
 
-    def __init__(self, method, **changes):
-        options = from_dict(method.Options, method.PRESETS["tiny"] | {"batch": 4, "width": 4} | changes)
+    def __init__(self, method, target="test", **changes):
+        options = from_dict(
+            method.Options, method.PRESETS["tiny"] | {"batch": 4, "width": 4, "target": target} | changes
+        )
         super().__init__(
             Path(), method.__name__.rpartition(".")[2], Path(), options, World(torch.device("cpu"))
         )
@@ -56,9 +58,10 @@ class Rehearsed(Run):
             self._pools[split] = Pool(images, (images[..., 3] > 6).to(torch.uint8), split)
         return self._pools[split]
 
-    def fit(self, stage, objective, options=None, evaluate=None):
+    def fit(self, stage, objective, options=None, evaluate=None, keep_best=True):
         trained = {name for name, p in objective.named_parameters() if p.requires_grad}
-        self.stages.append(Noted(stage, objective, options or self.options, evaluate is not None, trained))
+        keeps = evaluate is not None and keep_best
+        self.stages.append(Noted(stage, objective, options or self.options, keeps, trained))
         objective.train()
         objective(Dice(0, 0, 4))
 
@@ -87,7 +90,9 @@ def small_networks(monkeypatch):
 
 def test_kingdrones_rounds(small_networks):
     run = Rehearsed(kingdrone, networks="resunet,segformer", rounds=2, guard=False, round_steps=7)
-    names = [f"{network}-{number}" for number in range(3) for network in ("resunet", "segformer")]
+    names = [
+        f"{network}-{number}" for number in ("0", "1-test", "2-test") for network in ("resunet", "segformer")
+    ]
     assert [stage.name for stage in run.stages] == names
     first, refining = run.stages[:2], run.stages[2:]
     assert all(stage.options == run.options for stage in first)
@@ -101,6 +106,51 @@ def test_kingdrones_rounds(small_networks):
         assert torch.equal(source.labels, run.pool("train").labels)
         assert torch.equal(target.images, run.pool("test").images)
         assert torch.equal(target.labels, pseudo.by_threshold(p, landslide=0.7, background=0.1))
+
+
+def test_kingdrones_soft_labels_are_the_ensembles_probabilities(small_networks):
+    run = Rehearsed(kingdrone, networks="resunet", rounds=1, guard=False, soft="teacher")
+    (p,), objective = run.predictions, run.stages[-1].objective
+    hard, soft = objective.pools["target"].labels.unbind(1)
+    assert torch.equal(hard, pseudo.by_threshold(p, landslide=0.7, background=0.1))
+    torch.testing.assert_close(soft.float() / 255, p, atol=0.5 / 255, rtol=0)
+    logits, labels = torch.randn(2, 2, 8, 8), torch.randint(0, 2, (2, 8, 8))
+    labels[:, 0] = losses.IGNORE
+    q = torch.randint(0, 256, (2, 8, 8))
+    counted, log_p, target = labels != losses.IGNORE, logits.log_softmax(1), q / 255
+    expected = -(target * log_p[:, 1] + (1 - target) * log_p[:, 0])[counted].mean()
+    rest = losses.lovasz_softmax(logits, labels) + losses.ohem_cross_entropy(logits, labels)
+    found = kingdrone.imbalance_loss(logits, torch.stack([labels, q], 1))
+    torch.testing.assert_close(found, rest + expected)
+
+
+@pytest.mark.parametrize("name", ["kingdrone", "seek", "tanmlh"])
+def test_each_split_is_predicted_by_what_adapted_to_it(name, small_networks):
+    """From equal weights; each target's stages see its images alone."""
+    changes = {"seek": {"network": "unet"}, "kingdrone": {"networks": "resunet", "guard": False}}.get(
+        name, {}
+    )
+    run = Rehearsed(methods.method(name), target="each", **changes)
+    last = {split: [s for s in run.stages if s.name.endswith(split)][-1] for split in ("validation", "test")}
+    for split, stage in last.items():
+        pools = {
+            "kingdrone": lambda o: [o.pools["target"]],
+            "seek": lambda o: [o.pool],
+            "tanmlh": lambda o: [o.pools[1]],
+        }[name](stage.objective)
+        images = pools[0].images[-6:]
+        assert torch.equal(images, run.pool(split).images)
+        ours = run.predictor.member(split).networks[0]
+        assert ours is stage.objective.network
+    assert run.predictor.member("train") is run.predictor.member("test")
+    run.predictor.eval()
+    images = torch.randn(2, 14, 16, 16)
+    for split in last:
+        run.predictor.split = split
+        own = run.predictor.member(split)
+        own.split = split
+        if name != "tanmlh":
+            assert torch.equal(run.predictor(images), own(images))
 
 
 def test_kingdrones_target_starts_from_the_source(small_networks):
@@ -125,7 +175,7 @@ def test_kingdrones_patches_are_turned_and_recoloured(small_networks):
 def test_seeks_three_stages():
     run = Rehearsed(seek, network="unet", confident=0.7, steps=40, learning_rate=0.5)
     first, second, last = run.stages
-    assert [stage.name for stage in run.stages] == ["stage-1", "stage-2", "self-training"]
+    assert [stage.name for stage in run.stages] == ["stage-1", "stage-2", "self-training-test"]
     assert first.options == run.options
     assert (second.options.steps, second.options.learning_rate, second.options.warmup) == (10, 0.5, 0)
     assert (last.options.steps, last.options.learning_rate, last.options.warmup) == (10, 0.05, 0)
@@ -193,8 +243,8 @@ def test_sklgps_two_trainings():
     assert (
         first.options == second.options == replace(run.options, cycle=100)
     )  # 100 + 200 + 400 after the warm-up
-    assert first.evaluated
-    assert second.evaluated
+    assert first.keeps_best
+    assert second.keeps_best
     assert first.objective.loss is second.objective.loss is losses.cross_entropy
     annotated = (run.predictions[0] >= 0.5).to(torch.uint8)
     assert torch.equal(second.objective.pool.labels, torch.cat([first.objective.pool.labels, annotated]))

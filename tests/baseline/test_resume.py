@@ -27,9 +27,9 @@ RUNS = {
     "tanmlh": ["--runs", "3", "--no-crf"],
 }
 STAGES = {
-    "kingdrone": ["resunet-0", "segformer-0", "resunet-1", "segformer-1"],
-    "seek": ["stage-1", "stage-2", "self-training"],
-    "tanmlh": ["teacher", "student"],
+    "kingdrone": ["resunet-0", "segformer-0", "resunet-1-validation", "segformer-1-test"],
+    "seek": ["stage-1", "stage-2", "self-training-validation", "self-training-test"],
+    "tanmlh": ["teacher", "student-validation", "student-test"],
 }
 
 

@@ -119,7 +119,7 @@ def test_image_level_score_comes_from_the_deepest_features():
 @needs_libraries
 @pytest.mark.parametrize("network", ["swin", "deeplabv3"])
 def test_library_networks_have_both_outputs(network):
-    predictor = seek.build(seek.Options(network=network, deeplabv3="resnet18"))
+    predictor = seek.build(seek.Options(network=network, deeplabv3="resnet18", target="test"))
     both = seek.ImageLevel(predictor.networks[0]).eval()
     images = torch.randn(1, 14, 128, 128)
     with torch.inference_mode():
@@ -140,11 +140,13 @@ def test_studies_are_the_tables():
     rows = ("normal", "weighted", "focal", "lovasz", "balanced")
     assert {(o.training, o.network) for o in balance} == set(product(rows, ("swin", "unet")))
     assert {o.confident for o in balance} == {0.0}
-    assert [o.confident for o in confidence] == [0.0, 0.5, 0.7, 0.9, 1.0]
+    assert [o.confident for o in confidence] == [0.0, 1.0, 0.5, 0.7, 0.9, 1.0]
+    assert [o.pseudo_labels for o in confidence] == [True, False, True, True, True, True]
     assert len(bands) == 8 * 3
     assert len(balance) == 5 * 2
     assert list(seek.STUDIES["confidence"].rows) == [
         "before",
+        "control: labelled patches alone",
         "λ = 50 %",
         "λ = 70 %",
         "λ = 90 %",
@@ -164,7 +166,10 @@ def test_shares_are_not_percent():
 @pytest.mark.parametrize(
     ("flags", "stages"),
     [
-        (["--confident", "0.7", "--bands", "pca"], {"stage-1", "stage-2", "self-training"}),
+        (
+            ["--confident", "0.7", "--bands", "pca"],
+            {"stage-1", "stage-2", "self-training-validation", "self-training-test"},
+        ),
         (["--confident", "0", "--training", "weighted", "--per-image"], {"stage-1"}),
         (["--confident", "0", "--training", "focal"], {"stage-1"}),
     ],

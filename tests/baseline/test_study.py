@@ -14,6 +14,7 @@ needs_libraries = pytest.mark.skipif(
     find_spec("segmentation_models_pytorch") is None, reason="the model libraries are an extra"
 )
 QUICK = ["--preset", "tiny", "--steps", "2", "--log-every", "1", "--device", "cpu", "--threads", "1"]
+TEST = ["--target", "test"]
 
 
 @pytest.mark.parametrize(
@@ -21,28 +22,28 @@ QUICK = ["--preset", "tiny", "--steps", "2", "--log-every", "1", "--device", "cp
     [
         pytest.param(
             "kingdrone",
-            ["--networks", "segformer", "--round-steps", "2", "--selection", "prior", "--no-guard"],
+            ["--networks", "segformer", "--round-steps", "2", "--selection", "prior", "--no-guard", *TEST],
             {"rounds": 1},
             {"rounds": 2},
-            {"segformer-0", "segformer-1"},
-            {"segformer-2"},
+            {"segformer-0", "segformer-1-test"},
+            {"segformer-2-test"},
             marks=needs_libraries,
         ),
         (
             "seek",
-            ["--network", "unet", "--width", "4"],
+            ["--network", "unet", "--width", "4", *TEST],
             {"confident": 0.0},
             {"confident": 0.5},
             {"stage-1", "stage-2"},
-            {"self-training"},
+            {"self-training-test"},
         ),
         pytest.param(
             "tanmlh",
-            ["--mix-up", "0", "--no-crf", "--runs", "1"],
+            ["--mix-up", "0", "--no-crf", "--runs", "1", *TEST],
             {"self_training": False},
             {"self_training": True},
             {"teacher"},
-            {"student"},
+            {"student-test"},
             marks=needs_libraries,
         ),
         ("consensus", ["--width", "4"], {"views": 2}, {"measured": False, "views": 1}, {"network"}, set()),

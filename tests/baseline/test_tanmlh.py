@@ -95,7 +95,7 @@ def test_what_would_stop_the_student_is_said_before_the_teacher(wrong):
     ("network", "encoder"), [("deeplabv3plus", "resnet18"), ("hrnet", "hrnet_w18_small")]
 )
 def test_networks_fit_the_patches_and_sharpen(network, encoder):
-    options = tanmlh.Options(network=network, encoder=encoder)
+    options = tanmlh.Options(network=network, encoder=encoder, target="test")
     predictor = tanmlh.build(options).eval()
     images = torch.randn(1, 14, 128, 128)
     with torch.inference_mode():
@@ -118,9 +118,9 @@ def test_student_learns_from_the_fixed_teacher(data, tmp_path, monkeypatch):
     weights = []
     select = tanmlh.pseudo_labels
 
-    def selected(run, teacher):
+    def selected(run, teacher, target):
         weights.append({k: v.clone() for k, v in teacher.state_dict().items()})
-        return select(run, teacher)
+        return select(run, teacher, target)
 
     monkeypatch.setattr(tanmlh, "pseudo_labels", selected)
     run = tmp_path / "run"
@@ -136,7 +136,7 @@ def test_student_learns_from_the_fixed_teacher(data, tmp_path, monkeypatch):
         "--device",
         "cpu",
     ]
-    assert main([*command, "--steps", "3", "--no-crf"]) == 0
+    assert main([*command, "--steps", "3", "--no-crf", "--target", "test"]) == 0
     teacher, student = objectives
     assert teacher.network is not student.network
     assert all(torch.equal(weights[0][k], v) for k, v in teacher.network.state_dict().items())
