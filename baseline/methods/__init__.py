@@ -5,6 +5,7 @@
 - PRESETS: what the presets tiny, small and medium change of it;
 - build(options) -> Predictor: the untrained networks;
 - looks_at(options): the splits, beside that of training, whose images the training looks at;
+- KEEPS_BEST, if it keeps the weights of its best evaluation rather than the last;
 - train(run, predictor): trains them in place, in stages;
 - IDLE, if some shared options do nothing in this method: the reason per option;
 - STUDIES, if the paper compares variants of the method, and UNSEEN: see baseline/experiments/study.py.

@@ -33,6 +33,8 @@ from baseline.training.supervised import Supervised
 
 TITLE = "Sklgp, reproduced"
 
+KEEPS_BEST = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):

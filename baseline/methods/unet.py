@@ -19,6 +19,8 @@ from baseline.training.supervised import Supervised
 
 TITLE = "U-Net baseline"
 
+KEEPS_BEST = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(options.Options):

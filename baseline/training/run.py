@@ -35,7 +35,7 @@ from baseline.networks.weights import SyntheticWeightsMissing
 from baseline.training import curve
 from baseline.training.deadline import TimeIsUp
 from baseline.training.loop import Objective, Stage, autocast, memory_layout, precision, save_atomically
-from baseline.training.options import MACHINE, Options, from_dict
+from baseline.training.options import MACHINE, OptionError, Options, from_dict
 from baseline.training.predictor import Predictor
 from baseline.training.pretraining import PretrainOptions, pretrain
 from baseline.training.provenance import provenance
@@ -227,6 +227,11 @@ def start(folder: Path, name: str, data: Path, options: Options, world: World) -
 
     Nothing is written where the data that the training needs are not there.
     """
+    keeps_best = getattr(method(name), "KEEPS_BEST", False)
+    if options.evaluate_every and not (keeps_best or options.holdout or options.holdout_site):
+        raise OptionError(
+            f"evaluate_every is {options.evaluate_every}, but no patches are held out to evaluate on: add --holdout 0.05."
+        )
     for split in splits_needed(name, options):
         find_split(data, split)
     options = replace(options, precision=precision(world.device, options))

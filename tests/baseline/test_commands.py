@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -115,13 +116,31 @@ def test_an_archive_of_images_with_a_gap_is_refused(run, data, tmp_path, capsys)
     assert "TestData/img lacks image_5.h5" in capsys.readouterr().err
 
 
-def test_a_missing_split_is_reported_before_training(data, tmp_path, capsys):
+def test_a_missing_split_is_reported_before_training_and_leaves_no_folder(data, tmp_path, capsys):
     for name in ("TrainData", "ValidData"):
         (tmp_path / name).symlink_to(data / name)
     out = tmp_path / "run"
-    assert main(["train", "unet", "--data", str(tmp_path), "--out", str(out), *QUICK]) == 1
+    command = ["train", "consensus", "--data", str(tmp_path), "--out", str(out), *QUICK]
+    assert main([*command, "--evaluate-every", "0"]) == 1
     assert "no test images under" in capsys.readouterr().err
-    assert not (out / "weights.pt").exists()
+    assert main(["train", "unet", "--data", str(tmp_path / "mistyped"), "--out", str(out), *QUICK]) == 1
+    assert "no train images under" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_method_that_adapts_to_nothing_needs_the_training_split_alone(data, tmp_path, capsys):
+    (tmp_path / "TrainData").symlink_to(data / "TrainData")
+    out = tmp_path / "run"
+    assert main(["train", "unet", "--data", str(tmp_path), "--out", str(out), *QUICK]) == 0
+    assert (out / "weights.pt").exists()
+
+
+def test_how_often_the_curve_has_a_row_does_not_make_another_run(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("baseline.training.run.train", lambda run: sys.exit(run.options.log_every))
+    for rows in (1, 3):
+        command = ["train", "unet", "--data", str(data), "--out", str(tmp_path / "run"), *QUICK]
+        with pytest.raises(SystemExit, match=str(rows)):
+            main([*command, "--log-every", str(rows)])
 
 
 @pytest.mark.parametrize("normalise", ["official", "separated"])
@@ -186,7 +205,7 @@ def test_evaluate_says_where_it_looked_for_labels(run, tmp_path, capsys):
         (["train", "unet", "--data", "x", "--cycle", "9"], "cycle is 9, but the schedule constant has none"),
         (
             ["train", "consensus", "--data", "x", "--evaluate-every", "9"],
-            "--evaluate-every does nothing here. consensus: it keeps the running average",
+            "evaluate_every is 9, but no patches are held out to evaluate on: add --holdout 0.05.",
         ),
         (["train", "consensus", "--data", "x", "--target", "test"], "each split, validation and test alike."),
         (["study", "tanmlh", "parts", "--data", "x", "--width", "8"], "--width does nothing here. tanmlh:"),
@@ -236,8 +255,8 @@ def test_help_of_a_method_names_no_option_that_does_nothing_in_it(capsys):
         with pytest.raises(SystemExit):
             main(["train", name, "--help"])
         shown[name] = capsys.readouterr().out
-    assert "--evaluate-every" in shown["unet"]
-    assert "--evaluate-every" not in shown["consensus"]
+    assert "--target" not in shown["unet"]
+    assert "--weights" not in shown["consensus"]
     assert "--steps" in shown["consensus"]
 
 

@@ -38,12 +38,13 @@ def test_every_stage_of_a_method_is_measured_and_weighted_by_its_steps():
     assert [(stage.name, stage.steps) for stage in seen.stages] == [
         ("stage-1", 2 * 20),  # half of the preset's batch: twice the steps
         ("stage-2", 2 * 5),
-        ("self-training", 2 * 5),
+        ("self-training-validation", 2 * 5),
+        ("self-training-test", 2 * 5),
     ]
-    whole, frozen, _ = seen.stages
+    whole, frozen, *_ = seen.stages
     assert frozen.macs < whole.macs  # no gradients in the encoder
-    assert seen.trained_patches == 2 * 2 * (20 + 5 + 5)
-    assert seen.training_macs == 40 * whole.macs + 10 * (frozen.macs + seen.stages[2].macs)
+    assert seen.trained_patches == 2 * 2 * (20 + 5 + 2 * 5)
+    assert seen.training_macs == 40 * whole.macs + 10 * (frozen.macs + 2 * seen.stages[2].macs)
     assert 2 * seen.macs * 2 < whole.macs < 2 * seen.macs * 3.2  # a step is about three predictions per patch
     assert min(stage.seconds for stage in seen.stages) > 0
     assert seen.bytes > 50e6
