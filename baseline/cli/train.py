@@ -32,6 +32,10 @@ def add_commands(commands: Any) -> None:
     study.add_argument("method", nargs="?", metavar="METHOD")
     study.add_argument("study", nargs="?", metavar="STUDY")
     study.set_defaults(command=run_study, rest=True)
+    pretrain = commands.add_parser(
+        "pretrain", add_help=False, help="pretrain an encoder on synthetic ground of other sites, once"
+    )
+    pretrain.set_defaults(command=run_pretrain, rest=True)
     _on_run(
         commands,
         "predict",
@@ -153,6 +157,42 @@ def run_study(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
             if here.main:
                 text = study.write_tables(folder, about, rows)
     print(text, end="")
+    return 0
+
+
+def run_pretrain(_: argparse.Namespace, rest: Sequence[str]) -> int:
+    from baseline.data.spectral import SETS
+    from baseline.networks.encoders import swin_options
+    from baseline.networks.weights import Encoder
+    from baseline.training.pretraining import PretrainOptions, pretrain
+    from baseline.training.world import world
+
+    parser = argparse.ArgumentParser(
+        prog="python -m baseline pretrain",
+        allow_abbrev=False,
+        description="Pretrain an encoder on land cover and slope of synthetic sites that no data set has, without landslide labels. Its "
+        "weights are kept (the variable LANDSLIDE4SENSE_CACHE names the folder) and are what --weights synthetic starts from; a "
+        "training that finds none pretrains by itself.",
+    )
+    parser.add_argument(
+        "encoder", metavar="ENCODER", help="such as resnet18, mit_b0, or a timm name behind tu-"
+    )
+    parser.add_argument("--bands", choices=SETS, default="all", help="that it is given (default: all)")
+    parser.add_argument(
+        "--swin-width", type=int, default=0, help="as the methods' option; 0 = that of the name"
+    )
+    parser.add_argument("--swin-window", type=int, default=8, help="as the methods' option")
+    deadline.add_flag(parser)
+    skip = {"normalise", "target", "holdout", "holdout_site", "evaluate_every", "width", "weights"}
+    add_option_flags(parser, PretrainOptions, skip | {"predict_batch"})
+    values = vars(parser.parse_args(rest))
+    name, bands, width, window, end = (
+        values.pop(key) for key in ("encoder", "bands", "swin_width", "swin_window", "limit_minutes")
+    )
+    of_swin = swin_options(width, window) if "swin" in name else {}
+    options = PretrainOptions(**values)
+    with world(options.device, options.threads, time.monotonic() + 60 * end) as here:
+        print(pretrain(Encoder(name, bands, of_swin), options, here))
     return 0
 
 

@@ -36,6 +36,10 @@ class DataError(ValueError):
     """A data set's files are wrong; the message names the file and the fix."""
 
 
+class SplitMissing(DataError):
+    """A data set does not have the images of a split."""
+
+
 @dataclass(frozen=True)
 class Split:
     """The files of one split, in order of number."""
@@ -129,10 +133,10 @@ class Patches:
 
 def has_masks(root: Path | str, name: str, mask_root: Path | str | None = None) -> bool:
     """Whether the split is there, with masks."""
-    folders = (Path(root) / FOLDERS[name] / "img", Path(root) / "images" / name)
-    if not any(numbered(folder, "image") for folder in folders):
+    try:
+        return find_split(root, name, mask_root=mask_root).masks is not None
+    except SplitMissing:
         return False
-    return find_split(root, name, mask_root=mask_root).masks is not None
 
 
 def find_split(
@@ -156,7 +160,7 @@ def find_split(
         if (images := numbered(folder, TASK.image_stem))
     ]
     if not found:
-        raise DataError(
+        raise SplitMissing(
             f"no {name} images under {root}: expected {FOLDERS[name]}/img/{TASK.image_name('N')} "
             f"or images/{name}/{TASK.image_name('N')}"
         )

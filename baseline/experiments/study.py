@@ -21,10 +21,11 @@ from baseline.training.world import World
 
 @dataclass(frozen=True)
 class Study:
-    """rows: the options that each variant changes, by its name in the table; paper: the item it repeats; precision_recall:
+    """rows: the options that each variant changes, by its name in the table; paper: the item it repeats; own: the row of the team's final choice; precision_recall:
     the table has these beside F1."""
 
     paper: str
+    own: str
     rows: dict[str, dict[str, Any]]
     precision_recall: bool = False
 
@@ -83,21 +84,25 @@ def write_tables(folder: Path, about: dict[str, Any], rows: Sequence[dict[str, A
 
 
 def table(content: dict[str, Any]) -> str:
-    """A Markdown table of a table.json, in percent: F1 and, in brackets, F1 at the best threshold.
+    """A Markdown table of a table.json, in percent: F1 and, in brackets, what the best threshold would reach.
 
-    Means over the seeds, ± their standard deviation if there are several.
+    Means over the seeds, ± their standard deviation where there are several; with precision and recall where the study asks for it.
     """
     rows = content["runs"]
     splits = [split for split in (*SPLITS, HELD_OUT) if any(row["split"] == split for row in rows)]
+    more = ("precision", "recall") if find(content["method"], content["study"]).precision_recall else ()
 
-    def cell(label: str, split: str) -> str:
+    def cells(label: str, split: str) -> list[str]:
         found = [row for row in rows if (row["variant"], row["split"]) == (label, split)]
-        f1, best = (mean_and_spread([100 * row[key] for row in found], 1) for key in ("f1", "best_f1"))
-        return f"{f1} ({best})" if found else ""
+        f1, best, *others = (
+            mean_and_spread([100 * row[key] for row in found], 1) for key in ("f1", "best_f1", *more)
+        )
+        return [f"{f1} ({best})" if found else "", *others]
 
     labels = dict.fromkeys(row["variant"] for row in rows)
-    lines = [[label, *(cell(label, split) for split in splits)] for label in labels]
-    return markdown([made(content), *(f"{split} F1 (best threshold)" for split in splits)], lines)
+    lines = [[label, *(cell for split in splits for cell in cells(label, split))] for label in labels]
+    header = [f"{split} {name}" for split in splits for name in ("F1 (best threshold)", *more)]
+    return markdown([made(content), *header], lines)
 
 
 def made(content: dict[str, Any]) -> str:

@@ -78,6 +78,7 @@ UNSEEN = {"network": {"measured", "views"}}
 STUDIES = {
     "parts": Study(
         "what each part is worth: left out one at a time",
+        "all",
         {
             "all": {},
             "training statistics": {"normalise": "train"},

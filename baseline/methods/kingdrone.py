@@ -171,6 +171,7 @@ _LADDER = {
 STUDIES = {
     "ablation": Study(
         "Fig. 6: separated normalisation, losses, scale promotion, refinement rounds",
+        "SegFormer + R2",
         {
             f"{title} {step}": {"networks": name} | changes
             for title, name in (("ResU-Net", "resunet"), ("SegFormer", "segformer"))
@@ -178,10 +179,13 @@ STUDIES = {
         },
     ),
     "rounds": Study(
-        "Fig. 7: the ensemble, round by round", {f"R{rounds}": {"rounds": rounds} for rounds in range(4)}
+        "Fig. 7: the ensemble, round by round",
+        "R2",
+        {f"R{rounds}": {"rounds": rounds} for rounds in range(4)},
     ),
     "self-training": Study(
         "not in the paper: what the pseudo-labels are worth, against training as long without the target",
+        "pseudo-labels by fixed thresholds",
         {
             "before": {"rounds": 0},
             "control: labelled patches alone": {"selection": "none"},

@@ -122,6 +122,7 @@ _NETWORKS = {"Swin Transformer": "swin", "Deeplabv3": "deeplabv3", "U-Net": "une
 STUDIES = {
     "bands": Study(
         "Table III: spectral selection",
+        "RGB, Swin Transformer",
         {
             f"{label}, {title}": {"bands": bands, "network": network, "training": "normal", "confident": 0.0}
             for label, bands in _TABLE_3.items()
@@ -130,6 +131,7 @@ STUDIES = {
     ),
     "balance": Study(
         "Table IV: balanced training",
+        "balanced, Swin Transformer",
         {
             f"{training}, {title}": {
                 "training": training,
@@ -143,6 +145,7 @@ STUDIES = {
     ),
     "confidence": Study(
         "Tables V and VI: self-training with the top λ %",
+        "λ = 100 %",
         {
             "before": {"confident": 0.0},
             "control: labelled patches alone": {"pseudo_labels": False},

@@ -81,6 +81,7 @@ PRESETS = {
 STUDIES = {
     "networks": Study(
         "section VII-B, Fig. 14: the networks compared on the same data",
+        "multispectral",
         {
             name: {"network": name, "pseudo_labels": False}
             for name in ("unet", "deeplabv3", "deeplabv3plus", "multispectral")

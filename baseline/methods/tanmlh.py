@@ -112,6 +112,7 @@ UNSEEN = {
 STUDIES = {
     "parts": Study(
         "section VI, part by part",
+        "student, mix-up, CRF",
         {
             "teacher": {"self_training": False, "mix_up": 0.0, "crf": False},
             "teacher, mix-up": {"self_training": False, "crf": False},
@@ -123,6 +124,7 @@ STUDIES = {
     ),
     "networks": Study(
         "section VI, the two backbones of Table II",
+        "DeepLabV3+",
         {
             "DeepLabV3+": {"network": "deeplabv3plus", "encoder": ""},
             "HRNet": {"network": "hrnet", "encoder": ""},

@@ -174,10 +174,16 @@ def swin(
     width: channels of the first stage where they are not to be those of the name, a multiple of 24; any_size: take images of
     other sizes than image_size too, by padding the windows that do not divide a stage.
     """
-    if width % 24:
-        raise ValueError(f"swin_width is {width}; it must be a multiple of 24, the channels of a head.")
-    if width:
-        options |= {"embed_dim": width, "num_heads": tuple(width // 24 * 2**stage for stage in range(4))}
     if any_size:
         options |= {"strict_img_size": False, "always_partition": True}
-    return network("Unet", f"tu-{encoder}", img_size=image_size, window_size=window, **options)
+    return network("Unet", f"tu-{encoder}", img_size=image_size, **swin_options(width, window), **options)
+
+
+def swin_options(width: int, window: int) -> dict[str, Any]:
+    """What makes a Swin Transformer of that width and window."""
+    if width % 24:
+        raise ValueError(f"swin_width is {width}; it must be a multiple of 24, the channels of a head.")
+    made: dict[str, Any] = {"window_size": window}
+    if width:
+        made |= {"embed_dim": width, "num_heads": tuple(width // 24 * 2**stage for stage in range(4))}
+    return made

@@ -150,12 +150,13 @@ def test_a_record_stands_for_a_run_whose_folder_is_gone(whole, tmp_path, capsys)
     assert "unet-0.json is no record of a run" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(400)  # six processes import torch, on a machine that may be busy
 def test_jobs_share_out_the_runs_and_a_kill_loses_nothing(whole, tmp_path):
     """Two processes; the command is killed with -9 in the middle, its jobs end with it, and the next command finishes."""
     command = [sys.executable, "-m", "baseline", "compare", "--out", str(tmp_path), *QUICK[:-2]]
     command += ["--holdout", "0.25", "--seeds", "0", "1", "--jobs", "2"]
     first = subprocess.Popen(command)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not list(tmp_path.glob("runs/*/options.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     jobs = [int(pid) for pid in Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()]
@@ -271,7 +272,7 @@ def test_data_are_made_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path, monkeypatch, capsys):
     variants = {"narrow": {"width": 4}, "wide": {"width": 6}}
-    monkeypatch.setattr(unet, "STUDIES", {"widths": Study("a test", variants)}, raising=False)
+    monkeypatch.setattr(unet, "STUDIES", {"widths": Study("a test", "wide", variants)}, raising=False)
     command = ["study", "unet", "widths", "--data", str(whole / "data-0"), "--out", str(tmp_path / "widths")]
     command += ["--preset", "tiny", "--steps", "2", "--device", "cpu", "--threads", "1", "--seeds", "0", "1"]
     assert main(command) == 0
@@ -300,9 +301,7 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
     content = json.loads((whole / "table.json").read_text())["runs"]
     expected = np.mean([100 * row["f1"] for row in content if row["split"] == "validation"])
     assert float(means[1]) == pytest.approx(expected, abs=0.051)
-    test_f1 = {(r["variant"], r["seed"]): r["f1"] for r in runs if r["split"] == "test"}
-    best = max(variants, key=lambda variant: test_f1[variant, 0] + test_f1[variant, 1])
-    assert second.startswith(f"| b | <!-- unet/widths -->best on test of 2: {best}: validation ")
+    assert second.startswith("| b | <!-- unet/widths -->wide: validation ")
     assert second.endswith("(tiny, seeds 0, 1, --steps 2) | 2 |")
     assert third == rest.splitlines()[0]
     assert block[:3] == [
@@ -317,7 +316,7 @@ def test_a_study_is_tabulated_and_its_cell_in_a_document_filled(whole, tmp_path,
 
 def test_a_study_that_is_stopped_leaves_a_table_of_what_is_finished(whole, tmp_path, monkeypatch):
     variants = {"narrow": {"width": 4}, "wide": {"width": 6}}
-    monkeypatch.setattr(unet, "STUDIES", {"widths": Study("a test", variants)}, raising=False)
+    monkeypatch.setattr(unet, "STUDIES", {"widths": Study("a test", "wide", variants)}, raising=False)
     real = runs.train
 
     def train(run):

@@ -11,7 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from baseline import methods  # noqa: E402
+from baseline.__main__ import main  # noqa: E402
 from baseline.data.dice import Dice  # noqa: E402
 from baseline.networks import encoders  # noqa: E402
 from baseline.networks.weights import Encoder, PretrainedWeightsMissing, load  # noqa: E402
@@ -208,6 +211,22 @@ def test_synthetic_pretraining_is_made_once_goes_on_and_is_found(tmp_path, monke
     assert torch.equal(first_convolution(made.encoder), first_convolution(again.encoder))
     with pytest.raises(PretrainedWeightsMissing, match="no synthetic pretraining on pca"):
         pretraining.pretrain(Encoder("tu-test_resnet", "pca"), options, here)
+
+
+def test_the_command_pretrains_what_a_training_asks_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LANDSLIDE4SENSE_CACHE", str(tmp_path))
+    monkeypatch.setattr(pretraining, "TILES", 1)
+    name = "tu-swin_tiny_patch4_window7_224"
+    command = ["pretrain", name, "--bands", "rgb", "--swin-width", "24", "--swin-window", "4", "--steps", "1"]
+    assert main([*command, "--batch", "2", "--device", "cpu"]) == 0
+    path = capsys.readouterr().out.strip()
+    seek = methods.method("seek")
+    options = seek.Options(swin_width=24, swin_window=4, crop=64, weights="synthetic", target="test")
+    made = seek.build(options).networks[0].network.encoder.state_dict()
+    stored = load_file(path)
+    assert all(torch.equal(value, stored[key]) for key, value in made.items() if "num_batches" not in key)
+    assert main(["pretrain", "resnet18", "--steps", "0"]) == 1
+    assert "steps is 0" in capsys.readouterr().err
 
 
 def test_pretraining_sees_ground_and_no_landslides(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from baseline.__main__ import main  # noqa: E402
-from baseline.experiments.study import Study  # noqa: E402
+from baseline.experiments.study import Study, table  # noqa: E402
 from baseline.methods import METHODS, method  # noqa: E402
 
 needs_libraries = pytest.mark.skipif(
@@ -53,7 +53,7 @@ def test_a_stage_taken_over_is_the_one_that_would_be_trained(
     data, tmp_path, monkeypatch, name, flags, earlier, later, shared, own
 ):
     variants = {"earlier": earlier, "later": later}
-    monkeypatch.setattr(method(name), "STUDIES", {"pair": Study("a test", variants)}, raising=False)
+    monkeypatch.setattr(method(name), "STUDIES", {"pair": Study("a test", "later", variants)}, raising=False)
     command = ["study", name, "pair", "--data", str(data), "--out", str(tmp_path / "study"), *QUICK, *flags]
     assert main(command) == 0
     stages = list((tmp_path / "study/later-0/stages").iterdir())
@@ -62,7 +62,7 @@ def test_a_stage_taken_over_is_the_one_that_would_be_trained(
 
     monkeypatch.delattr(method(name), "UNSEEN")
     alone = ["study", name, "pair", "--data", str(data), "--out", str(tmp_path / "alone"), *QUICK, *flags]
-    monkeypatch.setattr(method(name), "STUDIES", {"pair": Study("a test", {"later": later})})
+    monkeypatch.setattr(method(name), "STUDIES", {"pair": Study("a test", "later", {"later": later})})
     assert main(alone) == 0
     assert not [path for path in (tmp_path / "alone/later-0/stages").iterdir() if path.is_symlink()]
     weights = [
@@ -77,3 +77,24 @@ def test_unseen_options_exist():
     for name in METHODS:
         for options in getattr(method(name), "UNSEEN", {}).values():
             assert options <= set(method(name).Options().to_dict())
+
+
+def test_the_team_s_own_row_is_one_of_the_study():
+    for name in METHODS:
+        for study in getattr(method(name), "STUDIES", {}).values():
+            assert study.own in study.rows
+
+
+def test_a_table_has_precision_and_recall_where_the_study_asks_for_them():
+    row = {"split": "test", "f1": 0.5, "best_f1": 0.6, "precision": 0.7, "recall": 0.4, "seed": 0}
+    content = {
+        "method": "seek",
+        "study": "confidence",
+        "preset": "tiny",
+        "runs": [row | {"variant": "before"}],
+    }
+    header, _, line = table(content).splitlines()
+    assert header == "| tiny, seed 0 | test F1 (best threshold) | test precision | test recall |"
+    assert line == "| before | 50.0 (60.0) | 70.0 | 40.0 |"
+    content["study"] = "bands"
+    assert "precision" not in table(content)
