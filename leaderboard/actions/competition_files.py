@@ -23,6 +23,7 @@ from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.models import (
     AuditEntry,
     Competition,
+    DataFile,
     Page,
     Phase,
     Prize,
@@ -31,6 +32,7 @@ from leaderboard.models import (
     User,
 )
 
+from . import data_files
 from .board_updates import phase_changed
 from .calendars import dated
 from .judging import keep_images, load_labels, name_sites
@@ -39,7 +41,7 @@ from .refusals import Refusal
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
 
-FILE_KEYS = ("starts_at", "organisers", "competition", "pages", "phases", "awards", "folder")
+FILE_KEYS = ("starts_at", "organisers", "competition", "pages", "phases", "awards", "data", "folder")
 COMPETITION_KEYS = (
     "slug",
     "name",
@@ -61,6 +63,7 @@ PHASE_KEYS = (
 )  # fmt: skip
 PUBLISHED_KEYS = ("name", "method", "award", "precision", "recall", "f1", "source")
 LABEL_KEYS = ("path", "note", "sites", "images")
+DATA_KEYS = ("name", "note", "url")
 AWARD_KEYS = ("title", "rank", "note")
 
 
@@ -84,6 +87,7 @@ class Plan:
     removals: list[models.Model] = field(default_factory=list)
     organisers: list[User] = field(default_factory=list)
     labels: list["NewLabels"] = field(default_factory=list)
+    files: list[tuple[DataFile, Path]] = field(default_factory=list)
 
 
 @dataclass
@@ -142,6 +146,7 @@ def plan(document: dict[str, Any]) -> Plan:
     _plan_pages(checker, result, document.get("pages", []))
     _plan_phases(checker, result, document.get("phases", []))
     _plan_awards(checker, result, document.get("awards", []))
+    _plan_data(checker, result, document.get("data", []))
     if checker.problems:
         raise CompetitionFileInvalid(checker.problems)
     return result
@@ -157,6 +162,8 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
             row.delete()
         for row in planned.saves:
             save(row)
+        for row, path in planned.files:
+            data_files.store(row, path)
         for person in planned.organisers:
             appoint(competition, person)
         for new in planned.labels:
@@ -255,6 +262,32 @@ def _plan_awards(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]
         result.removals.append(prize)
 
 
+def _plan_data(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+    """Public data: each table names a file (``path``) or a link (``url``), and perhaps the phase that releases it."""
+    known = {row.name: row for row in DataFile.objects.filter(competition=result.competition.pk)}
+    phases = {row.slug: row for row in result.saves if isinstance(row, Phase)}
+    for position, table in enumerate(tables):
+        where, slug = f"data[{position + 1}]", table.get("phase")
+        row = known.pop(table.get("name", ""), None) or DataFile()
+        before = row.phase and row.phase.slug
+        row.competition, row.position, row.phase = result.competition, position, phases.get(slug or "")
+        own = {key: value for key, value in table.items() if key not in ("phase", "path")}
+        checker.fill(result, row, where, own, DATA_KEYS, exclude=("competition", "phase", "file", "url"))
+        if slug is not None and row.phase is None:
+            checker.problems.append(f"{where}: phase: {slug!r} is not a phase of this file.")
+        elif row.pk and before != slug:
+            result.lines.append(f"data file {row.name}: phase: {before} → {slug}")
+        if ("path" in table) == bool(row.url):
+            checker.problems.append(f"{where}: name either a path or a url.")
+        elif "path" in table:
+            checker.data(result, row, where, checker.folder / str(table["path"]))
+        elif row.file:
+            row.file, row.size, row.sha256 = None, None, ""
+    for row in known.values():
+        result.lines.append(f"data file {row.name}: removed")
+        result.removals.append(row)
+
+
 class _Checker:
     """Collects every problem of a document, each named by its place in the file."""
 
@@ -329,6 +362,22 @@ class _Checker:
             except Refusal as refusal:
                 self.problems.append(f"organisers: {refusal}")
         return list(found.values())
+
+    def data(self, result: Plan, row: DataFile, where: str, path: Path) -> None:
+        """Store the file at the path, unless these very bytes are stored."""
+        try:
+            data_files.file_name(row.name)
+            digest = data_files.digest_of(path)
+        except ValidationError as error:
+            self.problems.append(f"{where}: name: {' '.join(error.messages)}")
+        except OSError as error:
+            self.problems.append(f"{where}: {path} cannot be read ({error.strerror}).")
+        else:
+            if digest != row.sha256 or not row.file:
+                result.lines.append(f"data file {row.name}: {path.stat().st_size:,} bytes, SHA-256 {digest}")
+                row.size, row.sha256 = path.stat().st_size, digest
+                result.saves.remove(row)
+                result.files.append((row, path))
 
     def labels(self, result: Plan, phase: Phase, where: str, table: dict[str, Any]) -> None:
         """Load the masks, sites and images that the file names; noted only where they differ from what is there."""

@@ -1,9 +1,11 @@
 """Public data of a competition: files on this server, or links to where they lie."""
 
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from django.core.files.storage import Storage, storages
-from django.db import models
+from django.db import models, transaction
 
 from .competitions import Competition, Phase
 
@@ -50,3 +52,9 @@ class DataFile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        """With the stored file, once the row is gone for good."""
+        if self.file.name:
+            transaction.on_commit(partial(self.file.storage.delete, self.file.name))
+        return super().delete(*args, **kwargs)

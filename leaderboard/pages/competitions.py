@@ -10,6 +10,7 @@ from django.utils import timezone
 from leaderboard.models import Attempt, Competition, Phase, Team
 from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
 
+from .data import files_for
 from .page_context import example_phase, find_competition, my_team, phases_of, render_in
 
 TOP = 5
@@ -105,7 +106,10 @@ class Stop(NamedTuple):
 def text(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
     competition = find_competition(request, slug)
     page = get_object_or_404(competition.pages, slug=page_slug)
-    context = {"page": page, "example": example_phase(phases_of(competition))}
+    context: dict[str, Any] = {"page": page, "example": example_phase(phases_of(competition))}
+    if page.slug == "data":
+        files = list(files_for(request, competition))
+        context |= {"data_files": files, "has_checksums": any(file.sha256 for file in files)}
     return render_in(request, competition, "competition/text.html", context)
 
 

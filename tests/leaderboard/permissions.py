@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from leaderboard.models import (
     AuditEntry,
     Award,
     Competition,
+    DataFile,
     JoinRequest,
     LabelReport,
     Mail,
@@ -165,6 +167,15 @@ class Stage:
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
             "group": Group.objects.create(name="group"),
         }
+        later = Phase.objects.create(
+            competition=cast.competition,
+            slug="later",
+            name="Later",
+            opens_at=timezone.now() + timedelta(days=1),
+        )
+        self.data_file = DataFile.objects.create(
+            competition=cast.competition, phase=later, name="later.zip", url="https://example.org/later.zip"
+        )
         QuickLook.objects.create(phase=cast.phase, patch=1, kind="true", png=b"PNG")
         PatchPicture.objects.create(report=self.behind["phasereport"], patch=1, kind="vote", png=b"PNG")
         self.award = Award.objects.create(
@@ -255,6 +266,8 @@ class Stage:
                 continue
         if name == "pages:report-picture":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "vote"])
+        if name == "pages:data-file":
+            return reverse(name, args=[self.cast.competition.slug, self.data_file.name])
         if name == "pages:image":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "true"])
         if name == "pages:mask-picture":

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from baseline import synth
 from baseline.data.dataset import load
-from leaderboard.models import Phase, Submission, User
+from leaderboard.models import DataFile, Phase, Submission, User
 from leaderboard.reporting.boards import board_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,3 +69,16 @@ def test_a_known_seed_makes_the_same_again(settings, tmp_path, capsys) -> None:
     assert (User.objects.count(), (tmp_path / "data" / image).read_bytes()) == (users, first)
     synth.generate(tmp_path / "again", "tiny", 5, splits=["test"], processes=1)
     assert (tmp_path / "again/TestData/img/image_3.h5").read_bytes() == first
+
+
+def test_the_demo_offers_its_images(settings, tmp_path) -> None:
+    demo(settings, tmp_path / "data")
+    files = {row.name: row for row in DataFile.objects.select_related("phase")}
+    assert list(files) == ["TrainData.zip", "ValidData.zip", "TestData.zip"]
+    assert files["TestData.zip"].phase.slug == "test"
+    with files["ValidData.zip"].file.open() as stored, zipfile.ZipFile(stored) as archive:
+        assert len(archive.namelist()) == 8
+        assert archive.namelist()[0].startswith("ValidData/img/image_")
+    with files["TrainData.zip"].file.open() as stored, zipfile.ZipFile(stored) as archive:
+        assert any("/mask/" in name for name in archive.namelist())
+    assert Phase.objects.get(slug="validation").quick_looks.count() == 8 * 3

@@ -3,9 +3,11 @@
 import json
 import logging
 import secrets
+import zipfile
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,11 @@ TEAMS = (
     ("Regolith", "", "JP", ((2, 0.35, 0.10),)),
     ("Scarp & Toe", "Sample Lab", "CN", ((4, 0.10, 0.30), (2, 0.12, 0.22))),
 )
+PUBLIC = {
+    "TrainData": "Training images and masks.",
+    "ValidData": "Images of the validation phase.",
+    "TestData": "Images of the test phase.",
+}
 SAMPLES = {"sample-good.zip": (1, 0.10, 0.05), "sample-fair.zip": (2, 0.25, 0.15)}
 
 
@@ -140,7 +147,22 @@ def make_competition(folder: Path, hidden: Path, organiser: User) -> Competition
         phase["labels"] = {"path": str(here / "mask"), "sites": str(here / "sites.csv"), "note": "synthetic"}
         if phase["slug"] == "validation":
             phase["labels"]["images"] = str(folder / "public" / folders["validation"] / "img")
-    return competition_files.apply(competition_files.plan(document))
+    with TemporaryDirectory(dir=folder) as packed:
+        document["data"] = public_files(folder, Path(packed))
+        return competition_files.apply(competition_files.plan(document))
+
+
+def public_files(folder: Path, packed: Path) -> list[dict[str, str]]:
+    """A ZIP archive of each split's public files, as `[[data]]` tables; the test images come out with their phase."""
+    tables = []
+    for split, note in PUBLIC.items():
+        path = packed / f"{split}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted((folder / "public" / split).rglob("*.h5")):
+                archive.write(file, file.relative_to(folder / "public"))
+        phase = {"phase": "test"} if split == "TestData" else {}
+        tables.append({"name": path.name, "path": str(path), "note": note, **phase})
+    return tables
 
 
 def make_user(username: str, name: str, country: str, **rights: bool) -> tuple[User, str]:
