@@ -148,18 +148,21 @@ def make_competition(folder: Path, hidden: Path, organiser: User) -> Competition
         if phase["slug"] == "validation":
             phase["labels"]["images"] = str(folder / "public" / folders["validation"] / "img")
     with TemporaryDirectory(dir=folder) as packed:
-        document["data"] = public_files(folder, Path(packed))
+        document["data"] = public_files(folder / "public", hidden, Path(packed))
         return competition_files.apply(competition_files.plan(document))
 
 
-def public_files(folder: Path, packed: Path) -> list[dict[str, str]]:
+def public_files(public: Path, hidden: Path, packed: Path) -> list[dict[str, str]]:
     """A ZIP archive of each split's public files, as `[[data]]` tables; the test images come out with their phase."""
     tables = []
     for split, note in PUBLIC.items():
         path = packed / f"{split}.zip"
         with zipfile.ZipFile(path, "w") as archive:
-            for file in sorted((folder / "public" / split).rglob("*.h5")):
-                archive.write(file, file.relative_to(folder / "public"))
+            for root in (
+                (public, hidden) if split == "TrainData" else (public,)
+            ):  # training masks are no secret
+                for file in sorted((root / split).rglob("*.h5")):
+                    archive.write(file, file.relative_to(root))
         phase = {"phase": "test"} if split == "TestData" else {}
         tables.append({"name": path.name, "path": str(path), "note": note, **phase})
     return tables
