@@ -1,4 +1,7 @@
-"""Which entry of a ZIP archive is which mask, by its name; and what to do about names that are not a mask's."""
+"""Which entry of a ZIP archive is which mask, by its name; and what to do about names that are not a mask's.
+
+The check in the browser follows (`leaderboard/static/leaderboard/check/names.js`): change both; a test compares them.
+"""
 
 from __future__ import annotations
 

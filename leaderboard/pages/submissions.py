@@ -67,7 +67,7 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _check_rules(phases: list[Phase]) -> dict[str, Any]:
     """What the page needs to check an archive before it is sent: rules, each phase's masks, and where the scripts are."""
-    parts = ("problems", "zip", "names", "hdf5")
+    parts = ("problems", "zip", "names", "sound", "hdf5")
     return {
         "rules": browser_rules(),
         "specs": {

@@ -17,7 +17,7 @@ from evaluation.archive.problems import InvalidArchive
 from evaluation.task import MaskSpec
 from tests.browser.screenshots import VARIANTS, violations
 from tests.browser.test_main_job import sign_in, submit
-from tests.evaluation import corpus
+from tests.evaluation import corpus, fuzz
 from tests.evaluation.zips import Entry, build
 from tests.leaderboard.factories import (
     TINY,
@@ -69,9 +69,9 @@ def check(page: Any, archives: list[bytes], spec: MaskSpec = corpus.SPEC) -> lis
     return found
 
 
-def server_problems(data: bytes) -> list[dict[str, Any]]:
+def server_problems(data: bytes, spec: MaskSpec = corpus.SPEC) -> list[dict[str, Any]]:
     try:
-        mask_zip.read(data, corpus.SPEC)
+        mask_zip.read(data, spec)
     except InvalidArchive as invalid:
         return [problem.as_dict() for problem in invalid.problems]
     return []
@@ -120,6 +120,20 @@ def test_both_checkers_say_the_same_about_every_archive(submit_page: Any, tmp_pa
             assert said["problems"] == expected, case.name
     assert unread <= UNREAD
     assert len(cases) > 250
+
+
+def test_a_damaged_archive_is_never_called_good_nor_a_good_one_bad(submit_page: Any) -> None:
+    """Mutants of small archives: where the page is sure, the server agrees that there is a problem, or that there is none."""
+    archives = list(fuzz.mutants(3, 0, 400))
+    sure = 0
+    for number, said in enumerate(check(submit_page, archives, fuzz.SPEC)):
+        is_good = not server_problems(archives[number], fuzz.SPEC)
+        if said["problems"]:
+            assert not is_good, number
+        elif not said["unchecked"]:
+            assert is_good, number
+        sure += not said["unchecked"]
+    assert sure > 200
 
 
 def test_names_of_all_kinds_at_once_and_a_capped_list(submit_page: Any) -> None:

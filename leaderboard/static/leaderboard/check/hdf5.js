@@ -18,6 +18,7 @@ async function checkMask(content, spec) {
   if (header.has("external")) throw new Refused("external_storage");
   const type = typeOf(header);
   checkShape(header, spec);
+  fillValue(header, type);  // it has to make sense, used or not
   checkValues(await pixelsOf(header, layout, type, spec));
 }
 
@@ -65,16 +66,21 @@ class Header {
 
 /** The header of the dataset named mask, reached by a hard link alone. */
 function openMask(content) {
-  let links;
-  let messages;
+  const soundness = new Soundness(content);
+  soundness.superblock();
+  let root;
   try {
-    const file = new hdf5.File(content.buffer, "");
-    links = file._links;
-    if (typeof links[RULES.dataset] === "number") {
-      messages = new file._dataobjects.constructor(content.buffer, links[RULES.dataset]).msgs;
-    }
+    root = new hdf5.File(content.buffer, "");
   } catch {
     throw new Unsure(UNUSUAL);
+  }
+  soundness.header(root._dataobjects.offset);
+  soundness.rootGroup(root._dataobjects.msgs);
+  const links = root._links;
+  let messages;
+  if (typeof links[RULES.dataset] === "number") {
+    soundness.header(links[RULES.dataset]);
+    messages = new root._dataobjects.constructor(content.buffer, links[RULES.dataset]).msgs;
   }
   if (!Object.hasOwn(links, RULES.dataset)) throw otherNames(Object.keys(links).sort());
   if (typeof links[RULES.dataset] === "string") throw new Refused("dataset_is_link");
@@ -108,8 +114,11 @@ function typeOf(header) {
   const kind = view.getUint8(at) & 15;
   const bits = view.getUint8(at + 1);
   const size = view.getUint32(at + 4, true);
+  need([1, 2, 3].includes(view.getUint8(at) >> 4));
   if (kind === 1) throw new Refused("wrong_type.float");
   if (kind === 8 && isBool(header, at, size)) return { size: 1, signed: true, bigEndian: false };
+  if (kind === 8) need(!textOf(header.content.subarray(at, at + 44)).includes("TRUE"));
+  if (kind === 0) need(bits < 16 && view.getUint16(at + 2, true) === 0);
   if (kind === 0 && [1, 2, 4, 8].includes(size)) {
     const isWhole = view.getUint16(at + 8, true) === 0 && view.getUint16(at + 10, true) === 8 * size;
     if (isWhole) return { size, signed: Boolean(bits & 8), bigEndian: Boolean(bits & 1) };
@@ -134,9 +143,12 @@ function checkShape(header, spec) {
   const version = view.getUint8(at);
   const rank = view.getUint8(at + 1);
   if (version !== 1 && version !== 2) throw new Unsure(UNUSUAL);
+  need(view.getUint8(at + 2) < 2 && rank <= 32);
   const isSimple = version === 1 ? rank > 0 : view.getUint8(at + 3) === 1;
   const first = at + (version === 1 ? 8 : 4);
-  const shape = Array.from({ length: isSimple ? rank : 0 }, (_, i) => view.getBigUint64(first + 8 * i, true));
+  const sides = (start) => Array.from({ length: isSimple ? rank : 0 }, (_, i) => view.getBigUint64(start + 8 * i, true));
+  const shape = sides(first);
+  if (view.getUint8(at + 2)) need(sides(first + 8 * rank).every((most, i) => most >= shape[i]));
   if (shape.length === 2 && shape[0] === BigInt(spec.height) && shape[1] === BigInt(spec.width)) return;
   throw new Refused("wrong_shape", {
     found: shape.slice(0, 6).join("x") || "a single value", height: String(spec.height), width: String(spec.width),
@@ -185,7 +197,8 @@ function fillValue(header, type) {
   if (header.has("fill")) {
     at = header.at("fill");
     const version = view.getUint8(at);
-    if (version < 1 || version > 3) throw new Unsure(UNUSUAL);
+    need(version >= 1 && version <= 3);
+    if (version < 3) need([1, 2, 3].includes(view.getUint8(at + 1)) && view.getUint8(at + 2) < 3 && view.getUint8(at + 3) < 3);
     const isDefined = version === 3 ? view.getUint8(at + 1) & 32 : view.getUint8(at + 3) === 1;
     if (!isDefined) return null;
     at += version === 3 ? 2 : 4;
@@ -215,8 +228,8 @@ async function chunked(header, { version, at }, type, spec) {
   const seen = new Set();
   for (const { top, left, skipped, start, length } of chunks) {
     const place = `${top} ${left}`;
-    const isOdd = top % shape[0] || left % shape[1] || seen.has(place) || start + length > content.length;
-    if (skipped || isOdd) throw new Refused("hdf5_damaged.chunks");
+    if (skipped || start + length > content.length) throw new Refused("hdf5_damaged.chunks");
+    need(top % shape[0] === 0 && left % shape[1] === 0 && !seen.has(place));
     seen.add(place);
     const raw = await unfiltered(content.slice(start, start + length), filters, size, type.size);
     if (raw.length !== size) throw new Refused("hdf5_damaged.chunk");
@@ -236,7 +249,7 @@ function filtersOf(header) {
   let at = header.at("filters");
   const version = view.getUint8(at);
   const count = view.getUint8(at + 1);
-  if (version !== 1 && version !== 2) throw new Unsure(UNUSUAL);
+  need(version === 1 || version === 2);
   at += version === 1 ? 8 : 2;
   const filters = [];
   for (let i = 0; i < count; i += 1) {
@@ -259,22 +272,15 @@ function chunksOf({ view }, root) {
   const nodes = root === NOWHERE ? [] : [Number(root)];
   const seen = new Set(nodes);
   while (nodes.length) {
-    const at = nodes.pop();
-    if (view.getUint32(at, false) !== 0x54524545 || view.getUint8(at + 4) !== 1) throw new Unsure(UNUSUAL);
-    const level = view.getUint8(at + 5);
-    const used = view.getUint16(at + 6, true);
-    for (let i = 0; i < used; i += 1) {
-      const key = at + 24 + 40 * i;  // size, filter mask, three offsets; then the child's address
-      const child = Number(view.getBigUint64(key + 32, true));
-      if (level) {
-        if (seen.has(child)) throw new Unsure(UNUSUAL);
-        seen.add(child);
-        nodes.push(child);
+    const node = nodes.pop();
+    const keys = chunkKeys(view, node, node === Number(root));
+    for (const key of keys) {
+      if (view.getUint8(node + 5)) {
+        need(!seen.has(key.start));
+        seen.add(key.start);
+        nodes.push(key.start);
       } else {
-        chunks.push({
-          top: Number(view.getBigUint64(key + 8, true)), left: Number(view.getBigUint64(key + 16, true)),
-          skipped: view.getUint32(key + 4, true), start: child, length: view.getUint32(key, true),
-        });
+        chunks.push(key);
       }
       if (chunks.length > RULES.most_chunks) {
         throw new Refused("unsupported_storage.many", { most: String(RULES.most_chunks) });
@@ -282,6 +288,30 @@ function chunksOf({ view }, root) {
     }
   }
   return chunks;
+}
+
+/** The keys of a node and where each leads; they are in order, and one more key closes the node. */
+function chunkKeys(view, node, isRoot) {
+  const long = (at) => Number(view.getBigUint64(at, true));
+  need(view.getUint32(node, false) === 0x54524545 && view.getUint8(node + 4) === 1);
+  need(!isRoot || (view.getBigUint64(node + 8, true) === NOWHERE && view.getBigUint64(node + 16, true) === NOWHERE));
+  const used = view.getUint16(node + 6, true);
+  const keys = Array.from({ length: used + 1 }, (_, i) => {
+    const at = node + 24 + 40 * i;  // size, filter mask, three offsets; then the child's address
+    const start = i < used ? long(at + 32) : 0;
+    return {
+      length: view.getUint32(at, true), skipped: view.getUint32(at + 4, true),
+      top: long(at + 8), left: long(at + 16), inItem: long(at + 24), start,
+    };
+  });
+  keys.slice(1).forEach((key, position) => {
+    const before = keys[position];
+    need(key.top < 2 ** 32 && key.left < 2 ** 32);
+    const [nearer, further] = [before, key].map(({ top, left, inItem }) => [top, left, inItem]);
+    const first = [0, 1, 2].find((i) => nearer[i] !== further[i]);
+    need(before.inItem === 0 && nearer[first] < further[first]);
+  });
+  return keys.slice(0, used);
 }
 
 /** The bytes of a chunk with its filters undone. */

@@ -150,7 +150,10 @@ class Names {
   misnumbered(members) {
     const isPadded = ({ name, number }) => this.nameOf(number - 1) !== baseOf(name);
     const padded = members.filter(isPadded);
-    if (padded.length) this.misnamed(padded, true, RULES.parts._no_zeros);
+    if (padded.length) {
+      const zeros = /(?<!\d)0\d/.test(padded[0].name);
+      this.misnamed(padded, true, zeros ? RULES.parts._no_zeros : "");
+    }
     for (const { name, number } of members.filter((each) => !isPadded(each))) {
       let variant = number ? "number" : "number_0";
       if (number === 0 && !this.chosen.has(this.spec.patches - 1)) {
