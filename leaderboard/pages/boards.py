@@ -53,7 +53,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     query = hashlib.sha256(request.GET.urlencode().encode()).hexdigest()  # it stands in the fragment's links
     shared = f"board-{etag[1:-1]}-{query}" if polled and team is None else None
     response: HttpResponse
-    if polled and request.headers.get("If-None-Match") == etag:
+    if polled and request.headers.get("If-None-Match", "").removeprefix("W/") == etag:  # W: it was compressed
         response = HttpResponseNotModified()
     elif shared and (fragment := cache.get(shared)) is not None:
         response = HttpResponse(fragment)

@@ -93,7 +93,8 @@ def line_chart(
     for day in day_ticks(first, last):
         at = x(day.timestamp())
         parts.append(_line(at, y.start, at, y.start + 4))
-        parts.append(_text(f"{day.day} {day:%b}", at, y.start + 18, anchor="middle"))
+        anchor = "end" if at > WIDTH - 24 else "middle"
+        parts.append(_text(f"{day.day} {day:%b}", at, y.start + 18, anchor=anchor))
     drawn = [(k, name, line) for k, (name, line) in enumerate(series.items()) if line]
     heights = _apart([y(line[-1][1]) for _, _, line in drawn])
     for (k, name, line), height in zip(drawn, heights, strict=True):

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from evaluation.task import TASK
 from leaderboard.models import Page, User
-from tests.leaderboard.factories import PASSWORD, Cast, make_submission
+from tests.leaderboard.factories import PASSWORD, Cast, make_submission, make_team
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
@@ -139,3 +139,32 @@ def test_the_data_page_draws_a_patch_and_names_its_bands(cast: Cast, client: Cli
         assert re.search(
             rf'<svg viewBox="{place * TASK.width} 0 128 128"[^>]*>.*?</svg> {band} </li>', page
         ), band
+
+
+def test_text_is_sent_compressed_and_files_are_not(cast: Cast, client: Client) -> None:
+    submission = make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    gzip_accepted = {"Accept-Encoding": "gzip"}
+    board = reverse("pages:board", args=[cast.competition.slug, cast.phase.slug])
+    answer = client.get(board, headers=gzip_accepted)
+    assert answer["Content-Encoding"] == "gzip"
+    assert len(answer.content) < len(client.get(board).content) / 2
+    assert client.get("/static/leaderboard/site.css", headers=gzip_accepted)["Content-Encoding"] == "gzip"
+    for path in (reverse("pages:archive", args=[submission.pk]), "/static/leaderboard/strip.webp"):
+        plain = client.get(path, headers=gzip_accepted)
+        assert plain.status_code == 200
+        assert "Content-Encoding" not in plain
+        assert plain["Content-Length"]
+
+
+def test_a_compressed_board_is_still_known_by_its_etag(cast: Cast, client: Client) -> None:
+    for tp in range(60, 90):
+        make_submission(make_team(cast.competition), cast.phase, (tp, 10, 10))
+    asked = {"Accept-Encoding": "gzip", "HX-Request": "true"}
+    board = reverse("pages:board", args=[cast.competition.slug, cast.phase.slug])
+    first = client.get(board, headers=asked)
+    assert first["Content-Encoding"] == "gzip"
+    assert client.get(board, headers={**asked, "If-None-Match": first["ETag"]}).status_code == 304
+    api = f"/api/v1/phases/{cast.phase.pk}/leaderboard/"
+    first = client.get(api, headers=asked)
+    assert client.get(api, headers={**asked, "If-None-Match": first["ETag"]}).status_code == 304
