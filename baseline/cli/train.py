@@ -116,6 +116,7 @@ def _share(text: str) -> float:
 
 
 def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from baseline.experiments import records
     from baseline.experiments.results import score_run
     from baseline.training import run
     from baseline.training.options import from_dict
@@ -132,6 +133,8 @@ def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
         scores = score_run(started, run.train(started))
         if here.main:
             print(f"{folder}: trained. " + " ".join(f"{split}: {score}." for split, score in scores.items()))
+            for sentence in records.stop_rule(folder):
+                print(sentence)
     return 0
 
 

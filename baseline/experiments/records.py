@@ -18,6 +18,7 @@ from baseline.training import run as runs
 from baseline.training.options import Options
 from evaluation.scoring.counts import Counts
 
+CONVERGED = 0.01  # a smaller rise of F1 in the last quarter
 ENOUGH = 4  # evaluations of a stage from which on its last quarter can be told from the rest
 
 
@@ -43,17 +44,8 @@ class Record:
 
     @property
     def last_rise(self) -> float | None:
-        """By how much F1 rose in the last quarter of the first stage; None where it was evaluated too seldom.
-
-        Later stages start from what the first has learnt, or are short.
-        """
-        stages = list(dict.fromkeys(stage for stage, _, _ in self.evaluations))
-        if not stages:
-            return None
-        rises = [
-            rise([(step, f1) for stage, step, f1 in self.evaluations if stage == name]) for name in stages
-        ]
-        known = [value for value in rises if value is not None]
+        """The largest rise of F1 in the last quarter of a stage; None where no stage was evaluated often enough."""
+        known = rises(self.evaluations).values()
         return max(known) if known else None
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -76,14 +68,36 @@ def rise(evaluations: Sequence[tuple[int, float]]) -> float | None:
     return max(f1 for _, f1 in evaluations) - max(early) if early else None
 
 
+def rises(evaluations: Sequence[tuple[str, int, float]]) -> dict[str, float]:
+    """By how much F1 rose in the last quarter of each stage that was evaluated often enough."""
+    found = {
+        name: rise([(step, f1) for stage, step, f1 in evaluations if stage == name])
+        for name in dict.fromkeys(stage for stage, _, _ in evaluations)
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def stop_rule(folder: Path) -> list[str]:
+    """For each stage of a run, whether its training has converged, in a sentence."""
+    return [
+        f"{stage}: F1 on the patches held out rose by {100 * value:.1f} points in the last quarter; "
+        + (
+            "converged (less than 1)."
+            if value < CONVERGED
+            else "not converged (1 or more): take more --steps."
+        )
+        for stage, value in rises(_evaluations(folder)).items()
+    ]
+
+
+def _evaluations(folder: Path) -> tuple[tuple[str, int, float], ...]:
+    rows = curve.read_rows(folder / "curve.csv")
+    return tuple((row["stage"], int(row["step"]), float(row["f1"])) for row in rows if row["f1"])
+
+
 def of_run(run: "runs.Run[Any]", preset: str) -> Record:
     """The record of a finished and scored run."""
     made = json.loads((run.folder / "provenance.json").read_text())
-    evaluations = tuple(
-        (row["stage"], int(row["step"]), float(row["f1"]))
-        for row in curve.read_rows(run.folder / "curve.csv")
-        if row["f1"]
-    )
     return Record(
         run.name,
         preset,
@@ -92,7 +106,7 @@ def of_run(run: "runs.Run[Any]", preset: str) -> Record:
         made["seconds"],
         None not in made.get("pieces", []),
         {name: made[name] for name in ("machine", "versions", "code", "written", "threads")},
-        evaluations,
+        _evaluations(run.folder),
     )
 
 

@@ -181,6 +181,21 @@ def test_the_rise_of_the_last_quarter_is_of_the_best_so_far():
     assert records.rise([(100, 0.5), (200, 0.8), (400, 0.9)]) is None
 
 
+def test_the_stop_rule_is_said_for_every_stage_evaluated_often_enough(tmp_path):
+    rows = {"long": [0.5, 0.6, 0.7, 0.704], "short": [0.1, 0.2, 0.3, 0.32], "once": [0.5]}
+    lines = [f"{stage},{100 * k},1,{f1},0.1,9" for stage, f1s in rows.items() for k, f1 in enumerate(f1s, 1)]
+    lines.append("long,450,1,,0.1,9")
+    (tmp_path / "curve.csv").write_text(
+        "stage,step,loss,f1,learning_rate,patches_per_second\n" + "\n".join(lines)
+    )
+    assert records.stop_rule(tmp_path) == [
+        "long: F1 on the patches held out rose by 0.4 points in the last quarter; converged (less than 1).",
+        "short: F1 on the patches held out rose by 2.0 points in the last quarter; "
+        "not converged (1 or more): take more --steps.",
+    ]
+    assert records.stop_rule(tmp_path / "nowhere") == []
+
+
 def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys):
     command = ["compare", "--out", str(tmp_path), *QUICK, "--seeds", "0", "1"]
     (tmp_path / "runs/unet-0").mkdir(parents=True)
