@@ -135,7 +135,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
                 )
             },
         ),
-        ("Archive", {"fields": (("original_name", "size"), "sha256", "archive_link")}),
+        ("Archive", {"fields": (("original_name", "size"), "sha256", "archive_link", "masks_link")}),
         ("Attempt", {"fields": ("attempt_state",)}),
     )
     inlines = (EvaluationInline,)
@@ -202,6 +202,16 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
             return None
         address = reverse("pages:archive", args=[submission.pk])
         return format_html('<a class="underline" href="{}">Download</a>', address)
+
+    @display(description="masks", empty_value="not scored")
+    def masks_link(self, submission: Submission) -> str | None:
+        """The viewer: the masks against the labels, worst patches first."""
+        if submission.state != Evaluation.State.SCORED:
+            return None
+        address = reverse("pages:masks", args=[submission.pk])
+        return format_html(
+            '<a class="underline" href="{}">Against the labels, worst patches first</a>', address
+        )
 
     @display(description="attempt", empty_value="takes none")
     def attempt_state(self, submission: Submission) -> str | None:

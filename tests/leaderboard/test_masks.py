@@ -252,3 +252,17 @@ def test_the_api_says_what_feedback_a_phase_gives(cast: Cast, client: Client) ->
     set_phase(cast, feedback="histogram")
     answer = json.loads(client.get(f"/api/v1/competitions/{cast.competition.slug}/").content)
     assert answer["phases"][0]["feedback"] == "histogram"
+
+
+def test_the_desk_leads_to_the_masks(cast: Cast, client: Client) -> None:
+    made = make_scored(cast, odd_masks())
+    waits = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
+    client.force_login(cast.organiser)
+
+    def desk(submission: Submission) -> str:
+        return client.get(
+            reverse("admin:leaderboard_submission_change", args=[submission.pk])
+        ).content.decode()
+
+    assert reverse("pages:masks", args=[made.pk]) in desk(made)
+    assert reverse("pages:masks", args=[waits.pk]) not in desk(waits)
