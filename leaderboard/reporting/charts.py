@@ -156,10 +156,10 @@ def dot_and_whisker(title: str, rows: Sequence[Interval], unit: str, reference: 
     ends = [end for row in rows for end in (row.low, row.high)] + ([] if reference is None else [reference])
     x = Scale(*_around(ends), LABELS, WIDTH - 15)
     pitch = _pitch(len(rows))
-    height = 35 + pitch * len(rows)
-    parts = _vertical_grid(x, 10, height - 25)
+    height = 44 + pitch * len(rows)
+    parts = _vertical_grid(x, 10, height - 34)
     if reference is not None:
-        parts.append(_line(x(reference), 10, x(reference), height - 25, stroke_dasharray="4 3"))
+        parts.append(_line(x(reference), 10, x(reference), height - 34, stroke_dasharray="4 3"))
     for k, row in enumerate(rows):
         middle = 20 + pitch * k
         said = f"{row.label}: {row.value:.2f} ({row.low:.2f} to {row.high:.2f})"

@@ -105,15 +105,6 @@ def test_sign_up_comes_back_to_the_competition_and_the_code_can_be_sent_again(
     assert confirmed["Location"] == came_from
 
 
-def test_htmx_is_fetched_only_by_the_script_of_pages_that_use_it(cast: Cast, client: Client) -> None:
-    page = said(client.get(reverse("pages:competition", args=[cast.competition.slug])))
-    assert "hx-" not in page
-    assert re.findall(r'<script[^>]*src="[^"]*htmx', page) == []
-    source = re.search(r'data-htmx="([^"]+)"', page)
-    assert source
-    assert b"htmx" in b"".join(client.get(source[1]).streaming_content)
-
-
 def test_what_scrolls_can_be_reached_by_keyboard() -> None:
     """A <pre>, or an element of the class scroll, has a tabindex."""
     for path in TEMPLATES.rglob("*.html"):

@@ -1,5 +1,4 @@
-// Small conveniences on every page: local time beside UTC, copy and print buttons, htmx where it is needed, no polling
-// while the tab is hidden.
+// Small conveniences on every page: local time beside UTC, copy and print buttons, no polling while the tab is hidden.
 "use strict";
 
 function showLocalTimes(root) {
@@ -41,13 +40,6 @@ function addCopyButtons(root) {
     }
     delete code.dataset.copy;
   }
-}
-
-// Only a page that has something for htmx fetches it.
-if (document.querySelector("[hx-get], [hx-post]")) {
-  const script = document.createElement("script");
-  script.src = document.currentScript.dataset.htmx;
-  document.head.append(script);
 }
 
 for (const button of document.querySelectorAll("[data-print]")) {
