@@ -23,6 +23,7 @@ TASK_MODULES = {
     "leaderboard.scoring": ("tasks",),
     "leaderboard.reporting": ("counting", "reports", "reviews"),
     "leaderboard.notifications": ("mails", "announcements"),
+    "leaderboard.actions": ("uploads",),
     "leaderboard.platform": ("housekeeping",),
 }
 for package, modules in TASK_MODULES.items():

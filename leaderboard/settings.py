@@ -37,6 +37,9 @@ WEB_THREADS = env.number("WEB_THREADS", 8, least=1, most=256)
 TRUSTED_PROXIES = env.number(
     "TRUSTED_PROXIES", 0, most=10
 )  # proxies in front that set X-Forwarded-For and -Proto
+REQUEST_TIME_HEADER = env.text(
+    "REQUEST_TIME_HEADER"
+)  # in it, the proxy says for how many seconds it has been receiving
 ENCRYPTED = SITE_URL.startswith("https://")
 
 POSTGRESQL = DATABASE_URL.startswith("postgres")
@@ -82,6 +85,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "leaderboard.platform.arrival.ArrivalMiddleware",
     "leaderboard.platform.counters.MeasureMiddleware",
     "leaderboard.platform.compression.TextGZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -362,6 +366,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "leaderboard.notifications.announcements.work",
         "schedule": 60.0,  # for scheduled ones
         "options": {"expires": 60.0},
+    },
+    "uploads": {
+        "task": "leaderboard.actions.uploads.sweep",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
     },
     "housekeeping": {
         "task": "leaderboard.platform.housekeeping.work",

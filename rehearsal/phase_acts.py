@@ -31,6 +31,8 @@ def acts_of(stage: Stage, rules: PhaseRules) -> list[Act]:
         at(ends - SECOND, last_second, stage, rules),
         at(ends, ended if rules.closes_at else without_end, stage, rules),
     ]
+    if rules.uploads_end_at is not None:
+        acts.append(at(rules.uploads_end_at, final, stage, rules))
     if rules.freezes_at is not None:
         acts += [
             at(rules.freezes_at - SECOND, stage.submit, "Flow", rules, Fraction(40, 100)),
@@ -55,17 +57,23 @@ def before_opening(stage: Stage, rules: PhaseRules) -> None:
     stage.submit("Talus", rules, by_page=True)
     begun = stage.clock.now
     entry = stage.submit("Scree", rules, Fraction(28, 100), complete_at=rules.opens_at)
-    rule = "The last byte decides: an upload that begins before the opening and completes at it is accepted"
+    rule = "An upload that begins before the opening and completes at it is accepted"
     stage.findings.check(rule, rules.where("opens_at"), entry is not None, f"begun {begun:%H:%M:%S}")
 
 
 def last_second(stage: Stage, rules: PhaseRules) -> None:
     stage.submit("Talus", rules, Fraction(33, 100))
     if rules.closes_at is not None:
-        entry = stage.submit("Talus", rules, complete_at=rules.closes_at)
-        rule = "The last byte decides: an upload that begins before the end and completes at it is refused"
-        stage.findings.check(rule, rules.where("closes_at"), entry is None)
+        entry = stage.submit("Talus", rules, complete_at=rules.uploads_end_at)
+        rule = "An upload that begins before the end and completes when the grace is over is refused"
+        stage.findings.check(rule, rules.where("grace_minutes"), entry is None)
         stage.clock.now = rules.closes_at - SECOND
+        if rules.grace:
+            last = rules.closes_at + rules.grace - SECOND
+            entry = stage.submit("Talus", rules, Fraction(31, 100), complete_at=last)
+            rule = "An upload that begins before the end and completes within the grace is accepted"
+            stage.findings.check(rule, rules.where("grace_minutes"), entry is not None)
+            stage.clock.now = rules.closes_at - SECOND
     stage.score()
     compare_boards(stage, rules)
     read_own_scores(stage, rules)
@@ -77,8 +85,6 @@ def last_second(stage: Stage, rules: PhaseRules) -> None:
 def ended(stage: Stage, rules: PhaseRules) -> None:
     stage.submit("Talus", rules)
     stage.submit("Talus", rules, by_page=True)
-    compare_boards(stage, rules)
-    read_own_scores(stage, rules)
     mine = [entry for entry in stage.entries if entry.phase is rules and entry.stands]
     if mine and rules.get("allows_withdrawal"):
         held = not stage.withdraw(mine[0])
@@ -86,6 +92,13 @@ def ended(stage: Stage, rules: PhaseRules) -> None:
     if mine and rules.get("counts") == "selected":
         held = not stage.select(mine[0], not mine[0].selected)
         stage.findings.check("The selection cannot change after the end", rules.where("closes_at"), held)
+    reveal(stage, rules, allowed=not rules.grace)
+
+
+def final(stage: Stage, rules: PhaseRules) -> None:
+    """No upload that began in time can arrive any more."""
+    compare_boards(stage, rules)
+    read_own_scores(stage, rules)
     stage.look(f"{rules}: after the end", decisive=True)
     reveal(stage, rules, allowed=True)
 
@@ -169,7 +182,7 @@ def fill(stage: Stage, rules: PhaseRules, day: int) -> None:
     most = MOST if any(limits) else 12
     for number in range(most):
         mine = [entry for entry in stage.entries if entry.phase is rules and entry.team == "Brim"]
-        full = rules.refusal(mine, stage.clock.now)
+        full = rules.refusal(mine, stage.clock.now, stage.clock.now)
         stage.submit("Brim", rules, Fraction(20 + (7 * number + 3 * day) % 14, 100))
         if full:
             break

@@ -75,11 +75,24 @@ class PhaseRules:
         )
         return f"phases[{self.number}].{key}: {str(shown).lower() if isinstance(value, bool) else shown}"
 
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(minutes=self.get("grace_minutes", 15))
+
+    @property
+    def uploads_end_at(self) -> datetime | None:
+        return self.closes_at and self.closes_at + self.grace
+
     def is_open(self, now: datetime) -> bool:
-        return self.opens_at <= now and not self.has_closed(now)
+        return self.opens_at <= now and (self.closes_at is None or now < self.closes_at)
 
     def has_closed(self, now: datetime) -> bool:
-        return self.closes_at is not None and now >= self.closes_at
+        """Whether its results are final: no upload that began in time can arrive any more."""
+        return self.uploads_end_at is not None and now >= self.uploads_end_at
+
+    def counted_from(self, begun: datetime, completed: datetime) -> datetime:
+        """An upload counts from its beginning; one that began before the opening, from the opening."""
+        return self.opens_at if begun < self.opens_at <= completed else begun
 
     @property
     def has_ladder(self) -> bool:
@@ -99,11 +112,13 @@ class PhaseRules:
             return set()
         return {"f1"} if self.get("visible_metrics", "all") == "f1" else {"f1", "precision", "recall"}
 
-    def refusal(self, mine: Iterable[SubmissionRecord], now: datetime) -> str:
-        """Why a team with these entries may not submit now: "early", "ended", "total", "day", "board"; "" if it may."""
+    def refusal(self, mine: Iterable[SubmissionRecord], begun: datetime, completed: datetime) -> str:
+        """Why a team with these entries may not submit what began and was complete then: "early", "ended", "total",
+        "day", "board"; "" if it may."""
+        now = self.counted_from(begun, completed)
         if now < self.opens_at:
             return "early"
-        if self.has_closed(now):
+        if not self.is_open(now) or self.has_closed(completed):
             return "ended"
         taken = [entry for entry in mine if not entry.given_back]
         today = [entry for entry in taken if utc_day(entry.received_at) == utc_day(now)]

@@ -181,13 +181,15 @@ class Stage:
         content = b"PK, but not an archive" if spoilt else masks.archive_of(self.positives[rules], counts)
         mine = [entry for entry in self.entries if entry.phase is rules and entry.team == team]
         before = Submission.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        begun = self.clock.now
         answer = self._send(team, rules, content, by_page, complete_at)
-        expected = rules.refusal(mine, self.clock.now)
+        expected = rules.refusal(mine, begun, self.clock.now)
         made = Submission.objects.filter(pk__gt=before).first()
         self._compare(rules, expected, made, answer, team)
         if made is None:
             return None
-        entry = SubmissionRecord(rules, team, counts, self.clock.now, made.pk, given_back=spoilt)
+        received_at = rules.counted_from(begun, self.clock.now)
+        entry = SubmissionRecord(rules, team, counts, received_at, made.pk, given_back=spoilt)
         self.entries.append(entry)
         if not spoilt:
             self.hidden.add(entry)
@@ -200,6 +202,7 @@ class Stage:
         fields = {
             "phase": self.phases[rules.get("slug")].pk,
             "method": "Made up",
+            "allow_duplicate": "true",
             "archive": SimpleUploadedFile("masks.zip", content, "application/zip"),
         }
         address = f"/c/{self.competition.slug}/submit/" if by_page else f"{API}/submissions/"

@@ -34,8 +34,8 @@ def acts_of(stage: Stage) -> list[Act]:
             acts += [at(again - SECOND, before_reopening, stage), at(again, reopened, stage)]
     if due:
         acts += [at(due - HOUR, describe, stage), at(due + SECOND, too_late_to_describe, stage)]
-    if book.final is not None and book.final.closes_at is not None:
-        acts.append(at(book.final.closes_at + HOUR, award, stage))
+    if book.final is not None and book.final.uploads_end_at is not None:
+        acts.append(at(book.final.uploads_end_at + HOUR, award, stage))
     return acts
 
 

@@ -10,7 +10,7 @@ from leaderboard.models import AuditEntry, Award, Competition, Evaluation, Phase
 from leaderboard.models.boards import with_ranks
 
 from .descriptions import why_not_eligible
-from .judging import need_reason
+from .judging import need_reason, why_not_final
 from .organisers import in_turn
 from .refusals import Conflict, InvalidInput, NotAllowed, check_fields, check_organiser
 
@@ -89,8 +89,8 @@ def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> l
 
 def winner_of(competition: Competition, prize: Prize, phase: Phase) -> Team | None:
     """The eligible team at the prize's rank of the phase; None where there is none."""
-    if not phase.has_closed(timezone.now()):
-        raise Conflict(f"{prize.title} goes by the ranking of {phase.name}, which has not ended.")
+    if refusal := why_not_final(phase, timezone.now()):
+        raise refusal
     if awaited := Evaluation.objects.awaited(phase).count():
         raise Conflict(
             f"{awaited} submission{pluralize(awaited)} of {phase.name} still wait{pluralize(awaited, 's,')} for a score, "

@@ -56,7 +56,7 @@ COMPETITION_KEYS = (
 )
 PAGE_KEYS = ("slug", "title", "body")
 PHASE_KEYS = (
-    "slug", "name", "summary", "opens_at", "closes_at", "labels_public_since",
+    "slug", "name", "summary", "opens_at", "closes_at", "grace_minutes", "labels_public_since",
     "quota_total", "quota_per_day", "quota_on_board", "allows_withdrawal",
     "visible_metrics", "counts", "selected_limit", "hidden_until_close", "freezes_at", "ladder_step", "ladder_start",
     "gallery", "feedback",

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -27,6 +28,7 @@ from leaderboard.models import (
     Submission,
 )
 from leaderboard.models.locks import lock_rows
+from leaderboard.models.text import moment
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
 
@@ -277,13 +279,25 @@ def _judge_by_team(user: Any, chosen: Any, act: str, new: dict[str, Any], entry:
     return sum(len(rows) for _, rows in groups)
 
 
+def why_not_final(phase: Phase, now: datetime) -> Conflict | None:
+    """The one rule for whether a phase's result is final: it has ended, and so has the grace for uploads; None if so."""
+    if phase.uploads_have_ended(now):
+        return None
+    if phase.uploads_end_at is None or not phase.has_closed(now):
+        return Conflict(f"{phase.name} has not ended. This is possible afterwards.")
+    until = moment(phase.uploads_end_at)
+    return Conflict(
+        f"{phase.name} has ended, but uploads that began in time may finish until {until}. Try again then."
+    )
+
+
 def reveal_labels(user: Any, label_set: LabelSet, reason: str) -> None:
     """Show everyone the salt of the commitment, after the phase: who has the labels can check it from then on."""
     check_organiser(user, label_set.phase.competition)
     reason = need_reason(reason)
     now = timezone.now()
-    if not label_set.phase.has_closed(now):
-        raise Conflict(f"{label_set.phase.name} has not ended. Its salt can be shown afterwards.")
+    if refusal := why_not_final(label_set.phase, now):
+        raise refusal
     with transaction.atomic():
         if not LabelSet.objects.filter(pk=label_set.pk, revealed_at=None).update(revealed_at=now):
             raise Conflict(f"The salt of {label_set} is public already.")

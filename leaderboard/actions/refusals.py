@@ -87,6 +87,30 @@ class InvitationUnknown(Refusal):
     code, status = "invitation_unknown", 404
 
 
+class SameArchive(Refusal):
+    """``submission``: the number of the team's earlier submission of the same bytes."""
+
+    code, status = "same_archive", 409
+
+
+class UploadGone(Refusal):
+    code, status = "upload_gone", 410
+
+
+class WrongOffset(Refusal):
+    code, status = "wrong_offset", 409
+
+
+class UploadIncomplete(Refusal):
+    code, status = "upload_incomplete", 409
+
+
+class ChecksumMismatch(Refusal):
+    """460: the status that the tus protocol defines for it."""
+
+    code, status = "checksum_mismatch", 460
+
+
 class InvalidInput(Refusal):
     code, status = "invalid", 400
 

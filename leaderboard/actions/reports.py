@@ -13,6 +13,7 @@ from leaderboard.models.visibility import snapshots_may_be_public, view_of
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.reporting.reports import work
 
+from .judging import why_not_final
 from .refusals import Conflict, InvalidInput, check_organiser
 
 
@@ -48,13 +49,16 @@ def publish_report(user: Any, report: PhaseReport, reason: str = "") -> None:
         raise Conflict("This report is not built yet.")
     phase = Phase.objects.get(pk=report.phase_id)  # its end may have been moved
     now = timezone.now()
-    if not phase.has_closed(now) and phase.closes_at:
-        raise Conflict(f"{phase.name} has not ended. Its report can be published afterwards.")
-    if phase.closes_at and report.as_of is None and (report.started_at or report.built_at) < phase.closes_at:
+    if phase.closes_at and (refusal := why_not_final(phase, now)):
+        raise refusal
+    built_at = report.started_at or report.built_at
+    if report.as_of is None and phase.uploads_end_at and built_at < phase.uploads_end_at:
         raise Conflict(
             f"This report was built before {phase.name} ended and lacks what came after. Have a new one built."
         )
-    if not (phase.has_closed(now) or snapshots_may_be_public(phase, view_of(phase, AnonymousUser(), now))):
+    if not (
+        phase.uploads_have_ended(now) or snapshots_may_be_public(phase, view_of(phase, AnonymousUser(), now))
+    ):
         raise Conflict(
             f"{phase.name} has no end and shows less than the exact scores; a report would tell them. Give it an end."
         )

@@ -17,6 +17,7 @@ from evaluation.archive.problems import empty_file, too_large
 from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
 from leaderboard.models.locks import lock_rows
 from leaderboard.models.text import moment
+from leaderboard.models.visibility import view_of, visible_scores
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
 
@@ -34,6 +35,7 @@ from .refusals import (
     PhaseWithoutLabels,
     QuotaUsedUp,
     Refusal,
+    SameArchive,
     StorageUnavailable,
     TotalUsedUp,
     check_fields,
@@ -55,23 +57,27 @@ def submit(
     idempotency_key: str | None = None,
     form_key: str = "",
     reference: bool = False,
+    allow_duplicate: bool = False,
+    begun_at: datetime | None = None,
+    digest: str = "",
 ) -> tuple[Submission, bool]:
     """Accept an archive and queue it for scoring; returns the submission and whether it is new.
 
-    The file is hashed once and stored before the transaction opens. ``check_may_submit`` runs twice: before the file
+    It counts as received at ``begun_at``, when its upload began (default: now). The file is hashed once (``digest``: its
+    SHA-256, if already known) and stored before the transaction opens. ``check_may_submit`` runs twice: before the file
     is stored, so that a refused archive never is, and under the team's lock, where its answer is final. ``form_key``
     names a rendered form: the same form with the same content makes one submission, however often the button is pressed.
 
     Raises the refusals of ``check_may_submit`` and, for the file, EmptyArchive, ArchiveTooLarge, InvalidInput; for an
-    idempotency key that was used for another submission, KeyReused.
+    idempotency key that was used for another submission, KeyReused; for bytes that the team has submitted before,
+    SameArchive, unless ``allow_duplicate``.
     """
-    received_at = timezone.now()
+    completed_at = timezone.now()
+    received_at = counted_from(phase, begun_at or completed_at, completed_at)
     team = team_that_submits(user, phase, reference=reference)
-    if archive is None or not archive.size:
-        raise EmptyArchive(empty_file().message)
-    if archive.size > settings.MAX_UPLOAD_BYTES:
-        raise ArchiveTooLarge(too_large(archive.size, settings.MAX_UPLOAD_BYTES).message)
-    digest = sha256_of(archive)
+    check_size(archive.size if archive else 0)
+    assert archive is not None
+    digest = digest or sha256_of(archive)
     submission = Submission(
         phase=phase,
         team=team,
@@ -83,6 +89,7 @@ def submit(
         size=archive.size,
         sha256=digest,
         received_at=received_at,
+        completed_at=completed_at,
         idempotency_key=idempotency_key or None,
         reference=reference,
     )
@@ -91,28 +98,30 @@ def submit(
     if earlier := earlier_submission(submission):
         return earlier, False
     try:
-        accept(submission, archive)
-    except (QuotaUsedUp, IntegrityError):
+        accept(submission, archive, allow_duplicate=allow_duplicate)
+    except (QuotaUsedUp, SameArchive, IntegrityError):
         # The same upload, sent twice at once, may just have taken the last place.
         if earlier := earlier_submission(submission):
             return earlier, False
-        check_may_submit(team, phase, received_at, reference=reference)
+        check_may_submit(team, phase, received_at, completed_at, reference=reference)
         raise
     return submission, True
 
 
-def accept(submission: Submission, archive: File) -> None:
+def accept(submission: Submission, archive: File, *, allow_duplicate: bool = False) -> None:
     """Store the file and, in one transaction, the submission, its attempt and its place in the queue."""
     team, phase = submission.team, submission.phase
     received_at, reference = submission.received_at, submission.reference
-    check_may_submit(team, phase, received_at, reference=reference)
+    check_may_submit(team, phase, received_at, submission.completed_at, reference=reference)
+    if not (allow_duplicate or reference):
+        check_not_submitted_before(submission)
     check_fields(submission, "method", "description", "link", "original_name")
     keep_file(submission, archive)
     try:
         with transaction.atomic():
             lock_rows(Team.objects.filter(pk=team.pk))
             [current] = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))
-            check_may_submit(team, current, received_at, reference=reference)
+            check_may_submit(team, current, received_at, submission.completed_at, reference=reference)
             submission.save()
             if not reference:
                 Attempt.objects.reserve(submission, received_at)
@@ -170,12 +179,72 @@ def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:
     return mine
 
 
-def check_may_submit(team: Team, phase: Phase, now: datetime, *, reference: bool = False) -> None:
-    """Raise PhaseNotOpen or QuotaUsedUp unless the team may submit now; reference entries need only labels."""
+def counted_from(phase: Phase, begun_at: datetime, completed_at: datetime) -> datetime:
+    """The moment at which an upload counts as received: when it began; one that waited for the opening, then."""
+    return max(begun_at, min(phase.opens_at, completed_at))
+
+
+def check_size(size: int | None) -> None:
+    if not size:
+        raise EmptyArchive(empty_file().message)
+    if size > settings.MAX_UPLOAD_BYTES:
+        raise ArchiveTooLarge(too_large(size, settings.MAX_UPLOAD_BYTES).message)
+
+
+def check_not_submitted_before(submission: Submission) -> None:
+    """Raise SameArchive, with the earlier result, if the team has submitted these bytes to this phase.
+
+    A submission that failed by a server error does not count: sending it again is the right thing to do.
+    """
+    phase = submission.phase
+    same = Submission.objects.filter(team=submission.team, phase=phase, sha256=submission.sha256)
+    earlier = same.exclude(evaluation__state=Evaluation.State.FAILED).with_evaluation().order_by("pk").last()
+    if earlier is None:
+        return
+    view = view_of(phase, submission.submitted_by, timezone.now())
+    f1 = visible_scores(earlier.evaluation, view).f1
+    known = f"F1 {f1}" if f1 is not None else Evaluation.State(earlier.state).label
+    raise SameArchive(
+        f"This archive has the same bytes as submission {earlier.pk} ({known}), so its result would be the same. "
+        "Confirm that you want to submit it again.",
+        submission=earlier.pk,
+    )
+
+
+def check_may_submit(
+    team: Team,
+    phase: Phase,
+    begun_at: datetime,
+    completed_at: datetime | None = None,
+    *,
+    reference: bool = False,
+) -> None:
+    """Raise PhaseNotOpen or QuotaUsedUp unless the team may submit what began then; reference entries need only labels.
+
+    ``completed_at``: when the last byte arrived, if it has.
+    """
     if reference and phase.labels is not None:
         return
-    if refusal := why_not_submit(phase, Attempt.objects.usage(team, phase, now), now):
+    usage = Attempt.objects.usage(team, phase, begun_at)
+    refusal = why_not_submit(phase, usage, begun_at)
+    if refusal is None and completed_at is not None:
+        refusal = why_too_late(phase, begun_at, completed_at)
+    if refusal is not None:
         raise refusal
+
+
+def why_too_late(phase: Phase, begun_at: datetime, now: datetime) -> Refusal | None:
+    """The one rule for whether an upload that began in time may still finish now; None if it may."""
+    if phase.closes_at is None or phase.uploads_end_at is None or not phase.uploads_have_ended(now):
+        return None
+    if not phase.grace_minutes:
+        return PhaseNotOpen(
+            f"{phase.name} ended on {moment(phase.closes_at)}, before this upload was complete."
+        )
+    return PhaseNotOpen(
+        f"{phase.name} ended on {moment(phase.closes_at)}. This upload began on {moment(begun_at)} and could finish until "
+        f"{moment(phase.uploads_end_at)}."
+    )
 
 
 def why_not_submit(phase: Phase, usage: QuotaUsage, now: datetime) -> Refusal | None:

@@ -139,7 +139,15 @@ class PhaseAdmin(OrganiserAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("competition", ("name", "slug"), "summary", "position", ("opens_at", "closes_at"))},
+            {
+                "fields": (
+                    "competition",
+                    ("name", "slug"),
+                    "summary",
+                    "position",
+                    ("opens_at", "closes_at", "grace_minutes"),
+                )
+            },
         ),
         ("Labels", {"fields": ("labels_in_force", ("labels_public_since", "gallery"), "feedback")}),
         (

@@ -15,7 +15,7 @@ from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
-from leaderboard.actions.refusals import Refusal
+from leaderboard.actions.refusals import ChecksumMismatch, Refusal
 from leaderboard.scoring.queue import new_incident
 
 log = structlog.get_logger(__name__)
@@ -66,6 +66,10 @@ class TooLarge(exceptions.APIException):
 
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
+
+
+def phrase_of(status: int) -> str:
+    return "Checksum Mismatch" if status == ChecksumMismatch.status else HTTPStatus(status).phrase
 
 
 def _of_refusal(refusal: Refusal) -> dict[str, Any]:
@@ -133,7 +137,7 @@ def _retry_after(next_at: datetime) -> str:
 
 def problem(status: int, members: dict[str, Any]) -> dict[str, Any]:
     """The body of every error; ``members`` has at least ``code`` and ``detail``."""
-    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), **members}
+    return {"type": "about:blank", "title": phrase_of(status), "status": int(status), **members}
 
 
 def _response(request: Any, status: int, members: dict[str, Any], headers: dict[str, str]) -> Response:

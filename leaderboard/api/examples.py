@@ -46,12 +46,16 @@ SENTENCES = {
     "2 April 2022, 09:30 UTC.",
     "refused": "This is not possible.",
     "roster_locked": "The teams of Landslides 2022 have been locked since 13 June 2022, 00:00 UTC.",
+    "same_archive": "This archive has the same bytes as submission 12 (F1 71.58), so its result would be the same. "
+    "Confirm that you want to submit it again.",
     "storage_unavailable": "The server cannot store files at the moment. Nothing was counted; please try again later.",
     "team_full": "Alpine already has 5 members, the maximum for a team.",
     "throttled": "Too many requests. Please wait for the time given in Retry-After.",
     "too_large": "The file has 120,000,000 bytes; the limit is 100,000,000.",
     "total_used_up": "Your team has used all 10 submissions of the test phase.",
     "too_many": "The limit is 30 requests to join a day. Try again from 2 April 2022, 09:30 UTC.",
+    "upload_gone": "This upload does not exist, has expired or is not yours. Please upload the archive again.",
+    "upload_incomplete": "1048576 of 9000000 bytes have arrived. Upload the rest first.",
     "unsupported_media_type": 'Unsupported media type "text/plain" in request.',
 }
 WITH_NEXT_AT = {"phase_not_open", "quota_used_up", "throttled", "too_many"}
@@ -71,6 +75,8 @@ def example_of(answer: int | type[Refusal]) -> tuple[int, OpenApiExample]:
         body["errors"] = {"name": ["This field may not be blank."]}
     if code == "idempotency_key_reused":
         body |= {"errors": {"phase": ["Not the same as in submission 12."]}, "submission": 12}
+    if code == "same_archive":
+        body["submission"] = 12
     if code in WITH_NEXT_AT:
         body["next_at"] = "2022-04-02T09:30:00Z"
     return status, OpenApiExample(code, value=body, media_type=MEDIA_TYPE, response_only=True)

@@ -20,6 +20,7 @@ ENTRANCES = {
     "competitions": "competition-list",
     "phases": "phase-list",
     "submissions": "submission-list",
+    "uploads": "uploads",
     "attempts": "attempt-list",
     "teams": "team-list",
     "my_teams": "team-mine",

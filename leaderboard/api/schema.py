@@ -30,6 +30,12 @@ again: it remains one submission. Keys belong to the team and to this address, a
 another phase, archive or text is refused with 409 and the code `idempotency_key_reused`; `submission` is the earlier
 submission, `errors` has the fields that differ. A refused request does not use up its key.
 
+**Resumable uploads.** `uploads/` speaks tus 1.0 (https://tus.io/protocols/resumable-upload) with creation, checksum,
+expiration and termination, so any tus client can send a large archive and continue after a cut. Send `phase` (its id)
+and `filename` as `Upload-Metadata`, and `sha256` if you want it compared. Send parts of a few megabytes: what a cut
+loses is at most the part on its way. Then POST the `Location` as `upload` to `submissions/`. An upload counts as
+received when it began; once the phase has ended, it may finish until `uploads_end_at`.
+
 **Polling** is welcome: by default a person may send 3,000 requests a minute, an address without a token 1,200. Poll a
 submission once a second, and a leaderboard every five seconds with `If-None-Match`.
 

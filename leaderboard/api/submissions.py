@@ -14,7 +14,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from leaderboard.actions import submissions
+from leaderboard.actions import submissions, uploads
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import (
     ArchiveTooLarge,
@@ -29,15 +29,19 @@ from leaderboard.actions.refusals import (
     PhaseNotOpen,
     PhaseWithoutLabels,
     QuotaUsedUp,
+    SameArchive,
     StorageUnavailable,
     TotalUsedUp,
+    UploadGone,
+    UploadIncomplete,
 )
 from leaderboard.export.archives import archive_response
 from leaderboard.models import Attempt, Submission
+from leaderboard.platform.arrival import begun_at
 
 from .base import ViewSet
 from .pagination import NewestFirst
-from .parsers import ArchiveParser
+from .parsers import ArchiveParser, SmallJSONParser
 from .schema import IDEMPOTENCY_KEY, problems
 from .serializers.submissions import (
     AttemptFilterSerializer,
@@ -89,14 +93,14 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return super().initialize_request(request, *args, **kwargs)
 
     def get_parsers(self) -> Any:
-        return [ArchiveParser()] if self.action == "create" else super().get_parsers()
+        return [ArchiveParser(), SmallJSONParser()] if self.action == "create" else super().get_parsers()
 
     def get_throttles(self) -> Any:
         return [*super().get_throttles(), *([Uploads()] if self.action == "create" else [])]
 
     @extend_schema(
         summary="Submit an archive",
-        request={"multipart/form-data": SubmitSerializer},
+        request={"multipart/form-data": SubmitSerializer, "application/json": SubmitSerializer},
         parameters=[IDEMPOTENCY_KEY],
         responses={
             202: SubmissionSerializer,
@@ -112,6 +116,9 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
                 NotAllowed,
                 BoardFull,
                 KeyReused,
+                SameArchive,
+                UploadIncomplete,
+                UploadGone,
                 ArchiveTooLarge,
                 415,
                 QuotaUsedUp,
@@ -122,15 +129,24 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        """Upload an archive. It is accepted (202) and scored soon after; poll the `Location`.
+        """Upload an archive, or name a finished upload. It is accepted (202) and scored soon after; poll the `Location`.
 
-        A refusal has a `code`: `no_team`, `phase_not_open` (with `next_at`), `phase_ended` or `total_used_up` (403),
-        `board_full` (409), `empty_file` (400), `too_large` (413), `quota_used_up` (429, with `next_at`). The scorer lists what is wrong inside the archive in
+        It counts as received when its upload began. A refusal has a `code`: `no_team`, `phase_not_open` (with `next_at`),
+        `phase_ended` or `total_used_up` (403), `board_full` (409), `same_archive` (409, with `submission`: send
+        `allow_duplicate=true` to submit the same bytes again), `empty_file` (400), `too_large` (413), `quota_used_up`
+        (429, with `next_at`). The scorer lists what is wrong inside the archive in
         `problems`. `teams/mine/` says in advance whether your team may submit.
         """
         key = idempotency_key(request)
         asked = self.body(SubmitSerializer)
-        submission, is_new = submissions.submit(request.user, idempotency_key=key, **asked)
+        if reference := asked.pop("upload", None):
+            upload = uploads.find(request.user, reference)
+            submission, is_new = uploads.submit(request.user, upload, idempotency_key=key, **asked)
+        else:
+            began = begun_at(request)
+            submission, is_new = submissions.submit(
+                request.user, idempotency_key=key, begun_at=began, **asked
+            )
         shown = self.get_serializer(submission).data
         return Response(shown, 202 if is_new else 200, headers={"Location": str(shown["links"]["self"])})
 

@@ -10,6 +10,7 @@ from .rosters import InvitationViewSet, JoinRequestViewSet, MergerViewSet
 from .submissions import AttemptViewSet, SubmissionViewSet
 from .teams import TeamViewSet
 from .tokens import TokenViewSet
+from .uploads import UploadsView, UploadView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("competitions", CompetitionViewSet, "competition")
@@ -28,6 +29,8 @@ urlpatterns = [
     path("v1/", RootView.as_view(), name="root"),
     path("v1/schema/", SchemaView.as_view(), name="schema"),
     path("v1/docs/", DocsView.as_view(), name="docs"),
+    path("v1/uploads/", UploadsView.as_view(), name="uploads"),
+    path("v1/uploads/<uuid:pk>/", UploadView.as_view(), name="upload"),
     path("v1/", include(router.urls)),
     re_path(r"^[\s\S]*$", UnknownView.as_view(), name="unknown"),
 ]

@@ -135,6 +135,8 @@ NOT_EXPORTED = {
     "FormerSlug": "addresses of one server",
     "Worker": "a process of one server",
     "Mail": "on its way, from one server",
+    "Upload": "on its way, to one server",
+    "UploadPart": "on its way, to one server",
     "ApiToken": "a secret of one person on one server",
 }
 

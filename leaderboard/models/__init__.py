@@ -21,6 +21,7 @@ from .reviews import Review
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
+from .uploads import Upload, UploadPart
 from .workers import Worker
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
     "Submission",
     "SubmissionNote",
     "Team",
+    "Upload",
+    "UploadPart",
     "User",
     "Worker",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -194,6 +194,12 @@ class Phase(models.Model):
     position = models.PositiveSmallIntegerField(default=0)
     opens_at = models.DateTimeField()
     closes_at = models.DateTimeField(null=True, blank=True, help_text="Empty: no end.")
+    grace_minutes = models.PositiveSmallIntegerField(
+        default=15,
+        db_default=15,
+        validators=[MaxValueValidator(24 * 60)],
+        help_text="How long after the end an upload that began in time may finish. It counts from its beginning.",
+    )
     labels = models.ForeignKey(
         "LabelSet", models.PROTECT, null=True, blank=True, related_name="+", help_text="The current version."
     )
@@ -287,6 +293,15 @@ class Phase(models.Model):
 
     def has_closed(self, now: datetime) -> bool:
         return self.closes_at is not None and now >= self.closes_at
+
+    @property
+    def uploads_end_at(self) -> datetime | None:
+        """Until when uploads that began before the end may finish; None: the phase has no end."""
+        return self.closes_at and self.closes_at + timedelta(minutes=self.grace_minutes)
+
+    def uploads_have_ended(self, now: datetime) -> bool:
+        """Whether no upload that began in time can arrive any more: from here on, the phase's entries are complete."""
+        return self.uploads_end_at is not None and now >= self.uploads_end_at
 
     def labels_are_public(self, now: datetime) -> bool:
         return self.labels_public_since is not None and self.labels_public_since <= now.date()

@@ -31,7 +31,7 @@ class PhaseReportQuerySet(models.QuerySet["PhaseReport"]):
         reports = self.filter(phase=phase).built().select_related("label_set").defer("label_set__masks")
         if view.shows("counts"):
             return reports.order_by("-pk")
-        if not (phase.has_closed(now) or snapshots_may_be_public(phase, view)):
+        if not (phase.uploads_have_ended(now) or snapshots_may_be_public(phase, view)):
             return reports.none()
         return reports.exclude(published_at=None).order_by("-published_at", "-pk")
 

@@ -141,7 +141,10 @@ class Submission(models.Model):
     original_name = models.CharField(max_length=120, blank=True)
     size = models.PositiveBigIntegerField("size in bytes")
     sha256 = models.CharField("SHA-256 of the archive", max_length=64)
-    received_at = models.DateTimeField(help_text="When the last byte arrived. Decides deadlines and ties.")
+    received_at = models.DateTimeField(help_text="When its upload began. Decides deadlines and ties.")
+    completed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its last byte arrived. Empty: not recorded."
+    )
     idempotency_key = models.CharField(max_length=200, null=True, blank=True, editable=False)  # noqa: DJ001
     reference = models.BooleanField(
         default=False, help_text="Submitted by the organisers: shown, marked, unranked."

@@ -57,7 +57,7 @@ def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None 
     if phase.competition.is_organised_by(viewer) if organises is None else organises:
         return View(EVERYTHING, Standing.Kind.EXACT)
     allowed = F1_ALONE if phase.visible_metrics == Phase.Metrics.F1 else ALL_METRICS
-    if phase.has_closed(now):
+    if phase.uploads_have_ended(now):
         return View(allowed, Standing.Kind.EXACT)
     if phase.hidden_until_close:
         return View(NOTHING, None)
@@ -80,7 +80,7 @@ def interval_decimals(phase: Phase, view: View, now: datetime) -> int | None:
         return 2
     if not view.shows("f1"):
         return None
-    if phase.has_closed(now) or phase.labels_are_public(now):
+    if phase.uploads_have_ended(now) or phase.labels_are_public(now):
         return 2
     return 1 if snapshots_may_be_public(phase, view) else None
 
@@ -97,13 +97,13 @@ def labels_may_show(phase: Phase, now: datetime) -> bool:
     and no other phase hides the same labels."""
     if phase.labels_are_public(now):
         return True
-    return phase.has_closed(now) and not any(_hidden_by_others(phase, now))
+    return phase.uploads_have_ended(now) and not any(_hidden_by_others(phase, now))
 
 
 def _hidden_by_others(phase: Phase, now: datetime) -> Iterator[Phase]:
     """Other phases whose labels are the same, which have not ended and whose labels are not public."""
     others = Phase.objects.filter(labels__sha256__in=phase.label_sets.values("sha256")).exclude(pk=phase.pk)
-    return (other for other in others if not (other.has_closed(now) or other.labels_are_public(now)))
+    return (other for other in others if not (other.uploads_have_ended(now) or other.labels_are_public(now)))
 
 
 @dataclass(frozen=True)

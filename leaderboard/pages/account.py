@@ -7,14 +7,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from leaderboard.actions import accounts as actions
 from leaderboard.actions.refusals import Refusal
 from leaderboard.export.personal_data import personal_data
 
 from .forms import PasswordForm, ProfileForm, TokenForm
-from .page_context import signed_in
+from .page_context import post_only, signed_in
 
 
 @signed_in
@@ -29,7 +28,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:account")
 @never_cache
 def create_token(request: HttpRequest) -> HttpResponse:
     """Create a token; it is shown in this response only."""
@@ -45,7 +44,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:account")
 def revoke_token(request: HttpRequest) -> HttpResponse:
     actions.revoke_token(request.user, request.POST.get("digest", ""))
     messages.success(request, "The token has been revoked and no longer works.")

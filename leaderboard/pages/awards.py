@@ -5,13 +5,13 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from leaderboard.actions import awards as actions
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Award, Competition, Team
 
-from .page_context import find_competition, render_in, signed_in
+from .page_context import find_competition, post_only, render_in, signed_in
 from .rosters import chosen, named_team
 
 
@@ -49,7 +49,7 @@ def _give(request: HttpRequest, competition: Competition) -> str:
 
 
 @signed_in
-@require_POST
+@post_only("pages:winners", "slug")
 def give_ranked(request: HttpRequest, slug: str) -> HttpResponse:
     def act(competition: Competition) -> str:
         given = actions.give_ranked_awards(request.user, competition)
@@ -59,7 +59,7 @@ def give_ranked(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:winners", "slug")
 def take_award_back(request: HttpRequest, slug: str) -> HttpResponse:
     def act(competition: Competition) -> str:
         award = chosen(request, "award", competition.awards.all())

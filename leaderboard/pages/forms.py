@@ -37,6 +37,7 @@ class SubmitForm(RefusedForm, forms.Form):
         "board_full": "phase",
         "empty_file": "archive",
         "too_large": "archive",
+        "same_archive": "allow_duplicate",
     }
 
     phase = forms.ChoiceField(widget=forms.RadioSelect)
@@ -66,6 +67,7 @@ class SubmitForm(RefusedForm, forms.Form):
         assume_scheme="https",
         help_text="A link to a paper or code, if available.",
     )
+    allow_duplicate = forms.BooleanField(label="Submit the same archive again", required=False)
     form_key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
     def __init__(self, phases: list[Any], *args: Any, **kwargs: Any) -> None:

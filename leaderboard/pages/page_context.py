@@ -9,8 +9,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.views.decorators.http import require_POST
 
 from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
@@ -32,6 +33,22 @@ def signed_in(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
         return login_required(view)(request, *args, **kwargs)
 
     return guarded
+
+
+def post_only(name: str, *kept: str) -> Callable[..., Any]:
+    """``require_POST`` that answers a GET by leading to the page with the form, ``name``: people get there by signing
+    in again, by the back button or by reloading. ``kept``: the parts of the address that the page's address has too."""
+
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method in ("GET", "HEAD"):
+                return redirect(name, **{key: kwargs[key] for key in kept})
+            return require_POST(view)(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
 
 
 def find_competition(request: HttpRequest, slug: str) -> Competition:

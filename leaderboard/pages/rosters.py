@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from leaderboard.actions import descriptions
 from leaderboard.actions import rosters as actions
@@ -14,7 +14,7 @@ from leaderboard.actions.refusals import InvalidInput, Refusal
 from leaderboard.models import Competition, JoinRequest, Merger, Team
 from leaderboard.models.text import folded
 
-from .page_context import find_competition, say_refusal, signed_in
+from .page_context import find_competition, post_only, say_refusal, signed_in
 from .teams import act_for_team
 
 
@@ -39,7 +39,7 @@ def named_team(request: HttpRequest, competition: Competition) -> Team:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def ask_to_join(request: HttpRequest, slug: str) -> HttpResponse:
     competition = find_competition(request, slug)
     try:
@@ -54,7 +54,7 @@ def ask_to_join(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def decide_request(request: HttpRequest, slug: str) -> HttpResponse:
     def act(mine: Team) -> str:
         asked = chosen(request, "request", JoinRequest.objects.open().filter(team=mine))
@@ -66,7 +66,7 @@ def decide_request(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def withdraw_request(request: HttpRequest, slug: str) -> HttpResponse:
     competition = find_competition(request, slug)
     mine = JoinRequest.objects.open().filter(user=request.user, team__competition=competition)
@@ -80,7 +80,7 @@ def withdraw_request(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def propose_merger(request: HttpRequest, slug: str) -> HttpResponse:
     def act(mine: Team) -> str:
         other = named_team(request, mine.competition)
@@ -91,7 +91,7 @@ def propose_merger(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def decide_merger(request: HttpRequest, slug: str) -> HttpResponse:
     def act(mine: Team) -> str:
         offered = chosen(
@@ -105,7 +105,7 @@ def decide_merger(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def withdraw_merger(request: HttpRequest, slug: str) -> HttpResponse:
     def act(mine: Team) -> str:
         offered = chosen(

@@ -16,9 +16,10 @@ from evaluation.task import MaskSpec
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Attempt, Competition, Phase, Submission, Team
+from leaderboard.platform.arrival import begun_at
 
 from .forms import SubmitForm
-from .page_context import find_competition, my_team, phases_of, render_in, signed_in
+from .page_context import find_competition, my_team, phases_of, post_only, render_in, signed_in
 
 
 def no_team(request: HttpRequest, competition: Competition) -> HttpResponse:
@@ -94,6 +95,8 @@ def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
         description=data["description"],
         link=data["link"],
         form_key=data["form_key"],
+        allow_duplicate=data["allow_duplicate"],
+        begun_at=begun_at(request),
     )
     return submission
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from leaderboard.actions import teams as actions
 from leaderboard.actions.descriptions import why_not_eligible
@@ -16,7 +16,7 @@ from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, JoinRequest, Membership, MethodDescription, Phase, Team
 
 from .forms import InvitationForm, TeamForm
-from .page_context import find_competition, my_team, render_in, signed_in
+from .page_context import find_competition, my_team, post_only, render_in, signed_in
 
 
 @signed_in
@@ -112,7 +112,7 @@ def _show(
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 @never_cache
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
     """Change the team's name or affiliation."""
@@ -135,7 +135,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def name_in_public(request: HttpRequest, slug: str) -> HttpResponse:
     """Agree to be named on the team's public page, or no longer."""
     named = request.POST.get("named") == "yes"
@@ -148,7 +148,7 @@ def name_in_public(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 @never_cache
 def invite(request: HttpRequest, slug: str) -> HttpResponse:
     """Create a link; it is shown in this response only."""
@@ -167,7 +167,7 @@ def invite(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     def act(mine: Team) -> str:
         invitation = get_object_or_404(mine.invitations.open(), pk=pk)
@@ -178,7 +178,7 @@ def revoke_invitation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def remove_member(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Remove a member, or leave: people may always remove themselves."""
 
@@ -191,7 +191,7 @@ def remove_member(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 
 @signed_in
-@require_POST
+@post_only("pages:team", "slug")
 def make_owner(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     def act(mine: Team) -> str:
         member = get_object_or_404(mine.memberships.select_related("user"), pk=pk).user

@@ -34,6 +34,10 @@ class Bucket(S3Storage):
         with told_as_os_error(name):
             return bool(super().exists(name))
 
+    def listdir(self, name: str) -> Any:
+        with told_as_os_error(name):
+            return super().listdir(name)
+
     def delete(self, name: str) -> None:
         with told_as_os_error(name):
             super().delete(name)

@@ -142,8 +142,8 @@ class Audience:
 def audience_of(phase: Phase, earlier: Phase | None, view: View, now: datetime) -> Audience:
     return Audience(
         view,
-        phase.has_closed(now) or phase.labels_are_public(now),
-        earlier is not None and earlier.has_closed(now),
+        phase.uploads_have_ended(now) or phase.labels_are_public(now),
+        earlier is not None and earlier.uploads_have_ended(now),
         view.shows("counts") or gallery_is_public(phase, now),
     )
 

@@ -84,7 +84,8 @@ def make_labels(phase: Phase, masks: np.ndarray | None = None) -> LabelSet:
 def make_phase(
     competition: Competition, slug: str = "validation", *, labels: bool = True, **fields: Any
 ) -> Phase:
-    """An open phase without quotas, three patches of 16 x 16 pixels; ``labels=False`` leaves it without."""
+    """An open phase without quotas or grace, three patches of 16 x 16 pixels; ``labels=False`` leaves it without."""
+    fields.setdefault("grace_minutes", 0)
     fields.setdefault("name", slug.capitalize())
     fields.setdefault("opens_at", timezone.now() - timedelta(days=10))
     phase = Phase.objects.create(competition=competition, slug=slug, **fields)
@@ -116,7 +117,11 @@ def make_archive(masks: np.ndarray | None = None) -> bytes:
 
 
 def upload(content: bytes | None = None, name: str = "masks.zip") -> SimpleUploadedFile:
-    return SimpleUploadedFile(name, make_archive() if content is None else content, "application/zip")
+    """An upload of this content; without any, of an archive that differs from all others by its ZIP comment."""
+    if content is None:
+        comment = b"archive %d" % next(_number)
+        content = make_archive()[:-2] + len(comment).to_bytes(2, "little") + comment
+    return SimpleUploadedFile(name, content, "application/zip")
 
 
 def make_submission(

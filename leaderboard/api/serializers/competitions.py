@@ -42,6 +42,11 @@ class PhaseLinks(serializers.Serializer):
 class PhaseSerializer(serializers.ModelSerializer):
     competition: Any = serializers.SlugRelatedField("slug", read_only=True)
     is_open = serializers.SerializerMethodField(help_text="Whether submissions are accepted now.")
+    uploads_end_at = serializers.DateTimeField(
+        read_only=True,
+        allow_null=True,
+        help_text="Until when an upload that began before `closes_at` may finish. It counts as received when it began.",
+    )
     quotas = QuotasSerializer(source="*", help_text="Per team; null: no limit.")
     visible_metrics = serializers.SerializerMethodField(help_text="The metrics that you may see now.")
     patches = serializers.IntegerField(
@@ -65,6 +70,8 @@ class PhaseSerializer(serializers.ModelSerializer):
             "summary",
             "opens_at",
             "closes_at",
+            "grace_minutes",
+            "uploads_end_at",
             "is_open",
             "quotas",
             "allows_withdrawal",

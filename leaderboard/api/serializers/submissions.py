@@ -15,19 +15,45 @@ from .fields import LARGEST_ID, ChosenById, Fraction, Upload
 
 
 class SubmitSerializer(serializers.ModelSerializer):
-    """A new submission, as a multipart form."""
+    """A new submission: a multipart form with the archive, or JSON with the address of a finished upload."""
 
     phase = ChosenById(queryset=Phase.objects.none(), help_text="The phase's id.")
     archive = Upload(
-        help_text=f"The ZIP archive: {TASK.mask_name(1)} to {TASK.mask_name('N')} at its top level."
+        required=False,
+        help_text=f"The ZIP archive: {TASK.mask_name(1)} to {TASK.mask_name('N')} at its top level.",
+    )
+    upload = serializers.CharField(
+        required=False,
+        max_length=500,
+        help_text="Instead of `archive`: the `Location` of a finished upload (tus).",
+    )
+    allow_duplicate = serializers.BooleanField(
+        default=False, help_text="Submit even if your team has submitted the same bytes to this phase."
     )
 
     class Meta:
         model = Submission
-        fields = ["phase", "archive", "method", "description", "link", "reference"]
+        fields = [
+            "phase",
+            "archive",
+            "upload",
+            "method",
+            "description",
+            "link",
+            "reference",
+            "allow_duplicate",
+        ]
+
+    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if ("archive" in asked) == ("upload" in asked):
+            raise serializers.ValidationError(
+                {"archive": ["Send either the file `archive` or the address `upload`."]}
+            )
+        return asked
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = super().get_fields()
+        fields["archive"].required = "upload" not in getattr(self, "initial_data", ())
         if request := self.context.get("request"):
             fields["phase"].queryset = Phase.objects.visible_to(request.user).with_labels()  # type: ignore[attr-defined]
         return fields
@@ -132,6 +158,7 @@ class SubmissionSerializer(serializers.ModelSerializer):
             "disqualified_at",
             "disqualified_reason",
             "received_at",
+            "completed_at",
             "finished_at",
             "original_name",
             "size",

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,9 +16,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from waitress.task import WSGITask
 
-from leaderboard.api.early import EarlyChannel
-from leaderboard.platform import processes
+from leaderboard.api.early import EarlyChannel, EarlyParser
+from leaderboard.platform import arrival, processes
 from leaderboard.platform.supervisor import Program, Supervisor
 
 CELERY = [sys.executable, "-m", "celery", "--quiet", "--app", "leaderboard"]
@@ -114,6 +116,24 @@ class Command(BaseCommand):
         return listener
 
 
+class ClockedParser(EarlyParser):
+    """Notes when the first bytes of a request arrive: waitress passes a request on only after its last byte."""
+
+    def __init__(self, adjustments: Any) -> None:
+        super().__init__(adjustments)
+        self.began = time.time()
+
+
+class ClockedTask(WSGITask):
+    def get_environment(self) -> dict[str, Any]:
+        return {**super().get_environment(), arrival.BEGAN: self.request.began}
+
+
+class ClockedChannel(EarlyChannel):
+    parser_class = ClockedParser
+    task_class = ClockedTask
+
+
 def serve_pages(descriptor: int) -> None:
     """Answer requests on the listening socket `descriptor` until SIGTERM."""
     processes.end_with_supervisor()
@@ -128,5 +148,5 @@ def serve_pages(descriptor: int) -> None:
         clear_untrusted_proxy_headers=not settings.TRUSTED_PROXIES,
         ident="",
     )
-    server.channel_class = EarlyChannel
+    server.channel_class = ClockedChannel
     server.run()
