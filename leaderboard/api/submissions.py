@@ -226,4 +226,4 @@ class AttemptViewSet(ListModelMixin, ViewSet):
 
     def get_queryset(self) -> Any:
         asked = self.query(AttemptFilterSerializer)
-        return Attempt.objects.own(self.request.user).filter(**asked).select_related("team")
+        return Attempt.objects.own(self.request.user).filter(**asked).select_related("team", "submission")

@@ -1,6 +1,6 @@
 """Submissions, their evaluations, and the masks read from them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -181,6 +181,11 @@ class Submission(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.method} ({self.team})"
+
+    @property
+    def took_long_to_arrive(self) -> bool:
+        """Whether the upload ended in another minute than it began, so that both times are worth showing."""
+        return self.completed_at is not None and self.completed_at - self.received_at >= timedelta(minutes=1)
 
     @property
     def state(self) -> str:

@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.receipts import receipt_of
@@ -20,7 +19,7 @@ from leaderboard.reporting.masks import counts_of, histogram
 from leaderboard.reporting.results import interval_of, result_of
 from leaderboard.scoring.waiting import expected_waits
 
-from .page_context import render_in, signed_in
+from .page_context import post_only, render_in, signed_in
 
 FIRST_POLL, LAST_POLL = 300, 5000  # milliseconds
 
@@ -132,13 +131,13 @@ def receipt(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 @signed_in
-@require_POST
+@post_only("pages:submission", "pk")
 def withdraw(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _act(request, pk, lambda submission: actions.withdraw(request.user, submission))
 
 
 @signed_in
-@require_POST
+@post_only("pages:submission", "pk")
 def select(request: HttpRequest, pk: int) -> HttpResponseBase:
     chosen = request.POST.get("selected") == "yes"
     return _act(request, pk, lambda submission: actions.select(request.user, submission, chosen))

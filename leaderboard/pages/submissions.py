@@ -19,7 +19,7 @@ from leaderboard.models import Attempt, Competition, Phase, Submission, Team
 from leaderboard.platform.arrival import begun_at
 
 from .forms import SubmitForm
-from .page_context import find_competition, my_team, phases_of, post_only, render_in, signed_in
+from .page_context import find_competition, my_team, phases_of, render_in, signed_in
 
 
 def no_team(request: HttpRequest, competition: Competition) -> HttpResponse:

@@ -1,5 +1,6 @@
 """Who may do what: reads permissions.txt and asks the server the same, address by address, as each role."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,6 +37,7 @@ from leaderboard.models import (
     PublishedEntry,
     QuickLook,
     Review,
+    Upload,
     User,
 )
 from leaderboard.reporting import reports
@@ -201,6 +203,9 @@ class Stage:
             ),
             "joinrequest": self.asked,
             "join-request": self.asked,
+            "api:upload": Upload.objects.create(
+                user=cast.owner, phase=cast.phase, length=2, expires_at=timezone.now() + timedelta(days=1)
+            ),
             **dict.fromkeys(("api:team", "api:team-remove-member", "api:team-make-owner"), cast.team),
             **dict.fromkeys(("pages:team-page", "pages:team-badge"), cast.team),
             "merger": self.offered,
@@ -228,7 +233,8 @@ class Stage:
             Competition.objects.filter(pk=self.cast.competition.pk).update(is_published=not row.hidden)
             send = getattr(self.clients[role], row.method.lower())
             has_body = row.method in ("POST", "PATCH")
-            answer = send(self.address(row.name), **(self.body(row.name) if has_body else {}))
+            sent = self.body(row.name) if has_body else {}
+            answer = send(self.address(row.name), headers=self.headers(row.name), **sent)
             answer.text_told = "" if answer.streaming else answer.content.decode("utf-8", "replace")
             if row.name == "metrics":  # a time may have the digits of a secret
                 answer.text_told = TIMES_AND_SIZES.sub("", answer.text_told)
@@ -236,6 +242,14 @@ class Stage:
         self.clients[role].cookies.clear()
         self.clients[role].cookies.update(session)
         return answer
+
+    def headers(self, name: str) -> dict[str, str]:
+        """What the upload protocol asks for."""
+        if not name.startswith("api:upload"):
+            return {}
+        phase = b64encode(str(self.cast.phase.pk).encode()).decode()
+        metadata = {"Upload-Length": "2", "Upload-Metadata": f"phase {phase}"}
+        return {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", **metadata}
 
     def address(self, name: str) -> str:
         """The address with the rows of the cast's competition in it."""
@@ -322,6 +336,10 @@ class Stage:
             "api:merger-list": {"team": self.cast.team.pk, "other": self.third.pk},
             "api:account-delete-account": {"password": PASSWORD},
         }
+        if name == "api:upload":
+            return {"data": b"PK", "content_type": "application/offset+octet-stream"}
+        if name == "api:uploads":
+            return {"content_type": "application/octet-stream"}
         if name in json:
             return {"data": json[name], "content_type": "application/json"}
         return {"data": forms.get(name, {"reason": "A reason."} if name.startswith("admin:") else {})}

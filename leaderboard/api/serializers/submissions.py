@@ -212,6 +212,12 @@ class SelectSerializer(serializers.Serializer):
 class AttemptSerializer(serializers.ModelSerializer):
     submission = serializers.IntegerField(source="submission_id", read_only=True)
     team: Any = serializers.SlugRelatedField("name", read_only=True)
+    completed_at = serializers.DateTimeField(
+        source="submission.completed_at",
+        read_only=True,
+        allow_null=True,
+        help_text="When the last byte arrived; `reserved_at` is when the upload began.",
+    )
     holds_total = serializers.SerializerMethodField(help_text="Whether it counts towards the phase's total.")
     holds_day = serializers.SerializerMethodField(help_text="Whether it counts towards the daily quota.")
     holds_board = serializers.SerializerMethodField(help_text="Whether it holds a place on the board.")
@@ -225,6 +231,7 @@ class AttemptSerializer(serializers.ModelSerializer):
             "state",
             "reason",
             "reserved_at",
+            "completed_at",
             "settled_at",
             "day",
             "holds_total",
