@@ -59,6 +59,7 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
         "may_submit": any(choice["refusal"] is None for choice in choices),
         "most_bytes": settings.MAX_UPLOAD_BYTES,
         "check": _check_rules(phases),
+        "server_ms": round(timezone.now().timestamp() * 1000),
     }
     response = render_in(request, competition, "submissions/submit.html", context)
     if form.errors:

@@ -47,6 +47,13 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 
+/** Signing in or out in another tab changes the CSRF token: a form sends the one that holds now. */
+document.addEventListener("submit", (event) => {
+  const field = event.target.querySelector("input[name=csrfmiddlewaretoken]");
+  const cookie = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
+  if (field && cookie) field.value = cookie[1];
+}, true);
+
 showLocalTimes(document);
 addCopyButtons(document);
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
