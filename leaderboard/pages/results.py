@@ -19,7 +19,7 @@ from leaderboard.reporting.masks import counts_of, histogram
 from leaderboard.reporting.results import interval_of, result_of
 from leaderboard.scoring.waiting import expected_waits
 
-from .page_context import post_only, render_in, post_only, signed_in
+from .page_context import post_only, render_in, signed_in
 
 FIRST_POLL, LAST_POLL = 300, 5000  # milliseconds
 
