@@ -2,11 +2,16 @@
 
 import time
 from datetime import timedelta
+from http.client import HTTPConnection
+from threading import Thread
+from typing import Any
 
 import pytest
+import waitress
 from django.test import RequestFactory
 from django.utils import timezone
 
+from leaderboard.management.commands.serve import ClockedChannel
 from leaderboard.models import Submission
 from leaderboard.platform import arrival
 from tests.leaderboard.api import API, assert_problem, client_of, post
@@ -26,6 +31,34 @@ def test_without_word_from_the_server_it_began_now():
 
 def test_waitress_notes_the_first_byte():
     assert 60 <= seconds_ago(**{arrival.BEGAN: time.time() - 60}) < 65
+
+
+def test_waitress_as_we_serve_it_notes_the_first_byte_of_each_request():
+    """Two requests on one connection, the second one slow; the application is called after its last byte."""
+    seconds: list[float] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        seconds.append(time.time() - environ[arrival.BEGAN])
+        start_response("204 No Content", [])
+        return []
+
+    server = waitress.create_server(application, host="127.0.0.1", port=0, threads=1)
+    server.channel_class = ClockedChannel
+    Thread(target=server.run, daemon=True).start()
+    connection = HTTPConnection("127.0.0.1", server.effective_port)
+    connection.request("POST", "/", b"x")
+    connection.getresponse().read()
+    time.sleep(0.5)
+    connection.putrequest("POST", "/")
+    connection.putheader("Content-Length", "2")
+    connection.endheaders()
+    connection.send(b"a")
+    time.sleep(1)
+    connection.send(b"b")
+    connection.getresponse().read()
+    server.close()
+    assert seconds[0] < 0.5
+    assert 1 <= seconds[1] < 1.5
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from django.db import connection
 
 from leaderboard.management.commands import backup
 from leaderboard.models import AuditEntry, Submission
+from leaderboard.models.uploads import INCOMING
 from tests.conftest import ROOT, process_environment
 from tests.leaderboard.factories import make_cast, make_submission
 from tests.services import _postgresql_programs
@@ -85,6 +86,14 @@ def test_postgresql_comes_back(submission: Submission, tmp_path: Path, programs:
         assert shown_by(DATA_DIR=str(tmp_path / "backup"), DATABASE_URL=url, REDIS_URL="") == EXPECTED
     finally:
         subprocess.run([programs / "dropdb", "--force", name], env=environment, check=True)
+
+
+def test_unfinished_uploads_are_left_out(tmp_path: Path) -> None:
+    for name in ("1/1/archive.zip", f"{INCOMING}/an-upload/0-part"):
+        (tmp_path / "uploads" / name).parent.mkdir(parents=True)
+        (tmp_path / "uploads" / name).write_bytes(b"PK")
+    assert backup.copy_new_files(tmp_path / "uploads", tmp_path / "copy") == 1
+    assert not (tmp_path / "copy" / INCOMING).exists()
 
 
 def test_again_copies_only_what_is_new(

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
@@ -160,24 +163,34 @@ class Site:
     collected: Path
 
 
-@pytest.fixture(scope="module")
-def site(certificate):
-    """deploy/nginx.conf in front of gunicorn as in production, both on the loopback interface."""
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # folders that nginx makes
+
+
+def proxy_command(certificate: Path, http: int, https: int, web: int) -> list[str]:
+    """nginx with deploy/nginx.conf in front of the port ``web``."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if not nginx:
         pytest.skip("NO NGINX on this machine, so deploy/nginx.conf was not run")
-    http, https, web = free_port(), free_port(), free_port()
     text = (ROOT / "deploy/nginx.conf").read_text()
     text = text.replace("server web:8000", f"server 127.0.0.1:{web}")
     text = re.sub(r"listen \[::\]:.*\n", "", text).replace("listen 80 ", f"listen 127.0.0.1:{http} ")
     text = text.replace("listen 443 ", f"listen 127.0.0.1:{https} ").replace("include mime.types;", "")
     text = text.replace("certificates/", f"{certificate}/").replace(
-        "/tmp/nginx.pid", f"{certificate}/nginx.pid"
+        "/tmp/nginx.pid", f"{certificate}/nginx-{web}.pid"
     )
     text = text.replace(
-        "http {", f"http {{ client_body_temp_path {certificate}/bodies; proxy_temp_path {certificate}/p;"
+        "http {", "http {" + "".join(f"{kind}_temp_path {certificate}/{kind};" for kind in TEMPORARY)
     )
-    (certificate / "nginx.conf").write_text(("user root;\n" if os.geteuid() == 0 else "") + text)
+    path = certificate / f"nginx-{web}.conf"
+    path.write_text(("user root;\n" if os.geteuid() == 0 else "") + text)
+    return [nginx, "-c", str(path), "-g", "daemon off;"]
+
+
+@pytest.fixture(scope="module")
+def site(certificate):
+    """deploy/nginx.conf in front of gunicorn as in production, both on the loopback interface."""
+    http, https, web = free_port(), free_port(), free_port()
+    proxy = proxy_command(certificate, http, https, web)
     environment = {
         "PATH": os.environ["PATH"], "DATA_DIR": str(certificate / "data"), "PORT": str(web), "HOST": "127.0.0.1",
         "SITE_URL": f"https://localhost:{https}", "SECRET_KEY": "only for this test " * 5, "TRUSTED_PROXIES": "1",
@@ -196,9 +209,7 @@ def site(certificate):
     with (certificate / "log").open("wb") as log:
         processes = [
             subprocess.Popen(gunicorn, cwd=ROOT, env=environment, stdout=log, stderr=log),
-            subprocess.Popen(
-                [nginx, "-c", certificate / "nginx.conf", "-g", "daemon off;"], stdout=log, stderr=log
-            ),
+            subprocess.Popen(proxy, stdout=log, stderr=log),
         ]
     try:
         wait_for(f"https://localhost:{https}/healthz", certificate / "log")
@@ -276,3 +287,50 @@ def test_static_files_have_names_for_ever(site):
     name = next(hashed for plain, hashed in names.items() if plain.endswith(".css"))
     answer = httpx.get(f"https://localhost:{site.https}/static/{name}", verify=False)
     assert "immutable" in answer.headers["cache-control"]
+
+
+class Told(BaseHTTPRequestHandler):
+    """Answers with what the proxy said of the time that a request took to arrive."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        told = json.dumps(self.headers.get_all("X-Request-Time")).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_proxy_says_since_when_a_body_arrives(certificate):
+    """The server behind it hears of a request after its last byte; an upload counts from its first."""
+    with HTTPServer(("127.0.0.1", 0), Told) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        http, https, web = free_port(), free_port(), server.server_port
+        proxy = subprocess.Popen(proxy_command(certificate, http, https, web))
+        try:
+            wait_for_port(https)
+            connection = HTTPSConnection("localhost", https, context=ssl._create_unverified_context())
+            forged = {"Content-Length": "4", "X-Request-Time": "3600"}
+            connection.request("POST", "/", headers=forged)
+            for byte in b"abcd":
+                time.sleep(0.5)
+                connection.send(bytes([byte]))
+            [told] = json.loads(connection.getresponse().read())
+            assert 2 <= float(told) < 20
+        finally:
+            proxy.terminate()
+            proxy.wait(20)
+            server.shutdown()
+
+
+def wait_for_port(port: int) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)

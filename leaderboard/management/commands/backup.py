@@ -13,6 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.utils import timezone
 
+from leaderboard.models.uploads import INCOMING
+
 KEPT_FILES = ("uploads", "files")
 KEYS = ("secret_key", "receipt_key")
 
@@ -105,9 +107,14 @@ def postgresql_environment(database: dict[str, Any]) -> dict[str, str]:
 
 
 def copy_new_files(source: Path, target: Path) -> int:
-    """Copy files missing from the target; stored files never change. Returns how many."""
+    """Copy files missing from the target; stored files never change. Returns how many.
+
+    Unfinished uploads are left out: their parts come and go, and who sends them can send them again.
+    """
     copied = 0
     for path in sorted(source.rglob("*")):
+        if path.is_relative_to(source / INCOMING):
+            continue
         place = target / path.relative_to(source)
         if not path.is_file() or (place.exists() and place.stat().st_size == path.stat().st_size):
             continue

@@ -6,10 +6,7 @@ import { Kept } from "./upload/kept.js";
 
 const STALLED_MS = 30000;  // without a byte for so long, the connection counts as dead
 const LIFETIME_MS = 23 * 3600000;  // the server keeps an unfinished upload for a day
-const FIELD_OF = {
-  phase_not_open: "phase", quota_used_up: "phase", empty_file: "archive", too_large: "archive",
-  same_archive: "allow_duplicate",
-};
+const FIELD_OF = { empty_file: "archive", too_large: "archive", same_archive: "allow_duplicate" };
 const KEPT_FIELDS = ["method", "description", "link"];
 
 class Uploader {
@@ -338,10 +335,10 @@ class Uploader {
     location.assign(form.dataset.submissionPage.replace("/0/", `/${content.id}/`));
   }
 
-  /** Show the server's refusal beside the field that it concerns; the typed text and the chosen file stay. */
+  /** Show the server's refusal beside the field that it concerns, else where the bar was; texts and file stay. */
   show(problem, status) {
     const byField = problem.errors || {};
-    const named = FIELD_OF[problem.code] || (problem.code === "invalid" ? "" : null);
+    const named = FIELD_OF[problem.code];
     if (named) byField[named] = [problem.detail];
     const shown = Object.entries(byField).filter(([name, sentences]) => showErrors(name === "upload" ? "archive" : name, ...sentences));
     if (problem.code === "same_archive") form.querySelector("[data-same-archive]").hidden = false;
