@@ -13,7 +13,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0020_lists_figures_ranks'),
+        ('leaderboard', '0021_named_members'),
     ]
 
     operations = [
