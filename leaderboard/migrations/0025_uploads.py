@@ -13,7 +13,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0021_named_members'),
+        ('leaderboard', '0024_announcements'),
     ]
 
     operations = [
