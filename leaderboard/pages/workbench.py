@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from evaluation.scoring.metrics import KEY_SCALE
 from evaluation.task import TASK
@@ -24,7 +23,7 @@ from leaderboard.reporting import progress
 from leaderboard.reporting.comparisons import compare as compare_two
 from leaderboard.reporting.spreadsheets import write_csv
 
-from .page_context import find_competition, my_team, phases_of, render_in, signed_in
+from .page_context import find_competition, my_team, phases_of, post_only, render_in, signed_in
 from .results import detail, find_submission, poll_after, rows_of
 from .submissions import no_team
 
@@ -257,7 +256,7 @@ def _ground(phase: Phase) -> str:
 
 
 @signed_in
-@require_POST
+@post_only("pages:submission", "pk")
 def note(request: HttpRequest, pk: int) -> HttpResponseBase:
     submission = find_submission(request, pk)
     try:
