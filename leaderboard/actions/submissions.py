@@ -238,10 +238,10 @@ def why_too_late(phase: Phase, begun_at: datetime, now: datetime) -> Refusal | N
     if phase.closes_at is None or phase.uploads_end_at is None or not phase.uploads_have_ended(now):
         return None
     if not phase.grace_minutes:
-        return PhaseNotOpen(
+        return PhaseEnded(
             f"{phase.name} ended on {moment(phase.closes_at)}, before this upload was complete."
         )
-    return PhaseNotOpen(
+    return PhaseEnded(
         f"{phase.name} ended on {moment(phase.closes_at)}. This upload began on {moment(begun_at)} and could finish until "
         f"{moment(phase.uploads_end_at)}."
     )

@@ -94,7 +94,7 @@ def test_a_form_that_began_in_time_may_finish_within_the_grace(
     page = client.post(f"/c/{cast.competition.slug}/submit/", form, headers=headers)
     assert page.status_code == (302 if status == 202 else 403)
     if status != 202:
-        assert_problem(answer, 403, "phase_not_open")
+        assert_problem(answer, 403, "phase_ended")
         assert not Submission.objects.exists()
         return
     for submission in Submission.objects.all():

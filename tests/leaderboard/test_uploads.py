@@ -170,9 +170,9 @@ def test_creation_checks_what_it_can(cast: Cast, tus: Tus, settings: Any) -> Non
     assert_problem(Tus(cast.stranger).begin(cast.phase), 403, "no_team")
     Phase.objects.filter(pk=cast.phase.pk).update(quota_total=1)
     make_submission(cast.team, cast.phase)
-    assert_problem(tus.begin(cast.phase), 429, "quota_used_up")
+    assert_problem(tus.begin(cast.phase), 403, "total_used_up")
     Phase.objects.filter(pk=cast.phase.pk).update(closes_at=timezone.now())
-    assert_problem(tus.begin(cast.phase), 403, "phase_not_open")
+    assert_problem(tus.begin(cast.phase), 403, "phase_ended")
     assert not Upload.objects.exists()
 
 
@@ -335,7 +335,7 @@ def test_an_upload_that_began_in_time_may_finish_within_the_grace(
     now = timezone.now()
     Upload.objects.update(created_at=now - timedelta(minutes=11))
     Phase.objects.filter(pk=cast.phase.pk).update(closes_at=now - timedelta(minutes=10), grace_minutes=grace)
-    assert_problem(tus.begin(cast.phase), 403, "phase_not_open")
+    assert_problem(tus.begin(cast.phase), 403, "phase_ended")
     assert tus.patch(path, 100, CONTENT[100:]).status_code == (204 if status == 202 else 403)
     if status == 202:
         assert tus.submit(path, cast.phase).status_code == 202
@@ -354,7 +354,7 @@ def test_a_complete_upload_is_too_late_once_the_grace_is_over(cast: Cast, tus: T
     )
     Upload.objects.update(created_at=timezone.now() - timedelta(minutes=20))
     answer = tus.submit(path, cast.phase)
-    assert "could finish until" in assert_problem(answer, 403, "phase_not_open")["detail"]
+    assert "could finish until" in assert_problem(answer, 403, "phase_ended")["detail"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ import { Kept } from "./upload/kept.js";
 const STALLED_MS = 30000;  // without a byte for so long, the connection counts as dead
 const LIFETIME_MS = 23 * 3600000;  // the server keeps an unfinished upload for a day
 const FIELD_OF = { empty_file: "archive", too_large: "archive", same_archive: "allow_duplicate" };
+const OUT_OF_STEP = ["wrong_offset", "checksum_mismatch", "upload_incomplete"];  // asking for the offset puts it right
 const KEPT_FIELDS = ["method", "description", "link"];
 
 class Uploader {
@@ -262,10 +263,15 @@ class Uploader {
   async refused(status, problem, seconds) {
     if (status === 429 && problem.code !== "quota_used_up") this.retry("The server is busy.", seconds || 5);
     else if (status >= 500) this.retry(problem.detail || "The server has a problem.", seconds);
-    else if ([409, 423, 460].includes(status) && problem.code !== "same_archive") this.retry("The server expected other bytes.", 1);
+    else if (OUT_OF_STEP.includes(problem.code)) this.goOnFrom();
     else if (status === 410 && this.failures < 3) this.startAgain();
     else if (status === 401 || (status === 403 && /CSRF/.test(problem.detail || ""))) await this.lookForSession();
     else this.show(problem, status);
+  }
+
+  goOnFrom() {
+    this.finished = null;
+    this.retry("The server expected other bytes.", 1);
   }
 
   startAgain() {
