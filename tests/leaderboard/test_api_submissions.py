@@ -288,7 +288,7 @@ def test_a_reused_key_names_the_earlier_submission_and_the_field(cast: Cast, fie
     """It must never answer for something that was not asked: a script would believe that it was submitted."""
     other_phase = make_phase(cast.competition, slug="later")
     client = client_of(cast.owner)
-    first = post(client, cast.phase, HTTP_IDEMPOTENCY_KEY="exp-42").json()
+    first = post(client, cast.phase, upload(b"a file"), HTTP_IDEMPOTENCY_KEY="exp-42").json()
     phase = other_phase if field == "phase" else cast.phase
     changed = {
         "archive": upload(b"other"),
@@ -296,22 +296,26 @@ def test_a_reused_key_names_the_earlier_submission_and_the_field(cast: Cast, fie
         "description": "Other.",
         "link": "https://example.org/",
     }
-    more = {field: changed[field]} if field in changed else {}
+    more = {"archive": upload(b"a file"), **({field: changed[field]} if field in changed else {})}
     refused = post(client, phase, **more, HTTP_IDEMPOTENCY_KEY="exp-42")
     body = assert_told(refused, 409, "idempotency_key_reused")
     assert (body["submission"], list(body["errors"])) == (first["id"], [field])
     assert f"another {field}" in body["detail"]
     assert Submission.objects.count() == 1
-    upload_again = {"archive": upload(b"other")} if field == "archive" else more
-    assert post(client, phase, **upload_again, HTTP_IDEMPOTENCY_KEY="exp-43").status_code == 202
+    again = {
+        **more,
+        "archive": upload(b"other" if field == "archive" else b"a file"),
+        "allow_duplicate": True,
+    }
+    assert post(client, phase, **again, HTTP_IDEMPOTENCY_KEY="exp-43").status_code == 202
 
 
 def test_a_key_outlives_withdrawing(cast: Cast) -> None:
     set_phase(cast, allows_withdrawal=True)
     client = client_of(cast.owner)
-    first = post(client, cast.phase, HTTP_IDEMPOTENCY_KEY="run-1").json()
+    first = post(client, cast.phase, upload(b"a file"), HTTP_IDEMPOTENCY_KEY="run-1").json()
     client.post(first["links"]["withdraw"])
-    again = post(client, cast.phase, HTTP_IDEMPOTENCY_KEY="run-1")
+    again = post(client, cast.phase, upload(b"a file"), HTTP_IDEMPOTENCY_KEY="run-1")
     assert (again.status_code, again.json()["id"]) == (200, first["id"])
     assert again.json()["withdrawn_at"]
 

@@ -59,7 +59,7 @@ def test_the_form_states_what_is_left_before_anything_is_sent(cast: Cast, client
     client.force_login(cast.owner)
     page = said(client.get(submit_url(cast)))
     assert "Left: 9 of 10 submissions, 1 of 2 today (UTC)." in page
-    assert "Open until" in page
+    assert "Begin the upload before" in page
     assert "Test opens on" in page
     assert "mask_1.h5 to mask_3.h5" in page
 
