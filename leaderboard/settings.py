@@ -100,6 +100,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "leaderboard.api.frame.ApiFrameMiddleware",
     "leaderboard.api.client_version.ClientVersionMiddleware",
     "leaderboard.pages.moved.MovedAddressMiddleware",
 ]

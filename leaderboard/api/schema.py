@@ -36,13 +36,18 @@ and `filename` as `Upload-Metadata`, and `sha256` if you want it compared. Send 
 loses is at most the part on its way. Then POST the `Location` as `upload` to `submissions/`. An upload counts as
 received when it began; once the phase has ended, it may finish until `uploads_end_at`.
 
-**Polling** is welcome: by default a person may send 3,000 requests a minute, an address without a token 1,200. Poll a
-submission once a second, and a leaderboard every five seconds with `If-None-Match`.
+**Polling** is welcome: by default a person may send 3,000 requests a minute, an address without a token 1,200. Wait for a
+submission with `Prefer: wait=30`, and poll a leaderboard every five seconds with `If-None-Match`.
 
 **Lists** that can grow are paginated: follow `next` until it is null. Short ones are plain arrays.
 """
 ETAG = OpenApiParameter(
-    "If-None-Match", location="header", description="The ETag of the board that you already have."
+    "If-None-Match", location="header", description="The ETag of the answer that you already have."
+)
+PREFER_WAIT = OpenApiParameter(
+    "Prefer",
+    location="header",
+    description="`wait=30`: hold the answer until the state changes, at most 30 seconds.",
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",

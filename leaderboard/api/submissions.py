@@ -1,16 +1,19 @@
 """Submissions and the ledger of attempts."""
 
+import hashlib
 import re
 from typing import Any
 
 from django.http import FileResponse
 from django.utils import timezone
+from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -39,10 +42,11 @@ from leaderboard.export.archives import archive_response
 from leaderboard.models import Attempt, Submission
 from leaderboard.platform.arrival import begun_at
 
+from . import holding
 from .base import ViewSet
 from .pagination import NewestFirst
 from .parsers import ArchiveParser, SmallJSONParser
-from .schema import IDEMPOTENCY_KEY, problems
+from .schema import ETAG, IDEMPOTENCY_KEY, PREFER_WAIT, problems
 from .serializers.submissions import (
     AttemptFilterSerializer,
     AttemptSerializer,
@@ -63,14 +67,13 @@ KEY = re.compile(r"[\x21-\x7e]{1,200}")
         parameters=[FilterSerializer],
         responses=problems(400, 401, 404, ok=SubmissionSerializer(many=True)),
     ),
-    retrieve=extend_schema(summary="One submission", responses=problems(401, 404, ok=SubmissionSerializer)),
 )
 class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     """A submission of one of your teams: its state, the scores that the phase shows, and its problems.
 
     `state` goes from `queued` to `scoring`, then to one of three final states: `scored`; `invalid`, if the archive
     cannot be scored (`problems` says why, and the attempt is given back); `failed`, if the server is at fault (the
-    attempt is given back, and the organisers are notified). Poll once a second, or after `queue.expected_seconds`.
+    attempt is given back, and the organisers are notified). Wait for the next state with `Prefer: wait=30`.
     """
 
     serializer_class = SubmissionSerializer
@@ -85,8 +88,36 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     def own(self, rows: Any) -> Any:
         asked = self.query(FilterSerializer)
-        names = {"phase": "phase", "state": "evaluation__state"}
-        return rows.own(self.request.user).filter(**{names[name]: value for name, value in asked.items()})
+        return rows.own(self.request.user).filter(**filters_of(asked))
+
+    @extend_schema(
+        summary="One submission",
+        parameters=[PREFER_WAIT, ETAG],
+        responses={304: None, **problems(401, 404, ok=SubmissionSerializer)},
+    )
+    def retrieve(self, request: Request, pk: int) -> Any:
+        """Its state, scores and problems.
+
+        **Waiting.** With `Prefer: wait=30` the answer to an unfinished submission is held for up to 30 seconds, until its state
+        changes; `Preference-Applied` says that it was. Without that header in the answer, all places to wait were taken: ask
+        again after a second or two. The `ETag` changes with anything in the answer: send it back in `If-None-Match` and get a
+        304 while nothing changed.
+        """
+        submission = self.get_object()
+        seconds = holding.asked_seconds(request.headers.get("Prefer", ""))
+        unfinished = submission.evaluation is not None and submission.evaluation.is_unfinished
+        held = bool(seconds) and unfinished and holding.hold(submission, seconds)
+        if held:
+            submission = self.get_object()
+        shown = self.get_serializer(submission).data
+        etag = f'"{hashlib.sha256(JSONRenderer().render(shown)).hexdigest()[:32]}"'
+        response: Any = get_conditional_response(request._request, etag=etag) or Response(shown)
+        response["ETag"] = etag
+        patch_vary_headers(response, ["Authorization", "Cookie", "Prefer"])
+        patch_cache_control(response, private=True, no_cache=True)
+        if held:
+            response["Preference-Applied"] = f"wait={seconds}"
+        return response
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
         self.action = self.action_map.get(request.method.lower(), "")  # get_parsers needs it
@@ -200,6 +231,21 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         submission = self.get_object()
         submissions.select(request.user, submission, **self.body(SelectSerializer))
         return Response(self.get_serializer(submission).data)
+
+
+def filters_of(asked: dict[str, Any]) -> dict[str, Any]:
+    """The query string of the list as filters of its rows."""
+    names = {
+        "state": "evaluation__state",
+        "received_since": "received_at__gte",
+        "received_until": "received_at__lt",
+    }
+    found = {names.get(name, name): value for name, value in asked.items()}
+    if (phase := found.pop("phase", None)) is not None:
+        found |= {"phase": int(phase)} if phase.isdecimal() else {"phase__slug": phase}
+    if (withdrawn := found.pop("withdrawn", None)) is not None:
+        found["withdrawn_at__isnull"] = not withdrawn
+    return found
 
 
 def idempotency_key(request: Request) -> str | None:

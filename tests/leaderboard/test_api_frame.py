@@ -63,13 +63,49 @@ def test_no_method_and_no_media_type_escapes_the_shape(cast: Cast) -> None:
         assert_problem(response, 405, "method_not_allowed")
         assert "GET" in response["Allow"]
     assert_problem(client.get(f"{API}/phases/", HTTP_ACCEPT="image/png"), 406, "not_acceptable")
-    assert_problem(client.options(f"{API}/phases/"), 405, "method_not_allowed")
+    options = client.options(f"{API}/phases/")
+    assert (options.status_code, options["Allow"]) == (204, "GET, HEAD, OPTIONS")
     select = f"{API}/submissions/{make_submission(cast.team, cast.phase).pk}/select/"
     assert_problem(client.post(select, b"{", content_type="application/json"), 400, "parse_error")
     assert_problem(client.post(select, b"[" * 60_000, content_type="application/json"), 400, "parse_error")
     assert_problem(client.post(select, b"[1]", content_type="application/json"), 400, "invalid")
     assert_problem(client.post(select, b" " * 70_000, content_type="application/json"), 413, "too_large")
     assert_problem(client.post(select, b"a=b", content_type="text/plain"), 415, "unsupported_media_type")
+
+
+def test_every_answer_has_the_id_of_its_request_and_says_who_may_keep_it(cast: Cast) -> None:
+    seen = client_of(cast.owner).get(f"{API}/teams/mine/")
+    assert seen["Cache-Control"] == "private, no-store"
+    assert seen["X-Request-ID"]
+    assert client_of().get(f"{API}/nothing/")["X-Request-ID"]
+    assert "X-Request-ID" not in client_of().get("/healthz")
+
+
+def test_scripts_of_other_sites_read_what_is_public_and_nothing_else(cast: Cast) -> None:
+    board = f"{API}/phases/{cast.phase.pk}/leaderboard/"
+    origin = {"HTTP_ORIGIN": "https://notebook.example"}
+    public = client_of().get(board, **origin)
+    assert public["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in public
+    asked = client_of().options(board, HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET", **origin)
+    assert (asked.status_code, asked["Access-Control-Allow-Headers"]) == (204, "Accept, If-None-Match")
+    for answer in (
+        client_of(cast.owner).get(f"{API}/teams/mine/", **origin),
+        client_of().get(f"{API}/teams/mine/", **origin),
+        client_of().post(f"{API}/teams/", {}, **origin),
+    ):
+        assert "Access-Control-Allow-Origin" not in answer
+
+
+def test_unknown_parameters_are_refused(cast: Cast) -> None:
+    client = client_of(cast.owner)
+    for address in (
+        "submissions/?ordering=size",
+        "attempts/?x=1",
+        f"phases/{cast.phase.pk}/leaderboard/?top=3",
+    ):
+        assert "Unknown parameter" in assert_problem(client.get(f"{API}/{address}"), 400, "invalid")["detail"]
+    assert client.get(f"{API}/submissions/?page_size=3&format=json").status_code == 200
 
 
 def test_an_unforeseen_error_has_a_number_and_no_cause(cast: Cast, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,10 @@ from .fields import Fraction, Percent
 class RowSerializer(serializers.Serializer):
     rank = serializers.IntegerField(help_text="Teams with equal F1 share a rank.")
     team = serializers.CharField()
+    team_id = serializers.IntegerField()
+    submission = serializers.IntegerField(
+        source="submission.pk", help_text="The id of the submission that counts."
+    )
     f1 = Fraction(source="scores.f1")
     precision = Fraction(source="scores.precision")
     recall = Fraction(source="scores.recall")

@@ -189,11 +189,24 @@ class SubmissionSerializer(serializers.ModelSerializer):
 class FilterSerializer(serializers.Serializer):
     """Which submissions."""
 
-    phase = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST_ID, help_text="Only this phase."
+    phase = serializers.RegexField(
+        r"^([1-9][0-9]{0,17}|[a-zA-Z_-][a-zA-Z0-9_-]{0,49})$",
+        required=False,
+        help_text="Only this phase: its id or slug.",
     )
     state = serializers.ChoiceField(
         required=False, choices=Evaluation.State.choices, help_text="Only this state."
+    )
+    method = serializers.CharField(
+        required=False, max_length=80, help_text="Only with exactly this method name."
+    )
+    sha256 = serializers.RegexField(
+        r"^[0-9a-f]{64}$", required=False, help_text="Only archives with this SHA-256, in lower case."
+    )
+    received_since = serializers.DateTimeField(required=False, help_text="Only received then or later.")
+    received_until = serializers.DateTimeField(required=False, help_text="Only received before then.")
+    withdrawn = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="Only withdrawn ones, or only others."
     )
 
 
