@@ -159,3 +159,14 @@ def test_a_compressed_board_is_still_known_by_its_etag(cast: Cast, client: Clien
     api = f"/api/v1/phases/{cast.phase.pk}/leaderboard/"
     first = client.get(api, headers=asked)
     assert client.get(api, headers={**asked, "If-None-Match": first["ETag"]}).status_code == 304
+
+
+def test_a_full_board_quota_leads_to_what_can_be_withdrawn(cast: Cast, client: Client) -> None:
+    cast.phase.quota_on_board = 1
+    cast.phase.allows_withdrawal = True
+    cast.phase.save()
+    make_submission(cast.team, cast.phase)
+    client.force_login(cast.owner)
+    page = said(client.get(reverse("pages:submit", args=[cast.competition.slug])))
+    mine = reverse("pages:submissions", args=[cast.competition.slug])
+    assert f'Withdraw one to make room. <a href="{mine}">Choose one of your submissions</a>' in page
