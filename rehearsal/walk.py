@@ -36,9 +36,15 @@ OF_A_SUBMISSION = (
     "pages:submission",
     "pages:receipt",
     "pages:archive",
+    "pages:masks",
+    "pages:mask-bits",
+    "pages:mask-labels",
+    "pages:mask-picture",
     "api:submission-detail",
     "api:submission-receipt",
+    "api:submission-archive",
 )
+KINDS_OF_PICTURES = ("true", "mask", "errors")
 SAMPLE = 8  # submissions whose pages every viewer tries to open: those with a score, and some of each team
 
 
@@ -132,6 +138,8 @@ class Walk:
             "version": {
                 *LabelSet.objects.filter(phase__competition=competition).values_list("version", flat=True)
             },
+            "patch": [1],
+            "kind": KINDS_OF_PICTURES,
             "title": list(Award.objects.filter(competition=competition).values_list("title", flat=True)),
         }
         rows_by_kind = {
@@ -180,6 +188,8 @@ def kind_of(name: str) -> str:
     """The kind of row that a URL with a number is about; "" if it accepts only POST."""
     if name in OF_A_SUBMISSION:
         return "submission"
+    if name.startswith("pages:team-"):
+        return "team"
     return next((kind for kind in ("phase", "team") if name.startswith(f"api:{kind}")), "")
 
 

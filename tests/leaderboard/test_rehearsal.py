@@ -162,7 +162,7 @@ def test_numbers_on_board_api_export_mail_log_and_page_are_found(small, monkeypa
         return record(held, counts, *more)
 
     monkeypatch.setattr(queue, "record_score", tell)
-    monkeypatch.setattr(boards, "view_of", lambda *_: View(EVERYTHING, "exact"))
+    monkeypatch.setattr(boards, "view_of", lambda *_, **__: View(EVERYTHING, "exact"))
     findings = played(small)
     phase = Phase.objects.get(competition__slug="small").pk
     found = {(leak.what.split(" of ")[0], leak.seen_by, leak.where) for leak in findings.leaks}
