@@ -24,6 +24,7 @@ SENTENCES = {
     "already_in_team": "You are already in team Alpine. A person can be in only one team per competition.",
     "board_full": "Your team has 2 results standing in the test phase; at most 2 may stand at a time. Withdraw one to make "
     "room.",
+    "checksum_mismatch": "The bytes of this part do not have the checksum that was sent with them. Send the part again.",
     "conflict": "This request has already been decided.",
     "empty_file": "The file is empty.",
     "idempotency_key_reused": "This Idempotency-Key was used for submission 12, with another phase. Use a new key for each "
@@ -57,6 +58,7 @@ SENTENCES = {
     "upload_gone": "This upload does not exist, has expired or is not yours. Please upload the archive again.",
     "upload_incomplete": "1048576 of 9000000 bytes have arrived. Upload the rest first.",
     "unsupported_media_type": 'Unsupported media type "text/plain" in request.',
+    "wrong_offset": "This upload has 1048576 bytes, not 0. Continue from there.",
 }
 WITH_NEXT_AT = {"phase_not_open", "quota_used_up", "throttled", "too_many"}
 

@@ -39,7 +39,7 @@ from leaderboard.actions.refusals import (
     UploadIncomplete,
 )
 from leaderboard.export.archives import archive_response
-from leaderboard.models import Attempt, Submission
+from leaderboard.models import Attempt, Phase, Submission
 from leaderboard.platform.arrival import begun_at
 
 from . import holding
@@ -88,6 +88,10 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     def own(self, rows: Any) -> Any:
         asked = self.query(FilterSerializer)
+        phases = Phase.objects.visible_to(self.request.user)
+        slug = "" if asked.get("phase", "").isdecimal() else asked.get("phase", "")
+        if slug and not phases.filter(slug=slug).exists():
+            raise ValidationError({"phase": [f"There is no phase {slug}. Give its slug or its id."]})
         return rows.own(self.request.user).filter(**filters_of(asked))
 
     @extend_schema(

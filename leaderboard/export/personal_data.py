@@ -6,6 +6,7 @@ from typing import Any
 from allauth.account.models import EmailAddress
 
 from leaderboard.models import (
+    Announcement,
     AuditEntry,
     Invitation,
     JoinRequest,
@@ -17,6 +18,7 @@ from leaderboard.models import (
     Review,
     Submission,
     SubmissionNote,
+    Upload,
 )
 from leaderboard.models.visibility import Viewpoint
 
@@ -81,6 +83,14 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "notes_on_submissions": list(
             SubmissionNote.objects.filter(edited_by=user).values("submission", "text", "tags", "edited_at")
+        ),
+        "announcements_written": list(
+            Announcement.objects.filter(author=user).values("competition__slug", "title", "publish_at")
+        ),
+        "uploads_begun": list(
+            Upload.objects.own(user).values(
+                "phase__name", "name", "length", "offset", "created_at", "expires_at"
+            )
         ),
         "submissions": [_submission(each, viewpoint) for each in submissions],
         "acts_in_the_log": list(

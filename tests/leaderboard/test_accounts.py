@@ -49,6 +49,8 @@ TOLD = {
     ),
     *("Merger.proposed_by", "MethodDescription.uploaded_by", "PhaseReport.requested_by", "EmailAddress.user"),
     "Review.looked_by",
+    "Announcement.author",
+    "Upload.user",
 }
 NOT_TOLD = {
     "Authenticator.user",  # the secret of the second factor

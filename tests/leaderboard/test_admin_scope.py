@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from leaderboard.models import (
+    Announcement,
     ApiToken,
     AuditEntry,
     Award,
@@ -90,6 +91,9 @@ def foreign(cast: Cast) -> Foreign:
             Mail: Mail.objects.create(competition=competition, to="secret@example.org", subject="Secret"),
             Review: Review.objects.create(
                 phase=phase, kind="same_masks", team=team, note="Secret note", evidence={"masks": 1}
+            ),
+            Announcement: Announcement.objects.create(
+                competition=competition, title="Secret title", body="Secret", audience="no_submission"
             ),
             User: member,
             ApiToken: ApiToken.objects.create(user=member, name="Secret token")[0],
