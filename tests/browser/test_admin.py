@@ -26,7 +26,7 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     page.locator("select[name=action]").select_option("disqualify")
     page.locator("button[name=index]").click()
     page.get_by_text(str(best)).wait_for()
-    page.get_by_label("Reason").fill("taken from another team")
+    page.locator("#id_reason").fill("taken from another team")
     page.get_by_role("button", name="Disqualify", exact=True).click()
     page.get_by_text("1 submission disqualified.").wait_for()
 
@@ -37,7 +37,7 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     page.goto(f"/admin/leaderboard/submission/{best.pk}/change/")
     page.get_by_text("disqualified: taken from another team").wait_for()
     page.get_by_role("link", name="Restore").click()
-    page.get_by_label("Reason").fill("they were in one team before")
+    page.locator("#id_reason").fill("they were in one team before")
     page.get_by_role("button", name="Restore", exact=True).click()
     page.get_by_text("1 submission restored.").wait_for()
 
@@ -46,7 +46,9 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     page.goto(f"/admin/leaderboard/phase/{cast.phase.pk}/load_labels/")
     page.locator("input[name=masks]").set_input_files(file)
     page.get_by_role("button", name="Load labels").click()
-    page.get_by_text("Version 2 is in force").wait_for()
+    page.get_by_text("Version 2 is loaded and waits").wait_for()
+    cast.phase.refresh_from_db()
+    assert cast.phase.labels.version == 1
     acts = list(AuditEntry.objects.order_by("pk").values_list("act", flat=True))
     assert acts == ["disqualified", "restored", "labels loaded"]
 

@@ -97,8 +97,8 @@ def test_filters(cast: Cast) -> None:
         assert found(query) == [new.pk], query
     for query in (f"phase={cast.phase.slug}", f"phase={cast.phase.pk}", "state=scored"):
         assert found(query) == [new.pk, old.pk], query
-    assert found("phase=nowhere") == found("phase=999999") == []
-    for query in ("phase=a.b", "sha256=abc", "received_since=yesterday", "state=lost"):
+    assert found("phase=999999") == []
+    for query in ("phase=nowhere", "phase=a.b", "sha256=abc", "received_since=yesterday", "state=lost"):
         assert_problem(client.get(f"{API}/submissions/?{query}"), 400, "invalid")
 
 
