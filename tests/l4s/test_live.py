@@ -14,6 +14,7 @@ from l4s import AsyncClient, Client, errors
 from l4s.text import describe
 from leaderboard.actions.accounts import create_token
 from leaderboard.models import Phase, Submission, User
+from tests.l4s.servers import run
 from tests.leaderboard.factories import Cast, make_archive, make_competition, make_masks, make_phase
 from tests.services import free_port
 
@@ -70,7 +71,7 @@ def test_coroutines_do_the_same(cast: Cast, live_server, archive, worker, tmp_pa
             path = await client.download(made["id"], tmp_path / "copy.zip")
             return done, listed, path, await client.board("validation"), await client.verify(made["id"])
 
-    done, listed, path, board, receipt = asyncio.run(evening())
+    done, listed, path, board, receipt = run(evening())
     assert (done["state"], done["f1"]) == ("scored", 1.0)
     assert [each["id"] for each in listed] == [done["id"]]
     assert path.read_bytes() == archive.read_bytes()
