@@ -213,7 +213,7 @@ def check_roster_open(competition: Competition, team: Team | None = None) -> Non
     """Refuse if the team's members are locked; without a team, if no new team may be created."""
     if competition.roster_is_locked(timezone.now(), team.created_at if team else None):
         assert competition.roster_locks_at is not None, "what is locked has a date"
-        sentence = f"The teams of {competition} have been fixed since {moment(competition.roster_locks_at)}."
+        sentence = f"The teams of {competition} have been locked since {moment(competition.roster_locks_at)}."
         reopens_at = competition.roster_reopens_at
         if team is None and reopens_at is not None and timezone.now() < reopens_at:
             raise RosterLocked(

@@ -213,8 +213,11 @@ def submit(
         if upload.submission:
             return upload.submission, False
         raise
-    Upload.objects.filter(pk=upload.pk).update(submission=submission)
-    discard(upload)
+    if Upload.objects.filter(submission=submission).exclude(pk=upload.pk).exists():
+        give_up(upload)  # an earlier upload under the same key made this submission
+    else:
+        Upload.objects.filter(pk=upload.pk).update(submission=submission)
+        discard(upload)
     return submission, is_new
 
 

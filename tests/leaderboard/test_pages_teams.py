@@ -159,7 +159,7 @@ def test_a_locked_roster_no_longer_changes(cast: Cast, client: Client) -> None:
         client.post(team_url(cast, "invite")),
     ):
         assert answer.status_code == 403
-        assert "have been fixed since" in said(answer)
+        assert "have been locked since" in said(answer)
     client.force_login(cast.stranger)
     page = said(client.get(team_url(cast)))
     assert "nobody can create or join a team" in page

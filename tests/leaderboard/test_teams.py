@@ -105,5 +105,5 @@ def test_after_the_lock_the_roster_stays(cast):
         lambda: teams.leave(cast.teammate, cast.team),
         lambda: teams.invite(team.members.first(), Team.objects.get(pk=team.pk)),
     ):
-        with pytest.raises(refusals.RosterLocked, match="fixed since"):
+        with pytest.raises(refusals.RosterLocked, match="locked since"):
             action()
