@@ -42,7 +42,7 @@ reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0), PRESET (small) a
 
 test: lint audit browser archivers test-sqlite test-postgres  ## run all checks, as .ci/run does
 
-lint: $(TOOLS)  ## run linter, formatter and type checker; look for missing migrations
+lint: $(TOOLS) $(TRAINERS)  ## run linter, formatter and type checker; look for missing migrations
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +33,7 @@ class PerTarget(Predictor):
         self.members = nn.ModuleDict(members)
 
     def member(self, split: str) -> Predictor:
-        found: Predictor = self.members[split if split in self.members else list(self.members)[-1]]  # type: ignore[assignment]
-        return found
+        return cast(Predictor, self.members[split if split in self.members else list(self.members)[-1]])
 
     def forward(self, images: Tensor) -> Tensor:
         member = self.member(self.split)

@@ -126,7 +126,8 @@ class GroundCover(Objective):
             dice.integers(len(images)), dice.integers(room + 1), dice.integers(room + 1), strict=True
         )
         chosen = [(n, slice(None), slice(y, y + self.crop), slice(x, x + self.crop)) for n, y, x in places]
-        return tuple(torch.stack([part[where].float() for where in chosen]) for part in (images, ground))  # type: ignore[return-value]
+        crops, truths = (torch.stack([part[where].float() for where in chosen]) for part in (images, ground))
+        return crops, truths
 
 
 @lru_cache(maxsize=1)
