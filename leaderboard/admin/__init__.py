@@ -10,8 +10,11 @@ from . import (
     awards,
     competitions,
     corrections,
+    labels,
     mails,
     people,
+    phases,
+    published,
     reports,
     reviews,
     rosters,
@@ -20,6 +23,6 @@ from . import (
 )
 
 __all__ = [
-    "announcements", "audit", "awards", "competitions", "corrections", "mails", "people", "reports", "reviews", "rosters",
-    "submissions", "teams",
+    "announcements", "audit", "awards", "competitions", "corrections", "labels", "mails", "people", "phases", "published",
+    "reports", "reviews", "rosters", "submissions", "teams",
 ]  # fmt: skip
