@@ -55,6 +55,7 @@ CODES = {
     "more_problems": "The number of problems left out of the list.",
     # The server
     "unreadable": "The reader process did not survive the archive or ran into a limit.",
+    "archive_lost": "The server no longer has the archive as it was received; the fault is the server's.",
     "evaluation_crashed": "The evaluation failed three times; the fault is the server's.",
     "internal_error": "An error occurred on the server; the fault is the server's.",
 }

@@ -127,6 +127,9 @@ SENTENCES = {
     "unreadable": "The archive could not be read safely: reading it failed or exceeded the limits on time and memory. "
     f'Write every mask with h5py\'s defaults, create_dataset("{TASK.mask_dataset}", data=mask), zip the files '
     "again, and upload the archive.",
+    "archive_lost": "The server no longer has this archive as it received it. The fault is the server's, not that of your "
+    "archive. Nothing was taken from your quota, and the organisers have been notified: they can restore the file and score "
+    "it. While the phase is open you can also submit the same file again.",
     "evaluation_crashed": "The evaluation failed three times through no fault of yours. Nothing was taken from your quota; "
     "the organisers have been notified.",
     "internal_error": "An error occurred on the server. Nothing was taken from your quota; please try again later.",

@@ -17,7 +17,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Hashable
 from os import PathLike
@@ -38,7 +37,9 @@ from evaluation.archive.problems import (
     unreadable,
 )
 from evaluation.sandbox import protocol as protocol
+from evaluation.sandbox import sealed
 from evaluation.sandbox.guards import NOBODY
+from evaluation.sandbox.sealed import Sealed
 from evaluation.scoring.counts import Packed
 from evaluation.task import MaskSpec
 
@@ -191,9 +192,9 @@ class Reader:
         return [handle.guards for handle in self._handles.values()]
 
     def read(
-        self, file: BinaryIO | str | PathLike[str] | bytes, spec: MaskSpec, sender: Hashable = None
+        self, file: Sealed | BinaryIO | str | PathLike[str] | bytes, spec: MaskSpec, sender: Hashable = None
     ) -> Packed:
-        """Packed masks of an archive: an open binary file (read from its start), a path, or its bytes.
+        """Packed masks of an archive: a sealed copy, an open binary file (read from its start), a path, or its bytes.
 
         `sender`: who made it, if known. Whose last archive had another layout than the official one will send such
         files again: the reader that explains layouts is asked at once, the other one only now and then.
@@ -309,30 +310,12 @@ class Reader:
         return self._answer
 
 
-def _shared_memory(size: int, content: bytes | None = None) -> int:
-    """A file without a name in memory. Sealed: it keeps its size, and its content if it was given one."""
-    if not hasattr(os, "memfd_create"):
-        with tempfile.TemporaryFile() as file:
-            file.truncate(size) if content is None else file.write(content)
-            file.flush()
-            return os.dup(file.fileno())
-    fd = os.memfd_create("evaluation", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-    if content is None:
-        os.ftruncate(fd, size)
-    else:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(fd, view) :]
-        seals |= fcntl.F_SEAL_WRITE
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    return fd
-
-
-def _descriptor(file: BinaryIO | str | PathLike[str] | bytes) -> int:
+def _descriptor(file: Sealed | BinaryIO | str | PathLike[str] | bytes) -> int:
     """A descriptor of our own that can be mapped and only read."""
+    if isinstance(file, Sealed):
+        return os.dup(file.fd)
     if isinstance(file, bytes):
-        return _shared_memory(len(file), file)
+        return sealed.holding(file)
     if isinstance(file, str | PathLike):
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -350,8 +333,7 @@ def _descriptor(file: BinaryIO | str | PathLike[str] | bytes) -> int:
     except (AttributeError, OSError):
         pass
     file.seek(0)
-    content = file.read()
-    return _shared_memory(len(content), content)
+    return sealed.holding(file.read())
 
 
 class SharedAnswer:
@@ -364,7 +346,7 @@ class SharedAnswer:
     def __init__(self, spec: MaskSpec) -> None:
         self.spec = spec
         self.size = protocol.result_bytes(spec.patches, spec.row_bytes)
-        self.fd = _shared_memory(self.size)
+        self.fd = sealed.room(self.size)
         self._memory = mmap.mmap(self.fd, self.size)
         self._cells = np.frombuffer(self._memory, np.uint8)
 

@@ -40,8 +40,17 @@ def _send(competition_id: int, evaluations: list[int], incidents: list[str]) -> 
     rows = Evaluation.objects.filter(pk__in=evaluations)
     given_back = Q(submission__attempt__state=Attempt.State.GIVEN_BACK)
     fresh = Q(priority=Evaluation.Priority.FRESH)
+    lost = Q(problems__0__code="archive_lost")
     found = rows.aggregate(
-        given_back=Count("pk", filter=fresh & given_back), rescores=Count("pk", filter=~fresh)
+        given_back=Count("pk", filter=fresh & given_back),
+        rescores=Count("pk", filter=~fresh),
+        lost=Count("pk", filter=lost),
+    )
+    restore = (
+        f"In {found['lost']:,} of them the stored archive is missing, or not the bytes that were received. Restore these "
+        "archives from a backup first (the log names each file and its SHA-256).\n\n"
+        if found["lost"]
+        else ""
     )
     number, listed = len(evaluations), ", ".join(incidents[:NAMED])
     more = f" and {number - NAMED:,} more" if number > NAMED else ""
@@ -49,6 +58,7 @@ def _send(competition_id: int, evaluations: list[int], incidents: list[str]) -> 
         f"{number:,} evaluation{pluralize(number)} of {competition} failed by a fault of the server.\n\n"
         f"Attempts given back: {found['given_back']:,}. Re-scores among them, which leave attempts and earlier "
         f"scores as they were: {found['rescores']:,}.\n\n"
+        f"{restore}"
         f"Search the workers' log for the incident{pluralize(number)} {listed}{more}. Then re-score in the admin:\n"
         f"{settings.SITE_URL}/admin/leaderboard/evaluation/?state__exact=failed\n"
     )

@@ -154,11 +154,16 @@ def record_failure(held: Claim, problem: Problem, incident: str) -> bool:
     )
 
 
-def release(held: Claim) -> bool:
+def release(held: Claim, pause: timedelta = timedelta()) -> bool:
     """Return an evaluation to the queue, e.g. when the worker must stop; the try still counts."""
+    later = timezone.now() + pause
     return (
         Evaluation.objects.filter(**held.row).update(
-            state=Evaluation.State.QUEUED, lease_until=None, worker="", rung_at=timezone.now()
+            state=Evaluation.State.QUEUED,
+            lease_until=None,
+            worker="",
+            rung_at=later,
+            not_before=later if pause else None,
         )
         == 1
     )

@@ -9,27 +9,28 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import lru_cache
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown
 from django.conf import settings
-from django.core.files import File
 from django.db import connection
 from django.utils import timezone
 from numpy import ndarray
 
-from evaluation.archive.problems import InvalidArchive, internal_error, unreadable
+from evaluation.archive.problems import InvalidArchive, Problem, internal_error, unreadable
 from evaluation.sandbox.guards import hide_memory
 from evaluation.sandbox.reader import Reader, ReaderKilled
 from evaluation.scoring import labels
 from evaluation.scoring.counts import count, sha256
 from evaluation.task import MaskSpec
-from leaderboard.models import AuditEntry, Evaluation, LabelSet, Submission, Worker
+from leaderboard.models import AuditEntry, Evaluation, LabelSet, Worker
 from leaderboard.platform.bell import ring
 from leaderboard.scoring import queue
+from leaderboard.scoring.archives import ArchiveLost, StorageSilent, received_archive
 from leaderboard.scoring.confinement import confinement, turn
 from leaderboard.scoring.failures import report_failures
 
@@ -122,6 +123,8 @@ def evaluate(held: queue.Claim) -> str:
                 # The fault may be this machine's; if it is the archive's, it will fail again.
                 return "queued again" if queue.release(held) else "lost"
             return "invalid" if queue.record_invalid(held, refusal.problems) else "lost"
+        except ArchiveLost as lost:
+            return give_up_or_retry(held, lost.problem, pause=queue.FIRST_PAUSE)
         except Exception:
             return give_up_or_retry(held)
         try:
@@ -138,31 +141,17 @@ def read_masks(evaluation: Evaluation) -> ndarray:
     submission = evaluation.submission
     if hasattr(submission, "prediction"):
         return labels.decompress(bytes(submission.prediction.masks), spec_of(evaluation))
-    with open_archive(submission) as archive:
+    with received_archive(submission) as archive:
         try:
             with turn():
-                return reader.read(cast(BinaryIO, archive), spec_of(evaluation), submission.team_id)
+                return reader.read(archive, spec_of(evaluation), submission.team_id)
         except ReaderKilled as first:
             log.warning("the reader was killed from outside: reading again, alone", error=str(first))
         with turn(alone=True):
             try:
-                return reader.read(cast(BinaryIO, archive), spec_of(evaluation), submission.team_id)
+                return reader.read(archive, spec_of(evaluation), submission.team_id)
             except ReaderKilled as second:
                 raise InvalidArchive([unreadable()]) from second
-
-
-class StorageSilent(Exception):
-    """The storage cannot return the archive or say whether it exists; ``__cause__`` is its error."""
-
-
-def open_archive(submission: Submission) -> File:
-    """The submission's archive. Raises FileNotFoundError if it is lost, StorageSilent if unknown."""
-    try:
-        return submission.archive.open("rb")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StorageSilent from error
 
 
 def spec_of(evaluation: Evaluation) -> MaskSpec:
@@ -181,13 +170,15 @@ def truth(label_set_id: int, digest: str) -> ndarray:
     return masks
 
 
-def give_up_or_retry(held: queue.Claim) -> str:
-    """After a server error: return to the queue or, after the last try, fail with an incident id."""
+def give_up_or_retry(
+    held: queue.Claim, problem: Problem | None = None, pause: timedelta = timedelta()
+) -> str:
+    """After a server error: return to the queue, after a pause, or, after the last try, fail with an incident id."""
     incident = queue.new_incident()
     log.exception("evaluation failed", incident=incident)
     if held.evaluation.counted_tries < settings.EVALUATION_TRIES:
-        return "queued again" if queue.release(held) else "lost"
-    if not queue.record_failure(held, internal_error(), incident):
+        return "queued again" if queue.release(held, pause) else "lost"
+    if not queue.record_failure(held, problem or internal_error(), incident):
         return "lost"
     held.evaluation.refresh_from_db()
     log_failure(held.evaluation)
@@ -200,7 +191,7 @@ def log_failure(evaluation: Evaluation) -> None:
         "evaluation failed",
         competition=evaluation.submission.phase.competition,
         subject=str(evaluation.submission),
-        details={"incident": evaluation.incident},
+        details={"incident": evaluation.incident, "problem": evaluation.problems[0]["code"]},
     )
 
 

@@ -1,5 +1,6 @@
 """Rows for tests, made the way the server makes them: a score goes through the queue's own ``record_score``."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -133,13 +134,15 @@ def make_submission(
     problems: tuple[Problem, ...] = (),
     by: User | None = None,
     received_at: datetime | None = None,
-    content: bytes = b"an archive that nobody reads",
+    content: bytes | None = None,
     **fields: Any,
 ) -> Submission:
     """A submission whose evaluation is in ``state``; when scored, with ``counts`` = (TP, FP, FN) in all.
 
-    Windows and quota limits are not asked, so that any past can be made.
+    Windows and quota limits are not asked, so that any past can be made. Without ``content`` nobody can read its archive.
     """
+    digest = hashlib.sha256(content).hexdigest() if content is not None else f"{next(_number):064x}"
+    content = b"an archive that nobody reads" if content is None else content
     received_at = received_at or timezone.now()
     submission = Submission(
         phase=phase,
@@ -148,7 +151,7 @@ def make_submission(
         method=fields.pop("method", "U-Net"),
         original_name="masks.zip",
         size=len(content),
-        sha256=f"{next(_number):064x}",
+        sha256=digest,
         received_at=received_at,
         **fields,
     )

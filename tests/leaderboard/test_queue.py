@@ -207,9 +207,12 @@ def test_work_scores_a_real_archive_and_a_rescore_needs_no_archive(cast):
     assert (again.tp, again.fp, again.fn) == (first.tp, first.fp, first.fn)
 
 
-def test_a_fault_of_ours_is_tried_again_and_then_fails_with_an_incident(cast):
+def test_a_fault_of_ours_is_tried_again_and_then_fails_with_an_incident(cast, monkeypatch):
+    def fail(*arguments):
+        raise ValueError(settings.DATA_DIR)
+
+    monkeypatch.setattr(tasks.reader, "read", fail)
     submission = waiting(cast.team, cast.phase, content=make_archive())
-    submission.archive.delete(save=False)
     outcomes = [tasks.work() for _ in range(settings.EVALUATION_TRIES)]
     assert outcomes == ["queued again"] * (settings.EVALUATION_TRIES - 1) + ["failed"]
     evaluation = Evaluation.objects.get(submission=submission)

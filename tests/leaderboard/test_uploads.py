@@ -8,17 +8,14 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import boto3
 import pytest
 from django.core.files.storage import storages
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from moto import mock_aws
 
 from leaderboard.actions import uploads
 from leaderboard.models import Phase, Submission, Upload, UploadPart, User
-from leaderboard.platform.bucket import Bucket
 from tests.leaderboard.api import API, assert_problem, client_of
 from tests.leaderboard.factories import Cast, make_archive, make_competition, make_phase, make_submission
 
@@ -60,29 +57,6 @@ def encoded(metadata: dict[str, str]) -> str:
 @pytest.fixture
 def tus(cast: Cast) -> Tus:
     return Tus(cast.owner)
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The uploads' storage: a folder, or a bucket of an emulated S3."""
-    if request.param == "folder":
-        yield storages["uploads"]
-        return
-    with mock_aws():
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="uploads")
-        bucket = Bucket(
-            bucket_name="uploads",
-            location="uploads",
-            region_name="us-east-1",
-            access_key="a",
-            secret_key="b",
-            file_overwrite=False,
-            max_memory_size=1 << 20,
-        )
-        monkeypatch.setitem(storages._storages, "uploads", bucket)
-        for model, field in ((UploadPart, "file"), (Submission, "archive")):
-            monkeypatch.setattr(model._meta.get_field(field), "storage", bucket)
-        yield bucket
 
 
 def kept(storage: Any, path: str) -> list[str]:
