@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from leaderboard.models import Attempt, Competition, Phase, Team
 from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
+from leaderboard.reporting.calendar_file import calendar_of
 
 from .data import files_for
 from .page_context import example_phase, find_competition, my_team, phases_of, render_in
@@ -65,6 +67,17 @@ def competition_home(request: HttpRequest, competition: Competition) -> HttpResp
         "announcement": competition.announcements.public(now).first(),
     }
     return render_in(request, competition, "competition/home.html", context)
+
+
+@require_safe
+def calendar(request: HttpRequest, slug: str) -> HttpResponse:
+    """The competition's dates as an iCalendar file."""
+    competition = find_competition(request, slug)
+    return HttpResponse(
+        calendar_of(competition, timezone.now()),
+        content_type="text/calendar; charset=utf-8",
+        headers={"Content-Disposition": f'inline; filename="{competition.slug}.ics"'},
+    )
 
 
 def place_of(

@@ -38,6 +38,7 @@ urlpatterns = [
     path("account/tokens/revoke/", account.revoke_token, name="revoke-token"),
     path("join/", teams.join, name="join"),
     path("c/<slug:slug>/", competitions.competition, name="competition"),
+    path("c/<slug:slug>/calendar.ics", competitions.calendar, name="calendar"),
     path("c/<slug:slug>/board/", boards.current_board, name="boards"),
     path("c/<slug:slug>/board/<slug:phase_slug>/", boards.board, name="board"),
     path("c/<slug:slug>/board/<slug:phase_slug>/board.csv", board_files.csv, name="board-csv"),

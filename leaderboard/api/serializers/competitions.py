@@ -111,6 +111,11 @@ class CompetitionSerializer(serializers.ModelSerializer):
     pages = PageSerializer(many=True, read_only=True, help_text="Its pages, in Markdown.")
     url = serializers.HyperlinkedIdentityField(view_name="api:competition-detail", lookup_field="slug")
     awards = serializers.HyperlinkedIdentityField(view_name="api:competition-awards", lookup_field="slug")
+    calendar = serializers.HyperlinkedIdentityField(
+        view_name="pages:calendar",
+        lookup_field="slug",
+        help_text="The dates as an iCalendar file (RFC 5545), to subscribe to.",
+    )
 
     class Meta:
         model = Competition
@@ -128,4 +133,5 @@ class CompetitionSerializer(serializers.ModelSerializer):
             "pages",
             "url",
             "awards",
+            "calendar",
         ]
