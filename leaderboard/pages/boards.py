@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.core.cache import cache
@@ -18,6 +18,7 @@ from leaderboard.models.attempts import utc_day
 from leaderboard.models.visibility import View, view_of
 from leaderboard.reporting.board_details import details_of
 from leaderboard.reporting.boards import Board, Choice, board_of, phase_to_show, row_of
+from leaderboard.reporting.past_boards import days_of, past_board, past_row_of
 
 from .page_context import find_competition, my_team, phases_of, render_in
 
@@ -47,8 +48,11 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     )  # submissions received in time are scored after the end
     view = view_of(phase, request.user, now)
     chosen = Chosen.of(request, competition, view, team, now)
-    etag = _etag(phase, view, team, now, page, chosen.q, chosen.show, chosen.sort, is_open, follows)
     polled = request.headers.get("HX-Request") == "true"
+    days = None if polled and "on" not in request.GET else days_of(phase, view, now)
+    day = days.find(request.GET.get("on", "")) if days else None
+    follows = follows and day is None
+    etag = _etag(phase, view, team, now, page, chosen.q, chosen.show, chosen.sort, is_open, follows, day)
     # Whoever is in no team reads the same under one ETag: it is rendered once for all of them.
     query = hashlib.sha256(request.GET.urlencode().encode()).hexdigest()  # it stands in the fragment's links
     shared = f"board-{etag[1:-1]}-{query}" if polled and team is None else None
@@ -58,22 +62,13 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     elif shared and (fragment := cache.get(shared)) is not None:
         response = HttpResponse(fragment)
     else:
-        shown = board_of(phase, request.user, now, first=(page - 1) * ROWS, limit=ROWS, choice=chosen.choice)
-        if page > 1 and not shown.rows:
-            raise Http404
-        own = _own_row(shown, team, chosen)
-        rows = [*(shown.rows or []), *shown.references, *([own["mine"]] if own["mine_apart"] else [])]
         context = {
             "phase": phase,
             "phases": phases,
             "team": team,
-            "board": shown,
-            **own,
-            "details": details_of(shown, rows, now),
-            "columns": {"f1": shown.view.board == "shown", **dict.fromkeys(shown.view.metrics, True)},
+            **_rows(phase, view, request.user, now, chosen, day, page, team),
             "chosen": chosen,
-            "page": page,
-            "pages": page_numbers(shown.found, page),
+            "days": days,
             "condition": json.dumps({"If-None-Match": etag}),
             "now": now,
             "is_open": is_open,
@@ -84,7 +79,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             if shared:
                 cache.set(shared, response.content, KEPT_SECONDS)
         else:
-            reports = PhaseReport.objects.for_viewer(phase, shown.view, now)
+            reports = PhaseReport.objects.for_viewer(phase, view, now)
             context["report"] = reports.defer("content").first()
             response = render_in(request, competition, "board/board.html", context)
     if polled:
@@ -92,6 +87,36 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     patch_vary_headers(response, ["HX-Request", "Cookie"])
     patch_cache_control(response, private=True, no_cache=True)
     return response
+
+
+def _rows(
+    phase: Phase,
+    view: View,
+    viewer: Any,
+    now: datetime,
+    chosen: "Chosen",
+    day: date | None,
+    page: int,
+    team: Team | None,
+) -> dict[str, Any]:
+    """What the table of one page of the board shows, now or at the end of ``day``."""
+    first = (page - 1) * ROWS
+    if day:
+        shown = past_board(phase, view, day, chosen.choice, first, ROWS)
+    else:
+        shown = board_of(phase, viewer, now, first=first, limit=ROWS, choice=chosen.choice)
+    if page > 1 and not shown.rows:
+        raise Http404
+    own = _own_row(shown, team, chosen)
+    rows = [*(shown.rows or []), *shown.references, *([own["mine"]] if own["mine_apart"] else [])]
+    return {
+        "board": shown,
+        **own,
+        "details": details_of(shown, rows, now),
+        "columns": {"f1": shown.view.board == "shown", **dict.fromkeys(shown.view.metrics, True)},
+        "page": page,
+        "pages": page_numbers(shown.found, page),
+    }
 
 
 @dataclass(frozen=True)
@@ -157,7 +182,9 @@ class Chosen:
 
 def _own_row(shown: Board, team: Team | None, chosen: Chosen) -> dict[str, Any]:
     """The row of the viewer's team, and whether it is outside this page of the board."""
-    mine = row_of(shown, team) if team else None
+    mine = None
+    if team:
+        mine = past_row_of(shown, team.pk) if shown.day else row_of(shown, team)
     on_page = {row.team_id for row in shown.rows or []}
     return {
         "mine": mine,

@@ -12,6 +12,7 @@ from leaderboard.reporting.charts import Scale
 
 from .boards import Board, Row, shown_until
 from .counting import rules_of
+from .earlier_ranks import past_is_public
 
 SAME = 0.005  # scores closer than this are the same result
 STEP = 5  # the scale of the dots begins and ends at multiples of this many points
@@ -22,8 +23,8 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Detail:
-    """``gap``: points behind the first. ``moved``: ranks gained since yesterday (negative: lost), None if unknown;
-    ``is_new``: not on yesterday's board. ``dot``: where its F1 lies on the scale, 0 to 100; ``ends``: where its 95 %
+    """``gap``: points behind the first. ``moved``: ranks gained since yesterday, on a past board since then (negative:
+    lost), None if unknown; ``is_new``: not on yesterday's board. ``dot``: where its F1 lies on the scale, 0 to 100; ``ends``: where its 95 %
     interval begins and ends there, and ``interval``: the same in percent."""
 
     gap: float | None
@@ -53,14 +54,17 @@ def details_of(board: Board, rows: list[Row], now: datetime) -> Details:
     high = max(STEP * math.ceil(max(limits, default=100) / STEP), low + STEP)
     on_scale = Scale(low, high, 0, 100)
     first = _first(board, rows)
-    moves = shows_movement(board.phase, board.view, now) and ranks_are_kept(board.phase, now)
+    since_then = board.day is not None
+    moves = since_then or (shows_movement(board.phase, board.view, now) and ranks_are_kept(board.phase, now))
     details = {}
     for row in rows:
         score, interval = scores.get(row.submission.pk), intervals.get(row.submission.pk)
-        before = row.earlier_rank if moves else None
+        before, after = (
+            (row.rank, row.later_rank) if since_then else (row.earlier_rank if moves else None, row.rank)
+        )
         details[row.submission.pk] = Detail(
             gap=None if score is None or first is None else first - score,
-            moved=before - row.rank if before and row.rank else None,
+            moved=before - after if before and after else None,
             is_new=moves and row.rank is not None and before is None,
             dot=None if score is None else on_scale(score),
             ends=(on_scale(interval[0]), on_scale(interval[1])) if interval else None,
@@ -94,21 +98,21 @@ def _first(board: Board, rows: list[Row]) -> float | None:
         return 100 * leader.scores.f1.value if leader.scores.f1 else None
     if board.view.board is None:
         return None
+    if board.day is not None:
+        return None if board.leader_key is None else 100 * board.leader_key / KEY_SCALE
     key = Standing.objects.board(board.phase, board.view.board).values_list("rank_key", flat=True).first()
     return None if key is None else 100 * key / KEY_SCALE
 
 
 def shows_movement(phase: Phase, view: View, now: datetime) -> bool:
     """Whether a viewer may see how ranks moved. Not where a board cannot have moved or its past is not public: before
-    the second day, after the end or the freeze, under a Ladder, where selected submissions count."""
+    the second day, after the end or the freeze."""
     midnight, until = utc_day(now), shown_until(phase, view)
-    if view.board is None or phase.labels is None or not phase.is_open(now) or phase.opens_at >= midnight:
+    if not phase.is_open(now) or phase.opens_at >= midnight:
         return False
     if until is not None and until <= midnight:
         return False
-    return (
-        phase.ladder_step is None and not phase.hidden_until_close and phase.counts != Phase.Counts.SELECTED
-    )
+    return past_is_public(phase, view)
 
 
 def ranks_are_kept(phase: Phase, now: datetime) -> bool:

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import F, FloatField, Value
@@ -17,7 +17,7 @@ from leaderboard.models.visibility import Scores, View, released_by_ladder, view
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a board. ``rank`` is None for reference entries."""
+    """A row of a board. ``rank`` is None for reference entries; ``later_rank`` is today's rank on a past board."""
 
     rank: int | None
     team: str
@@ -28,6 +28,7 @@ class Row:
     achieved_at: datetime
     latest_at: datetime | None = None
     earlier_rank: int | None = None
+    later_rank: int | None = None
     reference: bool = False
 
 
@@ -80,6 +81,7 @@ class Board:
     """The ranking of a phase as visible to a viewer. ``rows`` is None while the phase hides its board.
 
     ``total`` is the number of ranked teams, ``found`` of those that were chosen; ``rows`` may contain only some of them.
+    A past board (``past_boards``) has the ``day`` at whose end it stood, and its ``leader_key``.
     """
 
     phase: Phase
@@ -89,6 +91,8 @@ class Board:
     references: list[Row]
     published: list[PublishedEntry]
     found: int = 0
+    day: date | None = None
+    leader_key: int | None = None
 
     @property
     def is_frozen(self) -> bool:
@@ -145,7 +149,7 @@ def board_of(
         total = len(keys)
         ranks = [1 + total - bisect_left(keys, standing.rank_key + 1) for standing in standings]
         rows = _rows(zip(ranks, standings, strict=True), phase, view)
-    return Board(phase, view, total, rows, _references(phase, view), published, found)
+    return Board(phase, view, total, rows, references_of(phase, view), published, found)
 
 
 def window(rows: Any, first: int, until: int | None) -> list[Standing]:
@@ -200,7 +204,8 @@ def _scores(standing: Standing, phase: Phase, view: View) -> Scores:
     return visible_scores(standing.submission.evaluation, view)
 
 
-def _references(phase: Phase, view: View) -> list[Row]:
+def references_of(phase: Phase, view: View) -> list[Row]:
+    """The organisers' entries, best first."""
     assert phase.labels is not None
     entries = (
         Submission.objects.filter(phase=phase, reference=True)

@@ -67,6 +67,7 @@ SITE = [
             "rules": "/c/{slug}/rules/",
             "history-overview": "/c/{history}/",
             "history-board": "/c/{history}/board/validation/",
+            "history-board-past": "/c/{history}/board/validation/?on=2022-05-20",
             "history-statistics": "/c/{history}/statistics/",
         },
         "team": {

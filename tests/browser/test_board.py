@@ -43,3 +43,44 @@ def test_the_countdown_ticks_by_the_servers_clock(page: Any) -> None:
     page.wait_for_function(
         "before => document.querySelector('time.countdown').innerText !== before", arg=before
     )
+
+
+def test_the_slider_moves_the_board_through_time(page: Any) -> None:
+    now = timezone.now()
+    cast = make_cast(opens_at=now - timedelta(days=9))
+    make_submission(cast.team, cast.phase, (70, 30, 30), received_at=now - timedelta(days=6))
+    make_submission(cast.other_team, cast.phase, (90, 10, 10), received_at=now - timedelta(days=2))
+    page.goto(f"/c/{cast.competition.slug}/board/{cast.phase.slug}/")
+    page.evaluate("window.sameDocument = true")
+    slider = page.get_by_role("slider")
+    assert slider.get_attribute("aria-valuetext") == "now"
+    for _ in range(4):
+        slider.press("ArrowLeft")
+    day = now - timedelta(days=4)
+    page.locator(".past", has_text=f"{day.day} {day:%B %Y}").wait_for()
+    assert page.locator(".ranking .team").all_inner_texts() == ["Alpine"]
+    assert slider.get_attribute("aria-valuetext") == f"at the end of {day.day} {day:%B %Y}"
+    assert f"on={day.date()}" in page.url
+    assert violations(page) == []
+    slider.press("End")
+    page.locator(".ranking .team", has_text="Rivals").wait_for()
+    assert page.locator("#board").get_attribute("hx-trigger") == "every 5s"
+    assert page.evaluate("window.sameDocument") is True
+    page.goto(f"/c/{cast.competition.slug}/board/{cast.phase.slug}/?on={day.date()}")
+    assert slider.get_attribute("aria-valuetext") == f"at the end of {day.day} {day:%B %Y}"
+
+
+def test_without_a_script_the_day_is_a_date_field(browser: Any, live_server: Any) -> None:
+    now = timezone.now()
+    cast = make_cast(opens_at=now - timedelta(days=9))
+    make_submission(cast.team, cast.phase, (70, 30, 30), received_at=now - timedelta(days=6))
+    make_submission(cast.other_team, cast.phase, (90, 10, 10), received_at=now - timedelta(days=2))
+    context = browser.new_context(base_url=live_server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"/c/{cast.competition.slug}/board/{cast.phase.slug}/")
+    assert page.get_by_role("slider").count() == 0
+    page.get_by_label("As it was at the end of").fill(str((now - timedelta(days=4)).date()))
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.locator(".past").wait_for()
+    assert page.locator(".ranking .team").all_inner_texts() == ["Alpine"]
+    context.close()

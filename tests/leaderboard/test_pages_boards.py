@@ -284,15 +284,15 @@ def test_a_board_costs_the_same_whatever_its_length(
     client.get(board_url(cast))
     # competition, phases, published entries, standings, rank of the first, references, report, texts, awards; and
     # for the movement since yesterday: whether a worker has written the ranks down; and the
-    # reported intervals
-    with django_assert_num_queries(11):
+    # reported intervals; and when the first score was, for the slider through time
+    with django_assert_num_queries(12):
         client.get(board_url(cast))
     fill(8)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         client.get(board_url(cast))
     client.force_login(cast.owner)
     # and: session, user, is an organiser (three times), my team, my line
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(19):
         client.get(board_url(cast))
 
 
