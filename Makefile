@@ -94,6 +94,9 @@ bench-board: $(TOOLS)  ## what each page, poll, claim and score costs with 85 te
 	$(RUN) -m benchmarks.board --backend sqlite
 	$(RUN) -m benchmarks.board --backend postgres
 
+bench-latency: $(TOOLS)  ## from POST to score on the demo, part by part; FLAGS="--long 10000" uploads so many without a pause
+	$(RUN) -m benchmarks.latency $(FLAGS)
+
 bench-training: $(TRAINERS)  ## compare the training loop's patches per second with a plain loop's
 	$(RUN) -m benchmarks.training
 

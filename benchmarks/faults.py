@@ -89,8 +89,8 @@ def empty_the_broker(stage: Stage) -> int:
     if stage.backend == "postgres":
         redis.Redis.from_url(os.environ["REDIS_URL"]).flushall()
     else:
-        for message in (stage.folder / "broker" / "messages").iterdir():
-            message.unlink(missing_ok=True)
+        for file in (stage.folder / "broker").iterdir():  # the messages, and the pipes that workers listen to
+            file.unlink(missing_ok=True)
     return 1
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from django_structlog.celery.steps import DjangoStructLogInitStep
+from kombu.transport import TRANSPORT_ALIASES
 
 from leaderboard.platform import processes
 
@@ -17,6 +18,7 @@ warnings.filterwarnings(
     "ignore", message="You're running the worker with superuser", category=SecurityWarning
 )
 
+TRANSPORT_ALIASES["local"] = "leaderboard.platform.broker:Transport"
 app = Celery("leaderboard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 TASK_MODULES = {

@@ -321,6 +321,13 @@ if EVALUATION_HEARTBEAT_SECONDS >= EVALUATION_LEASE_SECONDS:
         "Leave it unset: the default is a third of EVALUATION_LEASE_SECONDS.",
     )
 
+for _name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+    if env.text(_name):  # Celery would read it, with the options of another transport
+        raise env.refuse(
+            _name,
+            "is set, but REDIS_URL alone chooses the broker",
+            "Unset it: without REDIS_URL, workers of this host are notified through DATA_DIR.",
+        )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_PUBLISH_RETRY = False
@@ -392,15 +399,8 @@ if REDIS_URL:
         "global_keyprefix": "celery:",
     }
 else:
-    CELERY_BROKER_URL = "filesystem://localhost//"
-    _messages = DATA_DIR / "broker" / "messages"
-    _messages.mkdir(mode=0o700, parents=True, exist_ok=True)
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "data_folder_in": str(_messages),
-        "data_folder_out": str(_messages),
-        "control_folder": str(_messages.parent / "control"),
-        "polling_interval": 0.2,
-    }
+    CELERY_BROKER_URL = "local://localhost"  # leaderboard.platform.broker
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(DATA_DIR / "broker")}
 
 # Monitoring
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()

@@ -89,8 +89,9 @@ def work() -> str:
     with structlog.contextvars.bound_contextvars(
         submission=held.evaluation.submission_id, evaluation=held.evaluation.pk, attempt=held.tries
     ):
-        outcome = evaluate(held)
-        log.info("evaluated", outcome=outcome)
+        spent: dict[str, float] = {}
+        outcome = evaluate(held, spent)
+        log.info("evaluated", outcome=outcome, **spent)
     if Evaluation.objects.queued().exists():
         ring(work)
     return outcome
@@ -110,11 +111,15 @@ def sweep() -> None:
     report_failures(timezone.now())
 
 
-def evaluate(held: queue.Claim) -> str:
-    """Score a claimed evaluation and record the outcome; returns the new state, or "lost"."""
+def evaluate(held: queue.Claim, spent: dict[str, float]) -> str:
+    """Score a claimed evaluation and record the outcome; returns the new state, or "lost".
+
+    The milliseconds that its parts took are added to `spent`.
+    """
     with heartbeat(held):
         try:
-            prediction = read_masks(held.evaluation)
+            with lap(spent, "read_ms"):
+                prediction = read_masks(held.evaluation)
         except StorageSilent as silence:
             log.error("the archive storage does not answer", error=str(silence.__cause__))
             return "postponed" if queue.postpone(held) else give_up_or_retry(held)
@@ -128,12 +133,25 @@ def evaluate(held: queue.Claim) -> str:
         except Exception:
             return give_up_or_retry(held)
         try:
-            counts = count(prediction, truth(held.evaluation.label_set_id, held.evaluation.label_set.sha256))
-            packed = labels.compress(prediction)
-            written = queue.record_score(held, counts, packed, sha256(prediction, spec_of(held.evaluation)))
+            label_set = held.evaluation.label_set
+            with lap(spent, "count_ms"):
+                counts = count(prediction, truth(label_set.pk, label_set.sha256))
+                packed, digest = labels.compress(prediction), sha256(prediction, spec_of(held.evaluation))
+            with lap(spent, "record_ms"):
+                written = queue.record_score(held, counts, packed, digest)
         except Exception:
             return give_up_or_retry(held)
     return "scored" if written else "lost"
+
+
+@contextmanager
+def lap(spent: dict[str, float], part: str) -> Iterator[None]:
+    """Note how many milliseconds a part takes."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        spent[part] = round(1000 * (time.perf_counter() - began), 1)
 
 
 def read_masks(evaluation: Evaluation) -> ndarray:

@@ -54,6 +54,7 @@ def test_deployment_check_is_clean_in_production(tmp_path):
             {"EVALUATION_LEASE_SECONDS": "5", "EVALUATION_HEARTBEAT_SECONDS": "5"},
             "not shorter than the lease",
         ),
+        ({"CELERY_BROKER_URL": "filesystem://"}, "REDIS_URL alone chooses the broker. Unset it"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is 'LOUD'"),
         ({"PORT": "70000"}, "PORT is 70000. Write a number from 1 to 65535."),
     ],

@@ -1,4 +1,4 @@
-"""A real Celery worker process scores what was submitted: on SQLite by files, on PostgreSQL through Redis."""
+"""A real Celery worker process scores what was submitted: on SQLite through the broker of one host, on PostgreSQL through Redis."""
 
 import time
 
