@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --maxprocesses 8 --di
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d' ' -f1)
 SERVER := .venv/server-$(call sum,requirements.txt)
 TOOLS := .venv/tools-$(call sum,requirements.txt requirements-dev.txt)
-TRAINERS := .venv/trainers-$(call sum,requirements.txt baseline/requirements.txt)
+TRAINERS := .venv/trainers-$(call sum,requirements.txt baseline/requirements.txt baseline/requirements-extras.txt)
 
 ARCHIVERS := zip 7zip libarchive-tools libarchive-zip-perl fastjar advancecomp minizip ziptool tcllib ruby ruby-zip \
 	php-cli php-zip zipalign strip-nondeterminism
@@ -123,5 +123,5 @@ $(TOOLS): $(SERVER)
 
 $(TRAINERS): $(SERVER)
 	@echo "Installing PyTorch and the other dependencies of baseline/ into .venv ..."
-	@$(PIP) -r baseline/requirements.txt
+	@$(PIP) -r baseline/requirements-extras.txt
 	@rm -f .venv/trainers-* && touch $@

@@ -51,6 +51,25 @@ def add_commands(commands: Any) -> None:
         run_archive,
         "predict a split straight into RUN/archives/SPLIT.zip, ready to submit",
     )
+    export = _on_run(
+        commands,
+        "export",
+        run_export,
+        "write a run's networks, with the normalisation inside, as RUN/export/SPLIT.pt2 (torch) or SPLIT.onnx, and check that they "
+        "predict the run's masks",
+    )
+    kind = export.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--torch", action="store_true", help="a program of torch.export")
+    kind.add_argument("--onnx", action="store_true", help="for onnxruntime and others")
+    scene = _on_run(
+        commands,
+        "scene",
+        run_scene,
+        "predict a large GeoTIFF of the 14 bands in overlapping windows and write the mask as a GeoTIFF",
+        one_split=True,
+    )
+    scene.add_argument("image", type=Path, metavar="IMAGE.tif")
+    scene.add_argument("out", type=Path, metavar="MASK.tif")
     submit = _on_run(
         commands, "submit", run_submit, "submit a run's archive to a leaderboard through its REST API"
     )
@@ -83,12 +102,20 @@ def add_commands(commands: Any) -> None:
 
 
 def _on_run(
-    commands: Any, name: str, command: Any, text: str, labels: bool = False
+    commands: Any, name: str, command: Any, text: str, labels: bool = False, one_split: bool = False
 ) -> argparse.ArgumentParser:
     """A sub-command that takes a run's folder."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    parser.add_argument("--split", nargs="+", choices=SPLITS, default=list(SPLITS))
+    if one_split:
+        parser.add_argument(
+            "--split",
+            choices=SPLITS,
+            default="test",
+            help="whose networks predict, where a method adapted to both",
+        )
+    else:
+        parser.add_argument("--split", nargs="+", choices=SPLITS, default=list(SPLITS))
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data are now, if not where they were"
     )
@@ -119,14 +146,15 @@ def run_train(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from baseline.experiments import records
     from baseline.experiments.results import score_run
     from baseline.training import run
-    from baseline.training.options import from_dict
+    from baseline.training.options import from_dict, from_file
     from baseline.training.world import world
 
     if arguments.method is None:
         return _show_methods("train", rest)
     module, flags = _flags("train", arguments.method, rest)
     data, out, preset, end = (flags.pop(name) for name in ("data", "out", "preset", "limit_minutes"))
-    options = from_dict(module.Options, module.PRESETS.get(preset, {}) | flags)
+    stored = from_file(file, arguments.method) if (file := flags.pop("options")) else {}
+    options = from_dict(module.Options, module.PRESETS.get(preset, {}) | stored | flags)
     folder = out or Path("runs") / f"{arguments.method}-{preset}-{options.seed}"
     with world(options.device, options.threads, time.monotonic() + 60 * end) as here:
         started = run.start(folder, arguments.method, data, options, here)
@@ -225,6 +253,14 @@ def _flags(command: str, name: str, rest: Sequence[str]) -> tuple[Any, dict[str,
     parser.add_argument(
         "--preset", choices=PRESETS, default="full", help="scale of the recipe (default: full)"
     )
+    if command == "train":
+        parser.add_argument(
+            "--options",
+            type=Path,
+            default=None,
+            metavar="FILE",
+            help="JSON or TOML with values of the options below, or the options.json of a run; flags override it",
+        )
     if command == "study":
         parser.add_argument(
             "--seeds", type=int, nargs="+", default=[0], help="each variant is trained with each"
@@ -312,6 +348,33 @@ def run_archive(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_export(arguments: argparse.Namespace) -> int:
+    from baseline.deploying import export
+
+    wrong = 0
+    with _opened(arguments) as run:
+        for split in arguments.split:
+            path = export.write(run, split, arguments.onnx)
+            pixels, differing = export.check(run, split, path, threshold=_threshold(arguments))
+            print(f"{path}: {differing} of {pixels} pixels have another class than the run's own prediction.")
+            wrong += differing
+    return 1 if wrong else 0
+
+
+def run_scene(arguments: argparse.Namespace) -> int:
+    from baseline.deploying import scene
+
+    with _opened(arguments) as run:
+        made = scene.predict(run, arguments.image, arguments.out, arguments.split, _threshold(arguments))
+    seen = made.landslide + made.background
+    share = 100 * made.landslide / seen if seen else 0
+    print(
+        f"{made.mask}: {made.landslide} of {seen} pixels are landslide ({share:.2f} %), {made.nothing} without data."
+    )
+    print(f"{made.probabilities}: their probabilities.")
+    return 0
+
+
 def _threshold(arguments: argparse.Namespace) -> float:
     return 0.5 if arguments.threshold is None else arguments.threshold
 
@@ -348,6 +411,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
 
 def run_list(arguments: argparse.Namespace) -> int:
     from baseline.methods import METHODS
+    from baseline.training.run import finished_weights
 
     for name, text in METHODS.items():
         print(f"{name:10} {text}")
@@ -356,7 +420,7 @@ def run_list(arguments: argparse.Namespace) -> int:
         print(f"No runs in {arguments.folder}.")
     for options in found:
         folder, content = options.parent, json.loads(options.read_text())
-        state = "finished" if (folder / "weights.pt").exists() else "not finished"
+        state = "finished" if finished_weights(folder) else "not finished"
         metrics = folder / "metrics.json"
         scores = json.loads(metrics.read_text()) if metrics.exists() else {}
         figures = ", ".join(f"{split} F1 {100 * score['f1']:.2f} %" for split, score in scores.items())

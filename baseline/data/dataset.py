@@ -288,7 +288,7 @@ def load(
         if progress:
             progress(i + 1, count)
     if holes:
-        _mend(split, images, moments, holes, fill_nan)
+        _fill_or_refuse(split, images, moments, holes, fill_nan)
     digest = known[1] if known else _digest(split)
     if not known and not holes:
         _remember(cache, split, moments, digest)
@@ -304,7 +304,7 @@ def _read_all(paths: tuple[Path, ...], processes: int) -> Iterator[np.ndarray]:
             yield from pool.map(read_image, paths, chunksize=16)
 
 
-def _mend(
+def _fill_or_refuse(
     split: Split, images: np.ndarray, moments: Moments, holes: list[tuple[int, np.ndarray]], fill: bool
 ) -> None:
     """Replace values that are not finite by the band's mean, in `images` and `moments`, or raise an error that names the files."""

@@ -1,4 +1,4 @@
-"""Patches as tensors, wholly in the memory of the device that trains on them.
+"""Patches as tensors, wholly in the memory of the device that trains on them, or of its host where they do not fit.
 
 3,799 patches are 1.74 GB as float16: less than a small GPU has, and no loader has to keep up with the network.
 """
@@ -17,7 +17,8 @@ from baseline.data.dice import Dice
 class Pool:
     """images (N, H, W, B) float16, normalised; labels uint8, 255 = ignored, (N, H, W) or several kinds (N, K, H, W), or None.
 
-    name: of its stream of orders; crop: pixels of the random squares that batches are made of, 0 = whole patches.
+    name: of its stream of orders; crop: pixels of the random squares that batches are made of, 0 = whole patches; device: where
+    batches go, None = where the images are.
 
     Images are stored channels last, as the files are: a batch of them is then channels last in torch's sense without a copy.
     """
@@ -26,6 +27,7 @@ class Pool:
     labels: Tensor | None = None
     name: str = ""
     crop: int = 0
+    device: torch.device | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -42,14 +44,14 @@ class Pool:
         room = self.images.shape[1] - self.crop
         if not self.crop or room <= 0:
             rows = torch.from_numpy(patches).to(self.images.device)
-            return self._images(rows), self.labels[rows]
+            return self._images(rows), self.labels[rows].to(self.device)
         squares = [
             (row, slice(top, top + self.crop), slice(left, left + self.crop))
             for row, top, left in zip(patches, dice.integers(room + 1), dice.integers(room + 1), strict=True)
         ]
         images = torch.stack([self.images[row, down, right].float() for row, down, right in squares])
         labels = torch.stack([self.labels[row, ..., down, right] for row, down, right in squares])
-        return images.permute(0, 3, 1, 2), labels
+        return images.to(self.device).permute(0, 3, 1, 2), labels.to(self.device)
 
     def chunks(self, size: int) -> Iterator[Tensor]:
         """All images in order, `size` at a time: (n, B, H, W) float32."""
@@ -57,7 +59,7 @@ class Pool:
             yield self._images(slice(start, start + size))
 
     def _images(self, rows: Tensor | slice) -> Tensor:
-        return self.images[rows].permute(0, 3, 1, 2).float()
+        return self.images[rows].to(self.device).permute(0, 3, 1, 2).float()
 
     def labelled(self, labels: Tensor) -> "Pool":
         """The same images with other labels, as pseudo-labels are."""
@@ -79,6 +81,7 @@ def joined(first: Pool, second: Pool) -> Pool:
         torch.cat([first.labels, second.labels]),
         f"{first.name}+{second.name}",
         first.crop,
+        first.device,
     )
 
 

@@ -155,7 +155,7 @@ def carry_out(entry: MethodRun, preset: str, changes: dict[str, Any], world: Wor
 
 def score(entry: MethodRun, preset: str, world: World) -> None:
     """Score and record a run that was finished before; nothing for one that is not finished or has a record."""
-    if entry.record.exists() or not (entry.folder / "weights.pt").exists():
+    if entry.record.exists() or not runs.finished_weights(entry.folder):
         return
     name, _, options = runs.saved(entry.folder)
     run: runs.Run[Options] = runs.Run(entry.folder, name, entry.data, options, world)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from baseline.data import dataset as data
 from baseline.training.predictor import Predictor
-from baseline.training.run import Run
+from baseline.training.run import Run, finished_weights
 from baseline.training.scores import Score
 from evaluation.scoring import metrics
 from evaluation.scoring.counts import Counts, count, pack
@@ -78,8 +78,8 @@ def score_run(
 
 def load_results(folder: Path) -> dict[str, Result]:
     """What `score_run` wrote; empty if it has written nothing since the weights were finished."""
-    written, weights = folder / "metrics.json", folder / "weights.pt"
-    if not written.exists() or (weights.exists() and written.stat().st_mtime < weights.stat().st_mtime):
+    written, weights = folder / "metrics.json", finished_weights(folder)
+    if not written.exists() or (weights and written.stat().st_mtime < weights.stat().st_mtime):
         return {}
     found = {}
     contents = json.loads(written.read_text())

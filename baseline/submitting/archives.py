@@ -10,7 +10,7 @@ from tqdm import tqdm
 from baseline.data.dataset import check_numbers, find_split
 from baseline.data.pool import Pool
 from baseline.training.predictor import Predictor
-from baseline.training.run import Run
+from baseline.training.run import Run, finished_weights
 from evaluation.archive import mask_zip
 from evaluation.task import MaskSpec
 
@@ -27,8 +27,8 @@ def _note_of(archive: Path) -> Path:
 
 def is_fresh(folder: Path, split: str, data: Path | None = None, threshold: float | None = None) -> bool:
     """Whether the archive is there, no older than the weights, and made from these data at this threshold (None: from any)."""
-    archive, weights = archive_of(folder, split), folder / "weights.pt"
-    if not (archive.exists() and weights.exists() and archive.stat().st_mtime >= weights.stat().st_mtime):
+    archive, weights = archive_of(folder, split), finished_weights(folder)
+    if not (archive.exists() and weights and archive.stat().st_mtime >= weights.stat().st_mtime):
         return False
     note = _note_of(archive)
     made = json.loads(note.read_text()) if note.exists() else {}

@@ -1,6 +1,7 @@
 """The training curve of a run: a CSV file and a plot."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,29 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def unseen(row: dict[str, Any]) -> None:
+    """Nobody watches the curve grow."""
+
+
+def live(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """What writes each row of a stage to a folder for TensorBoard; steps that a resumed stage repeats replace the old ones."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("--tensorboard needs the package: pip install tensorboard") from error
+    writers: list[SummaryWriter] = []
+
+    def write(row: dict[str, Any]) -> None:
+        if not writers:
+            writers.append(SummaryWriter(str(folder), purge_step=row["step"]))
+        for name in ("loss", "f1", "learning_rate", "patches_per_second"):
+            if row[name] is not None:
+                writers[0].add_scalar(name, row[name], row["step"])
+        writers[0].flush()
+
+    return write
 
 
 def plot(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -8,7 +8,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,16 +17,28 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from baseline.data.dice import Dice, derived_seed
 from baseline.training.deadline import TimeIsUp
 from baseline.training.options import Options
+from baseline.training.recompute import recomputed
 from baseline.training.world import World
 
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer a number."""
+
+
+class DamagedFile(ValueError):
+    """A file of a run cannot be read."""
+
+    def __init__(self, path: Path, why: str):
+        reason = " ".join(why.split())[:200]
+        super().__init__(
+            f"{path} is damaged ({reason}). Copy it again, or delete it and repeat the command, which makes it again."
+        )
 
 
 class Objective(nn.Module):
@@ -53,10 +66,22 @@ class Progress:
 
 
 class Stage:
-    """One stage of a run: options.steps updates of one objective, with its checkpoint and its part of the curve."""
+    """One stage of a run: options.steps updates of one objective, with its checkpoint and its part of the curve.
 
-    def __init__(self, name: str, objective: Objective, options: Options, world: World, checkpoint: Path):
+    watch: called with each row of the curve as it is made.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        objective: Objective,
+        options: Options,
+        world: World,
+        checkpoint: Path,
+        watch: Callable[[dict[str, Any]], None] = lambda row: None,
+    ):
         self.name = name
+        self.watch = watch
         self.options = options
         self.world = world
         self.checkpoint = checkpoint
@@ -77,7 +102,8 @@ class Stage:
             return self.progress
         if self.options.compile:
             self.objective.network.compile()
-        self._steps(optimiser, evaluate, keep_best)
+        with recomputed(self.objective.network) if self.options.activations == "recompute" else nullcontext():
+            self._steps(optimiser, evaluate, keep_best)
         if self.progress.best:
             self.objective.load_state_dict(self.progress.best)
         self.progress.best, self.progress.finished = {}, True
@@ -117,6 +143,7 @@ class Stage:
             if evaluated and evaluate:
                 row["f1"] = self._evaluated(evaluate, keep_best)
             self._show(bar, row)
+            self.watch(row)
             if progress.step < options.steps:
                 go_on = self.world.time_for(time.monotonic() - began)  # as long as the last row took
                 if not go_on or time.monotonic() - saved > options.checkpoint_seconds:
@@ -131,12 +158,17 @@ class Stage:
     def _update(self, parallel: nn.Module, optimiser: torch.optim.Optimizer) -> Tensor:
         """One optimiser step; returns the loss."""
         options, step = self.options, self.progress.step
-        dice = Dice(self.seed, step, options.batch, self.world.rows(options.batch))
         torch.manual_seed(derived_seed(self.seed, step, "dropout", self.world.rank))
-        with autocast(self.world.device, options):
-            loss = torch.stack(list(parallel(dice).values())).sum()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        total = torch.zeros((), device=self.world.device)
+        parts = self.world.rows(options.batch, options.accumulate)
+        for rows in parts:
+            with _gradients_kept_here(parallel) if rows is not parts[-1] else nullcontext():
+                with autocast(self.world.device, options):
+                    losses = parallel(Dice(self.seed, step, options.batch, rows))
+                    loss = torch.stack(list(losses.values())).sum() / len(parts)
+                loss.backward()
+            total += loss.detach()
         if options.clip:
             # Of the trained parameters alone: fixed ones may still hold a gradient of an earlier stage.
             trained = [p for group in optimiser.param_groups for p in group["params"]]
@@ -144,7 +176,7 @@ class Stage:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
         optimiser.step()
-        return loss.detach()
+        return total
 
     def _due(self, every: int) -> bool:
         return every > 0 and (self.progress.step % every == 0 or self.progress.step == self.options.steps)
@@ -174,9 +206,9 @@ class Stage:
         bar.set_postfix(figures)
         if bar.disable and self.world.main and time.monotonic() - self._shown > 30:
             self._shown = time.monotonic()
-            told = ", ".join(f"{k} {v}" for k, v in figures.items())
+            values = ", ".join(f"{k} {v}" for k, v in figures.items())
             print(
-                f"{self.name}: step {row['step']}/{self.options.steps}, {told}", file=sys.stderr, flush=True
+                f"{self.name}: step {row['step']}/{self.options.steps}, {values}", file=sys.stderr, flush=True
             )
 
     def _evaluated(self, evaluate: Callable[[], float], keep_best: bool) -> float:
@@ -190,7 +222,7 @@ class Stage:
     def _load(self, optimiser: torch.optim.Optimizer | None) -> None:
         if not self.checkpoint.exists():
             return
-        saved = torch.load(self.checkpoint, map_location=self.world.device, weights_only=True)
+        saved = load_checkpoint(self.checkpoint, self.world.device)
         self.objective.load_state_dict(saved["objective"])
         if optimiser and saved["optimiser"]:
             optimiser.load_state_dict(saved["optimiser"])
@@ -206,13 +238,36 @@ class Stage:
             save_atomically(state, self.checkpoint)
 
 
+def _gradients_kept_here(parallel: nn.Module) -> AbstractContextManager[None]:
+    """Several processes average their gradients after the last part of a batch only."""
+    return parallel.no_sync() if isinstance(parallel, DistributedDataParallel) else nullcontext()
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `save_atomically` wrote. Raises DamagedFile where the file is not whole."""
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        missing = {"objective", "optimiser", "progress"} - saved.keys()
+    except Exception as error:  # of zipfile, pickle and torch: many exceptions, one meaning
+        raise DamagedFile(path, f"{type(error).__name__}: {error}") from error
+    if missing:
+        raise DamagedFile(path, f"it lacks {', '.join(sorted(missing))}")
+    return saved
+
+
 def save_atomically(state: Any, path: Path) -> None:
     """torch.save that leaves the old file or the new one, whole, whenever the process or the machine dies."""
+    with written_atomically(path) as partial:
+        torch.save(state, partial)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` once it is whole and on the disk."""
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
+        yield partial
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
     except (
         OSError,

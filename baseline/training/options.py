@@ -5,7 +5,10 @@ an epoch of the 3,799 training patches at batch 32 is 119 steps.
 """
 
 import dataclasses
+import json
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 
@@ -41,6 +44,9 @@ class Options:
 
     steps: int = option(5000, "optimiser steps of the (first) stage")
     batch: int = option(32, "patches per step, all processes together")
+    accumulate: int = option(
+        1, "equal parts of a step's batch computed one after the other, their gradients averaged: less memory"
+    )
     optimiser: str = option("adam", "rule of the update", ("adam", "adamw", "sgd"))
     learning_rate: float = option(1e-3, "highest learning rate of the schedule")
     weight_decay: float = option(5e-4, "L2 penalty (adam, sgd) or decoupled decay (adamw)")
@@ -73,9 +79,21 @@ class Options:
         ("auto", "float32", "bf16"),
     )
     channels_last: bool = option(True, "keep images and weights channels last in memory")
+    activations: str = option(
+        "keep",
+        "kept between forward and backward pass: all, or the input of each block, which is computed again (less memory, about a "
+        "third more time, the same weights)",
+        ("keep", "recompute"),
+    )
+    images_on: str = option(
+        "auto",
+        "memory that holds all images; auto: the device's, unless they would fill more than half of what is free there",
+        ("auto", "device", "host"),
+    )
     compile: bool = option(False, "compile the network with torch.compile (pays after some minutes)")
     checkpoint_seconds: int = option(60, "seconds between checkpoints")
     log_every: int = option(50, "steps between rows of the curve")
+    tensorboard: bool = option(False, "write the curve for TensorBoard too, to RUN/tensorboard")
     predict_batch: int = option(64, "patches predicted at a time")
 
     def __post_init__(self) -> None:
@@ -83,7 +101,7 @@ class Options:
             value, choices = getattr(self, field.name), field.metadata.get("choices", ())
             if choices and value not in choices:
                 raise OptionError(f"{field.name} is {value!r}; it can be {', '.join(choices)}.")
-        for name in ("steps", "batch", "log_every", "width", "predict_batch"):
+        for name in ("steps", "batch", "accumulate", "log_every", "width", "predict_batch"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if not self.learning_rate > 0:
@@ -130,6 +148,10 @@ class Options:
 
 # A run may go on elsewhere: these options change how fast it goes, not what it is.
 MACHINE = {"device", "threads", "checkpoint_seconds", "predict_batch", "compile", "log_every"}
+MACHINE |= {"activations", "images_on", "tensorboard"}
+
+# What runs did that were made before an option existed.
+BEFORE = {"accumulate": 1}
 
 
 # Preset medium, of every method: the same crops, batches and patches held out, and an end that the curve shows.
@@ -164,3 +186,21 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
         elif not isinstance(value, types[name]):
             raise OptionError(f"{name} is {value!r}; a {types[name].__name__} is expected.")
     return kind(**values)
+
+
+def from_file(path: Path, method: str) -> dict[str, Any]:
+    """Values of options from JSON or TOML, or from the options.json of a run of that method. OptionError where it is neither."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except ValueError as error:
+        raise OptionError(
+            f"{path} cannot be read as {'TOML' if path.suffix == '.toml' else 'JSON'}: {error}"
+        ) from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{path} holds no names and values of options.")
+    if set(content) >= {"method", "options"}:
+        if content["method"] != method:
+            raise OptionError(f"{path} is of the method {content['method']}, not {method}.")
+        return dict(content["options"])
+    return content

@@ -4,7 +4,7 @@
     provenance.json  versions, machine, code, hash of the data, times
     stages/          a checkpoint for each stage of training
     curve.csv/.png   the curve of all finished stages
-    weights.pt       the finished predictor
+    weights.safetensors  the finished predictor (weights.pt in runs made before version 1.1)
     metrics.json     counts and F1 of each split that has labels, written by results.py
 
 The same command on the same folder resumes an interrupted run and leaves a finished one unchanged.
@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from safetensors.torch import load_model, save_model
 from torch import Tensor
 
 from baseline.data import dataset as data
@@ -34,14 +35,23 @@ from baseline.methods import method
 from baseline.networks.weights import SyntheticWeightsMissing
 from baseline.training import curve
 from baseline.training.deadline import TimeIsUp
-from baseline.training.loop import Objective, Stage, autocast, memory_layout, precision, save_atomically
-from baseline.training.options import MACHINE, OptionError, Options, from_dict
+from baseline.training.loop import (
+    DamagedFile,
+    Objective,
+    Stage,
+    autocast,
+    memory_layout,
+    precision,
+    written_atomically,
+)
+from baseline.training.options import BEFORE, MACHINE, OptionError, Options, from_dict
 from baseline.training.predictor import Predictor
 from baseline.training.pretraining import PretrainOptions, pretrain
 from baseline.training.provenance import provenance
 from baseline.training.scores import Score, score
 from baseline.training.world import World
 
+WEIGHTS = "weights.safetensors"
 MANY = 1000  # from this number of patches on, several processes read a split's files: 7 ms each, mostly for inflating
 MOST_READERS = 16
 
@@ -83,19 +93,23 @@ class Run(Generic[Chosen]):
             patches = data.load(self.data, split, mask_root=self.labels, processes=readers)
             self.hashes[split] = patches.sha256
             self._sites[split] = patches.split.sites
-            self._pools[split] = to_pool(patches, self._statistics(patches), self.world.device)
+            statistics = self.statistics(split, patches)
+            self._pools[split] = to_pool(patches, statistics, self.world.device, self.options.images_on)
         return self._pools[split]
 
-    def _statistics(self, patches: data.Patches) -> data.Statistics:
-        """The statistics that normalise a split; those of the training split are stored with the run."""
+    def statistics(self, split: str, patches: data.Patches | None = None) -> data.Statistics:
+        """The statistics that normalise a split; those of the training split are stored with the run.
+
+        patches: those of the split, where they have been read.
+        """
         if self.options.normalise == "official":
             return data.OFFICIAL
         if self.options.normalise == "separated":
-            return patches.moments.statistics()
+            return (patches or data.load(self.data, split)).moments.statistics()
         kept = self.folder / "statistics.json"
         if kept.exists():
             return normalise.from_json(json.loads(kept.read_text()))
-        train = patches if patches.split.name == "train" else data.load(self.data, "train")
+        train = patches if patches and split == "train" else data.load(self.data, "train")
         statistics = train.moments.statistics()
         self.write_json(kept.name, normalise.to_json(statistics))
         return statistics
@@ -165,13 +179,17 @@ class Run(Generic[Chosen]):
             evaluate = None
         checkpoint = self.folder / "stages" / f"{stage}.pt"
         checkpoint.parent.mkdir(exist_ok=True)
-        progress = Stage(stage, objective, options or self.options, self.world, checkpoint).fit(
-            evaluate, keep_best
-        )
+        watch = curve.live(self.folder / "tensorboard" / stage) if self._writes_tensorboard else curve.unseen
+        trained = Stage(stage, objective, options or self.options, self.world, checkpoint, watch)
+        progress = trained.fit(evaluate, keep_best)
         if self.world.main:
             self._curve += progress.rows
             curve.write_rows(self.folder / "curve.csv", self._curve)
             curve.plot(self.folder / "curve.png", self._curve)
+
+    @property
+    def _writes_tensorboard(self) -> bool:
+        return self.options.tensorboard and self.world.main
 
     # Prediction
 
@@ -208,11 +226,11 @@ class Run(Generic[Chosen]):
 
     def trained(self) -> Predictor:
         """The finished predictor with its own weights; pretrained weights that it started from are not needed."""
-        weights = self.folder / "weights.pt"
-        if not weights.exists():
+        weights = finished_weights(self.folder)
+        if weights is None:
             raise RunError(f"{self.folder} has no finished weights. Repeat its train command to finish it.")
         predictor = self.method.build(replace(self.options, weights="random"))
-        predictor.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        load_predictor(predictor, weights)
         return predictor.to(self.world.device, **memory_layout(self.options))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
@@ -237,7 +255,7 @@ def start(folder: Path, name: str, data: Path, options: Options, world: World) -
     options = replace(options, precision=precision(world.device, options))
     asked = {"method": name, "data": str(data.resolve()), "options": options.to_dict()}
     path = folder / "options.json"
-    if path.exists() and (differing := _differences(json.loads(path.read_text()), asked)):
+    if path.exists() and (differing := _differences(_options_of(path), asked)):
         raise RunError(
             f"{folder} holds another run: {differing}. Repeat its command to go on, or choose another folder."
         )
@@ -248,6 +266,15 @@ def start(folder: Path, name: str, data: Path, options: Options, world: World) -
     return run
 
 
+def _options_of(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        content["method"], content["data"], content["options"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(path, f"{type(error).__name__}: {error}") from error
+    return content
+
+
 def _differences(there: dict[str, Any], asked: dict[str, Any]) -> str:
     one, other = ({"method": d["method"], **d["options"]} for d in (there, asked))
     names = differences(one, other)
@@ -256,6 +283,7 @@ def _differences(there: dict[str, Any], asked: dict[str, Any]) -> str:
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The options that differ, less those that only say how fast a run goes."""
+    one, other = BEFORE | one, BEFORE | other
     return [k for k in {**one, **other} if k not in MACHINE and one.get(k) != other.get(k)]
 
 
@@ -264,7 +292,7 @@ def saved(folder: Path) -> tuple[str, Path, Options]:
     path = folder / "options.json"
     if not path.exists():
         raise RunError(f"{folder} is not a run's folder: it has no options.json. `train` makes one.")
-    content = json.loads(path.read_text())
+    content = _options_of(path)
     return (
         content["method"],
         Path(content["data"]),
@@ -277,10 +305,12 @@ def train(run: Run) -> Predictor:
 
     Raises TimeIsUp if the world's deadline comes first; the next call resumes.
     """
-    if (run.folder / "weights.pt").exists():
+    if finished_weights(run.folder):
         return run.trained()
-    for split in splits_needed(run.name, run.options):  # before hours of training
-        data.find_split(run.data, split, mask_root=run.labels)
+    for split in splits_needed(
+        run.name, run.options
+    ):  # a file that cannot be used is named before hours of training
+        run.pool(split)
     predictor = _built(run)
     pieces = _pieces(run.folder)
     began = time.monotonic()
@@ -297,10 +327,27 @@ def train(run: Run) -> Predictor:
         tell(time.monotonic() - began)
         raise
     if run.world.main:
-        save_atomically(predictor.state_dict(), run.folder / "weights.pt")
+        with written_atomically(run.folder / WEIGHTS) as partial:
+            save_model(predictor, str(partial), metadata={"method": run.name, "format": "pt"})
     tell(time.monotonic() - began)
     run.world.wait()
     return run.trained()  # predict with exactly the weights that were written
+
+
+def finished_weights(folder: Path) -> Path | None:
+    """The file of a finished run's weights."""
+    return next((path for name in (WEIGHTS, "weights.pt") if (path := folder / name).exists()), None)
+
+
+def load_predictor(predictor: Predictor, weights: Path) -> None:
+    """Load a finished run's weights. Raises DamagedFile where the file is not whole."""
+    try:
+        if weights.suffix == ".pt":
+            predictor.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        else:
+            load_model(predictor, str(weights))
+    except Exception as error:  # of safetensors, pickle and torch: many exceptions, one meaning
+        raise DamagedFile(weights, f"{type(error).__name__}: {error}") from error
 
 
 def splits_needed(name: str, options: Options) -> tuple[str, ...]:

@@ -30,12 +30,15 @@ class World:
         """Whether this process writes the run's files."""
         return self.rank == 0
 
-    def rows(self, batch: int) -> slice:
-        """The part of a batch that this process holds."""
-        if batch % self.size:
-            raise OptionError(f"batch is {batch}, which {self.size} processes cannot share evenly.")
-        share = batch // self.size
-        return slice(self.rank * share, (self.rank + 1) * share)
+    def rows(self, batch: int, accumulate: int = 1) -> list[slice]:
+        """The parts of a batch that this process computes, one after the other."""
+        if batch % (self.size * accumulate):
+            raise OptionError(
+                f"batch is {batch}, which {self.size} processes in {accumulate} parts each cannot share evenly."
+            )
+        share = batch // (self.size * accumulate)
+        first = self.rank * accumulate
+        return [slice(part * share, (part + 1) * share) for part in range(first, first + accumulate)]
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over the processes (and batch statistics, on GPUs)."""

@@ -63,9 +63,9 @@ def test_a_run_keeps_everything_about_it(run, data):
 
 
 def test_the_same_command_resumes_and_another_is_refused(run, data, capsys):
-    weights = (run / "weights.pt").stat().st_mtime_ns
+    weights = (run / "weights.safetensors").stat().st_mtime_ns
     assert main(["train", "unet", "--data", str(data), "--out", str(run), *QUICK]) == 0
-    assert (run / "weights.pt").stat().st_mtime_ns == weights
+    assert (run / "weights.safetensors").stat().st_mtime_ns == weights
     assert main(["train", "unet", "--data", str(data), "--out", str(run), *QUICK, "--seed", "5"]) == 1
     assert "seed is 0 there and 5 here" in capsys.readouterr().err
 
@@ -132,7 +132,7 @@ def test_a_method_that_adapts_to_nothing_needs_the_training_split_alone(data, tm
     (tmp_path / "TrainData").symlink_to(data / "TrainData")
     out = tmp_path / "run"
     assert main(["train", "unet", "--data", str(tmp_path), "--out", str(out), *QUICK]) == 0
-    assert (out / "weights.pt").exists()
+    assert (out / "weights.safetensors").exists()
 
 
 def test_how_often_the_curve_has_a_row_does_not_make_another_run(data, tmp_path, monkeypatch):

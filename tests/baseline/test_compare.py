@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 
 from baseline.__main__ import main  # noqa: E402
 from baseline.experiments import compare, records, results, tables  # noqa: E402
@@ -31,7 +32,7 @@ QUICK += ["--device", "cpu", "--threads", "1", "--holdout", "0.25"]
 
 
 def weights(folder):
-    return torch.load(folder / "weights.pt", weights_only=True)
+    return load_file(folder / "weights.safetensors")
 
 
 @pytest.fixture(scope="module")

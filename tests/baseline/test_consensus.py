@@ -3,6 +3,7 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 
 from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
@@ -117,7 +118,7 @@ def test_command_trains_and_measures_every_split(data, tmp_path, measured):
     assert (
         main([*command, "--steps", "4", "--width", "4", "--measured" if measured else "--no-measured"]) == 0
     )
-    weights = torch.load(run / "weights.pt", weights_only=True)
+    weights = load_file(run / "weights.safetensors")
     means = [
         weights[f"networks.0.encoder.0.1.{name}.running_mean"] for name in ("source", *consensus.TARGETS)
     ]

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 
 from baseline import methods  # noqa: E402
 from baseline.__main__ import main  # noqa: E402
@@ -257,7 +258,7 @@ def test_control_trains_as_long_without_the_target(data, tmp_path, monkeypatch):
     assert main(command(data, run, *flags)) == 0
     last = torch.load(run / "stages/segformer-1-test.pt", weights_only=True)
     assert last["progress"]["step"] == 3
-    weights = torch.load(run / "weights.pt", weights_only=True)
+    weights = load_file(run / "weights.safetensors")
     targets = {name: value for name, value in weights.items() if ".target." in name}
     assert targets
     for name, value in targets.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 pytestmark = pytest.mark.timeout(400)
 
 from baseline import methods  # noqa: E402
@@ -97,10 +98,10 @@ def test_a_run_killed_in_every_stage_ends_bit_equal(name, killed, data, tmp_path
     folder, seed = killed[0] / name, killed[1]
     reached = {path.stem for path in (folder / "stages").glob("*.pt")}
     assert reached >= set(STAGES[name][:-1])
-    assert not (folder / "weights.pt").exists()
+    assert not (folder / "weights.safetensors").exists()
     assert train(name, data, folder) == 0
     assert train(name, data, tmp_path / "whole") == 0
-    expected, seen = (torch.load(f / "weights.pt", weights_only=True) for f in (tmp_path / "whole", folder))
+    expected, seen = (load_file(f / "weights.safetensors") for f in (tmp_path / "whole", folder))
     assert list(expected) == list(seen)
     differing = [key for key, value in expected.items() if not torch.equal(value, seen[key])]
     assert not differing, f"seed {seed}: {differing}"

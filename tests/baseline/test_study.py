@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 
 from baseline.__main__ import main  # noqa: E402
 from baseline.experiments.study import Study, table  # noqa: E402
@@ -65,10 +66,7 @@ def test_a_stage_taken_over_is_the_one_that_would_be_trained(
     monkeypatch.setattr(method(name), "STUDIES", {"pair": Study("a test", "later", {"later": later})})
     assert main(alone) == 0
     assert not [path for path in (tmp_path / "alone/later-0/stages").iterdir() if path.is_symlink()]
-    weights = [
-        torch.load(tmp_path / f"{folder}/later-0/weights.pt", weights_only=True)
-        for folder in ("study", "alone")
-    ]
+    weights = [load_file(tmp_path / f"{folder}/later-0/weights.safetensors") for folder in ("study", "alone")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
