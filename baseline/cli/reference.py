@@ -15,6 +15,7 @@ from baseline.training import deadline
 from baseline.training.options import OptionError, as_flags
 
 if TYPE_CHECKING:
+    from baseline.experiments.compare import MethodRun
     from baseline.experiments.cost import Cost
 
 
@@ -35,6 +36,20 @@ def add_commands(commands: Any) -> None:
         "cost", add_help=False, help="what each method costs: multiply-accumulates, speed, memory"
     )
     cost.set_defaults(command=run_cost, rest=True)
+    figures = commands.add_parser(
+        "figures",
+        help="draw Fig. 9 (what encoders respond to) or Fig. 10 (pseudo-labels by λ) of finished runs of seek",
+    )
+    figures.add_argument("figure", choices=("activations", "pseudo-labels"))
+    figures.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a run; for activations, LABEL=RUN for each column"
+    )
+    figures.add_argument("--out", type=Path, required=True, metavar="PNG")
+    figures.add_argument("--split", choices=("validation", "test"), default="test")
+    figures.add_argument(
+        "--patches", type=int, default=4, metavar="N", help="those with most landslide pixels"
+    )
+    figures.set_defaults(command=run_figures)
     fill = commands.add_parser(
         "fill", help="put the figures of table.json files into a document's column of results"
     )
@@ -112,6 +127,7 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
     ):
         for phase in phases.values():  # what is wrong with address or token is said before the training
             client.phase(phase)
+        print(_forecast(asked, chosen.preset), flush=True)
 
         def work(entry: compare.MethodRun) -> None:
             reference.make_data(entry.data, chosen.images, chosen.preset, entry.seed)
@@ -124,6 +140,28 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
         for phase in phases.values():
             print(f"\n{reference.board(client, phase)}")
     return 1 if failed or {"invalid", "failed"} & set(states) else 0
+
+
+def _forecast(asked: "Sequence[MethodRun]", preset: str) -> str:
+    """How long the trainings that are still to be done took where they were measured."""
+    from baseline.experiments.records import expected_seconds
+    from baseline.training.run import finished_weights
+
+    left = [entry.method for entry in asked if not finished_weights(entry.folder)]
+    if not left:
+        return "All runs are trained."
+    measured = {name: expected_seconds(name, preset) for name in dict.fromkeys(left)}
+    known = [found for name in left if (found := measured[name])]
+    unknown = sorted({name for name in left if not measured[name]})
+    sentences = [f"{len(left)} runs are to be trained."]
+    if known:
+        minutes = sum(seconds for seconds, _ in known) / 60
+        sentences.append(
+            f"{len(known)} of them took {minutes:.0f} minutes in all on {known[0][1]}, one after the other."
+        )
+    if unknown:
+        sentences.append(f"The time of {', '.join(unknown)} at preset {preset} has not been measured.")
+    return " ".join(sentences)
 
 
 def _reference_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -208,6 +246,32 @@ def _parsed_with_options(
     changes = {name: values.pop(name) for name in list(values) if name not in names}
     refuse_idle(values["methods"], changes)
     return argparse.Namespace(**values), changes
+
+
+def run_figures(arguments: argparse.Namespace) -> int:
+    from contextlib import ExitStack
+
+    from baseline.cli.train import opened
+    from baseline.experiments import figures
+
+    named = dict(_label_and_folder(text) for text in arguments.runs)
+    if arguments.figure == "pseudo-labels" and len(named) > 1:
+        raise ValueError("pseudo-labels takes one run.")
+    with ExitStack() as stack:
+        runs = {label: stack.enter_context(opened(folder)) for label, folder in named.items()}
+        first = next(iter(runs.values()))
+        rows = figures.richest(first, arguments.split, arguments.patches)
+        if arguments.figure == "activations":
+            figures.draw_activations(runs, arguments.split, rows, arguments.out)
+        else:
+            figures.draw_pseudo_labels(first, arguments.split, rows, arguments.out)
+    print(arguments.out)
+    return 0
+
+
+def _label_and_folder(text: str) -> tuple[str, Path]:
+    label, equals, folder = text.rpartition("=")
+    return (label, Path(folder)) if equals else (Path(text).name, Path(text))
 
 
 def run_fill(arguments: argparse.Namespace) -> int:

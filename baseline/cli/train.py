@@ -5,7 +5,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -293,19 +293,24 @@ def add_option_flags(parser: Any, kind: type, skip: Collection[str], hidden: Col
             parser.add_argument(flag, type=types[field.name], choices=choices, **given)
 
 
-@contextmanager
-def _opened(arguments: argparse.Namespace) -> Iterator["Run"]:
+def _opened(arguments: argparse.Namespace) -> AbstractContextManager["Run"]:
     """The run of a command, on the device it asks for."""
+    return opened(arguments.run, arguments.data, arguments.device, getattr(arguments, "labels", None))
+
+
+@contextmanager
+def opened(
+    folder: Path, elsewhere: Path | None = None, device: str | None = None, labels: Path | None = None
+) -> Iterator["Run"]:
+    """The run in a folder. elsewhere: its data, where they are not where they were."""
     from baseline.training import run
     from baseline.training.world import world
 
-    name, data, options = run.saved(arguments.run)
-    if arguments.device:
-        options = dataclasses.replace(options, device=arguments.device)
+    name, data, options = run.saved(folder)
+    if device:
+        options = dataclasses.replace(options, device=device)
     with world(options.device, options.threads) as here:
-        yield run.Run(
-            arguments.run, name, arguments.data or data, options, here, getattr(arguments, "labels", None)
-        )
+        yield run.Run(folder, name, elsewhere or data, options, here, labels)
 
 
 def run_predict(arguments: argparse.Namespace) -> int:

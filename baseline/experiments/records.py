@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,18 @@ def of_run(run: "runs.Run[Any]", preset: str) -> Record:
         {name: made[name] for name in ("machine", "versions", "code", "written", "threads")},
         _evaluations(run.folder),
     )
+
+
+MEASURED = Path(__file__).parents[1] / "results"
+"""The committed records: a folder for each preset."""
+
+
+def expected_seconds(method: str, preset: str) -> tuple[float, str] | None:
+    """The median training time of the method's committed records, and the machine; None where there is none."""
+    found = [read(path) for path in sorted((MEASURED / preset).glob(f"{method}-*.json"))]
+    if not found:
+        return None
+    return median(record.seconds for record in found), found[0].made["machine"]
 
 
 def write(record: Record, path: Path) -> None:

@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
 
 from baseline.__main__ import main  # noqa: E402
+from baseline.cli.reference import _forecast  # noqa: E402
 from baseline.experiments import compare, records, results, tables  # noqa: E402
 from baseline.experiments.result_column import CELL  # noqa: E402
 from baseline.experiments.results import Result  # noqa: E402
@@ -152,6 +153,26 @@ def test_a_record_stands_for_a_run_whose_folder_is_gone(whole, tmp_path, capsys)
 
 
 @pytest.mark.timeout(400)  # six processes import torch, on a machine that may be busy
+def test_a_forecast_adds_up_what_the_committed_records_say(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole, tmp_path / "tiny", ignore=shutil.ignore_patterns("runs", "data-*"))
+    monkeypatch.setattr(records, "MEASURED", tmp_path)
+    for path, seconds in zip(sorted((tmp_path / "tiny").glob("unet-*.json")), (120.0, 360.0), strict=False):
+        content = json.loads(path.read_text())
+        path.write_text(
+            json.dumps(content | {"seconds": seconds, "made": content["made"] | {"machine": "that machine"}})
+        )
+    asked = compare.entries(
+        ["unet", "seek"], [0, 1], str(tmp_path / "r/{method}-{seed}"), "data", tmp_path / "results"
+    )
+    sentence = _forecast(asked, "tiny")
+    assert sentence.startswith("4 runs are to be trained. 2 of them took 8 minutes in all on that machine")
+    assert sentence.endswith("The time of seek at preset tiny has not been measured.")
+    for entry in asked:
+        entry.folder.mkdir(parents=True)
+        (entry.folder / "weights.safetensors").touch()
+    assert _forecast(asked, "tiny") == "All runs are trained."
+
+
 def test_jobs_share_out_the_runs_and_a_kill_loses_nothing(whole, tmp_path):
     """Two processes; the command is killed with -9 in the middle, its jobs end with it, and the next command finishes."""
     command = [sys.executable, "-m", "baseline", "compare", "--out", str(tmp_path), *QUICK[:-2]]
