@@ -321,13 +321,7 @@ if EVALUATION_HEARTBEAT_SECONDS >= EVALUATION_LEASE_SECONDS:
         "Leave it unset: the default is a third of EVALUATION_LEASE_SECONDS.",
     )
 
-for _name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
-    if env.text(_name):  # Celery would read it, with the options of another transport
-        raise env.refuse(
-            _name,
-            "is set, but REDIS_URL alone chooses the broker",
-            "Unset it: without REDIS_URL, workers of this host are notified through DATA_DIR.",
-        )
+env.refuse_other_brokers()
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_PUBLISH_RETRY = False

@@ -135,6 +135,17 @@ def _sqlite(path: Path) -> dict[str, Any]:
     }
 
 
+def refuse_other_brokers() -> None:
+    """Celery would read these variables by itself, with the options of another transport."""
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+        if text(name):
+            raise refuse(
+                name,
+                "is set, but REDIS_URL alone chooses the broker",
+                "Unset it: without REDIS_URL, workers of this host are notified through DATA_DIR.",
+            )
+
+
 def smtp(name: str, value: str) -> dict[str, Any]:
     """Django's mail settings for smtp://user:password@host:587 (STARTTLS) or smtps://…:465 (TLS from the start)."""
     parts = urlsplit(value)
