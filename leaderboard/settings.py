@@ -255,7 +255,7 @@ REST_FRAMEWORK = {
         "leaderboard.api.throttles.PerPerson",
         "leaderboard.api.throttles.PerAddress",
     ],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "leaderboard.api.openapi.OperationSchema",
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "leaderboard.api.errors.handler",
     "NUM_PROXIES": TRUSTED_PROXIES,
@@ -279,7 +279,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "leaderboard.api.schema.answer_problems",
+        "leaderboard.api.enrich.enrich",
     ],
 }
 

@@ -111,6 +111,12 @@ class ChecksumMismatch(Refusal):
     code, status = "checksum_mismatch", 460
 
 
+class DigestMismatch(Refusal):
+    """``fields``: the header, and the digest of what arrived."""
+
+    code, status = "digest_mismatch", 400
+
+
 class InvalidInput(Refusal):
     code, status = "invalid", 400
 

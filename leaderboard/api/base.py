@@ -7,21 +7,45 @@ from django.utils.functional import cached_property
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from leaderboard.models.visibility import Viewpoint
 
-ALWAYS_KNOWN = {"format"}
+from .strict import check_types
 
 
-class ViewSet(GenericViewSet):
-    """Passes the viewer's point of view to the serializers, and refuses query parameters that mean nothing."""
+class View(APIView):
+    """Answers OPTIONS, and refuses query parameters that mean nothing."""
 
-    pagination_class: Any = None
-
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The methods of the address; the schema says the rest."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method == "OPTIONS" or not hasattr(self, str(request.method).lower()):
+            return  # a browser asks with the address that it wants to read; the other is a 405
+        known = {"format", *self.known_parameters()}
+        if unknown := sorted(set(request.query_params) - known):
+            sentence = f"Unknown parameter. Known are {', '.join(sorted(known))}."
+            raise ValidationError({name: [sentence] for name in unknown})
+
+    def known_parameters(self) -> set[str]:
+        """The names that may stand in the query string, beside `format`."""
+        return set()
+
+
+class ViewSet(View, GenericViewSet):
+    """Passes the viewer's point of view to the serializers.
+
+    ``queries``: the serializer of the query string of each action that reads one. ``orderings``: by which words a list can
+    be ordered, and the column that each stands for.
+    """
+
+    pagination_class: Any = None
+    queries: dict[str, Any] = {}
+    orderings: dict[str, str] = {"id": "pk"}
 
     @cached_property
     def viewpoint(self) -> Viewpoint:
@@ -30,24 +54,21 @@ class ViewSet(GenericViewSet):
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "viewpoint": self.viewpoint}
 
-    def query(self, serializer_class: Any) -> dict[str, Any]:
-        """The validated query string."""
-        serializer = serializer_class(data=self.request.query_params.dict())
-        known = ALWAYS_KNOWN | set(serializer.fields)
+    def known_parameters(self) -> set[str]:
+        known = set(self.queries[self.action]().fields) if self.action in self.queries else set()
         if self.action == "list" and self.pagination_class is not None:
-            known |= {self.pagination_class.cursor_query_param, self.pagination_class.page_size_query_param}
-        if unknown := set(self.request.query_params) - known:
-            raise ValidationError(
-                {
-                    name: [f"Unknown parameter. Known are {', '.join(sorted(known))}."]
-                    for name in sorted(unknown)
-                }
-            )
+            known |= set(self.pagination_class.parameters)
+        return known
+
+    def query(self) -> dict[str, Any]:
+        """The validated query string of the action."""
+        serializer = self.queries[self.action](data=self.request.query_params.dict())
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data
 
     def body(self, serializer_class: Any) -> dict[str, Any]:
         """The validated body."""
         serializer = serializer_class(data=self.request.data, context=self.get_serializer_context())
+        check_types(serializer, self.request.data)
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data

@@ -14,6 +14,7 @@ from leaderboard.models import Competition, Phase
 from leaderboard.reporting.boards import board_of
 
 from .base import ViewSet
+from .links import with_links
 from .schema import ETAG, problems
 from .serializers.awards import WinnersSerializer
 from .serializers.boards import BoardSerializer, WindowSerializer
@@ -54,6 +55,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     """A phase: its dates, quotas, the scores that you may see, and the masks that an archive must contain."""
 
     serializer_class = PhaseSerializer
+    queries = {"leaderboard": WindowSerializer}
     queryset = Phase.objects.none()
     lookup_value_converter = "int"
 
@@ -62,7 +64,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     @extend_schema(
         summary="The leaderboard",
-        parameters=[WindowSerializer, ETAG],
+        parameters=[ETAG],
         responses={304: None, **problems(400, 404, ok=BoardSerializer)},
     )
     @action(detail=True)
@@ -75,10 +77,10 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         **Polling.** The response has an `ETag` that changes only when the board changes. Send it back in
         `If-None-Match`; while the board is unchanged, you get a 304 without a body. Every five seconds is enough.
         """
-        phase, window = self.get_object(), self.query(WindowSerializer)
+        phase, window = self.get_object(), self.query()
         etag = self.etag(phase, window)
         unchanged = get_conditional_response(request._request, etag=etag)
-        return with_validator(unchanged or Response(self.board(phase, **window)), etag, request)
+        return with_validator(unchanged or self.board(phase, **window), etag, request)
 
     def etag(self, phase: Phase, window: dict[str, int]) -> str:
         """Changes with the board's version, with what this viewer may see, and with the texts beside the board."""
@@ -98,14 +100,20 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         )
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
 
-    def board(self, phase: Phase, limit: int, offset: int) -> Any:
+    def board(self, phase: Phase, limit: int, offset: int) -> Response:
         board = board_of(phase, self.request.user, self.viewpoint.now, first=offset, limit=limit)
-        more = self.request.build_absolute_uri(f"?offset={offset + limit}&limit={limit}")
-        context = {
-            **self.get_serializer_context(),
-            "next": more if offset + limit < board.total else None,
+
+        def at(start: int) -> str:
+            return self.request.build_absolute_uri(f"?offset={start}&limit={limit}")
+
+        links = {
+            "first": at(0),
+            "prev": at(max(0, offset - limit)) if offset else None,
+            "next": at(offset + limit) if offset + limit < board.total else None,
+            "last": at(max(0, board.total - 1) // limit * limit),
         }
-        return BoardSerializer(board, context=context).data
+        context = {**self.get_serializer_context(), "next": links["next"]}
+        return with_links(Response(BoardSerializer(board, context=context).data), **links)
 
 
 def with_validator(response: Any, etag: str, request: Request) -> Any:

@@ -21,6 +21,7 @@ from leaderboard.scoring.queue import new_incident
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+REALM = "api"
 
 # Replaces framework messages that do not say how to fix the problem.
 UNAUTHENTICATED: dict[type[Exception], str] = {
@@ -114,8 +115,10 @@ def _headers_of(error: exceptions.APIException) -> dict[str, str]:
 
 def challenge(code: str) -> str:
     """The header of a 401 (RFC 6750): it names an error only where a token was sent."""
-    refused = code == exceptions.AuthenticationFailed.default_code
-    return 'Bearer error="invalid_token"' if refused else "Bearer"
+    if code != exceptions.AuthenticationFailed.default_code:
+        return f'Bearer realm="{REALM}"'
+    sentence = UNAUTHENTICATED[exceptions.AuthenticationFailed]
+    return f'Bearer realm="{REALM}", error="invalid_token", error_description="{sentence}"'
 
 
 def _of_incident(error: Exception, context: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """An example of each refusal for the OpenAPI schema, by status and code."""
 
-from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 
 from leaderboard.actions.refusals import Refusal
 
-from .errors import MEDIA_TYPE, UNAUTHENTICATED
+from .errors import MEDIA_TYPE, UNAUTHENTICATED, problem
 
 GENERAL = {
     400: "invalid",
@@ -20,12 +19,15 @@ GENERAL = {
     415: "unsupported_media_type",
     429: "throttled",
 }
+DIGEST = "sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:"
 SENTENCES = {
     "already_in_team": "You are already in team Alpine. A person can be in only one team per competition.",
     "board_full": "Your team has 2 results standing in the test phase; at most 2 may stand at a time. Withdraw one to make "
     "room.",
     "checksum_mismatch": "The bytes of this part do not have the checksum that was sent with them. Send the part again.",
     "conflict": "This request has already been decided.",
+    "authentication_failed": UNAUTHENTICATED[AuthenticationFailed],
+    "digest_mismatch": f"The body that arrived has the digest {DIGEST}, not the one in Content-Digest. Send it again.",
     "empty_file": "The file is empty.",
     "idempotency_key_reused": "This Idempotency-Key was used for submission 12, with another phase. Use a new key for each "
     "new submission.",
@@ -41,6 +43,7 @@ SENTENCES = {
     "organisers_do_not_compete": "ada organises Landslides 2022 and sees hidden results, so cannot be in a competing "
     "team.",
     "no_labels": "The test phase has no labels yet, so nothing can be scored. Please write to the organisers.",
+    "parse_error": "JSON parse error - Expecting value: line 1 column 1 (char 0)",
     "phase_ended": "The test phase ended on 15 June 2022, 00:00 UTC.",
     "phase_not_open": "The test phase opens on 2 April 2022, 09:30 UTC.",
     "quota_used_up": "Your team has used all 10 submissions for today (UTC) in the test phase. The next one is accepted from "
@@ -66,19 +69,21 @@ WITH_NEXT_AT = {"phase_not_open", "quota_used_up", "throttled", "too_many"}
 def example_of(answer: int | type[Refusal]) -> tuple[int, OpenApiExample]:
     """The status and the example of a refusal class, or of a bare status."""
     status, code = (answer, GENERAL[answer]) if isinstance(answer, int) else (answer.status, answer.code)
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": SENTENCES[code],
-    }
+    body = problem_example(status, code)
+    return status, OpenApiExample(code, value=body, media_type=MEDIA_TYPE, response_only=True)
+
+
+def problem_example(status: int, code: str) -> dict[str, Any]:
+    """A problem as it is answered."""
+    body: dict[str, Any] = problem(status, {"code": code, "detail": SENTENCES[code]})
     if code == "invalid":
         body["errors"] = {"name": ["This field may not be blank."]}
+    if code == "digest_mismatch":
+        body["errors"] = {"Content-Digest": [f"The body that arrived has {DIGEST}."]}
     if code == "idempotency_key_reused":
         body |= {"errors": {"phase": ["Not the same as in submission 12."]}, "submission": 12}
     if code == "same_archive":
         body["submission"] = 12
     if code in WITH_NEXT_AT:
         body["next_at"] = "2022-04-02T09:30:00Z"
-    return status, OpenApiExample(code, value=body, media_type=MEDIA_TYPE, response_only=True)
+    return body

@@ -7,13 +7,15 @@ import structlog
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_cache_control
 
+from .limits import rate_limit_headers
+
 PREFIX = "/api/"
 READING = ("GET", "HEAD", "OPTIONS")
-EXPOSED = "ETag, Link, Retry-After, X-Request-ID"
+EXPOSED = "ETag, Link, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
 
 
 class ApiFrameMiddleware:
-    """`X-Request-ID`, as in the log; `private, no-store` on what a token sees; reading by scripts of other sites (CORS).
+    """`X-Request-ID`, as in the log; rate limits; `private, no-store` on what a token sees; reading by scripts of other sites (CORS).
 
     Other sites get what anybody may see: neither cookies nor tokens may come with their requests.
     """
@@ -27,6 +29,8 @@ class ApiFrameMiddleware:
             return response
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             response.headers["X-Request-ID"] = request_id
+        for name, value in rate_limit_headers(request).items():
+            response.headers[name] = value
         has_identity = bool(request.headers.get("Authorization") or request.headers.get("Cookie"))
         if has_identity and "Cache-Control" not in response.headers:
             patch_cache_control(response, private=True, no_store=True)

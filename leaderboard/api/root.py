@@ -12,8 +12,8 @@ from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
 
+from .base import View
 from .docs import reference
 
 ENTRANCES = {
@@ -34,7 +34,7 @@ ENTRANCES = {
 }
 
 
-class RootView(APIView):
+class RootView(View):
     """Links to everything in the API."""
 
     permission_classes = [AllowAny]
@@ -44,11 +44,14 @@ class RootView(APIView):
         return Response({name: reverse(f"api:{view}", request=request) for name, view in ENTRANCES.items()})
 
 
-class SchemaView(SpectacularAPIView):
-    """The OpenAPI 3 schema."""
+class SchemaView(View, SpectacularAPIView):
+    """This description of the API: OpenAPI 3, as YAML or JSON (`?format=json`)."""
+
+    def known_parameters(self) -> set[str]:
+        return {"lang"}
 
 
-class DocsView(APIView):
+class DocsView(View):
     """The schema as a page in the site's frame."""
 
     permission_classes = [AllowAny]
@@ -59,13 +62,12 @@ class DocsView(APIView):
         return Response({"reference": reference(settings.SITE_URL)}, template_name="api/docs.html")
 
 
-class UnknownView(APIView):
+class UnknownView(View):
     """Any other address: a problem document, like every other error."""
 
     permission_classes = [AllowAny]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
         raise NotFound(f"There is nothing at this address.{self.hint(request)}")
 
     def hint(self, request: Request) -> str:

@@ -24,7 +24,7 @@ from leaderboard.actions.refusals import (
 from leaderboard.models import Invitation, JoinRequest, Merger, Team
 
 from .base import ViewSet
-from .pagination import NewestFirst
+from .pagination import Pages
 from .schema import problems
 from .serializers.rosters import (
     InvitationSerializer,
@@ -46,14 +46,13 @@ class RosterViewSet(ListModelMixin, ViewSet):
     """Only rows that concern the caller; all others are 404."""
 
     permission_classes = [IsAuthenticated]
-    pagination_class = NewestFirst
+    pagination_class = Pages
     lookup_value_converter = "int"
 
 
 @extend_schema_view(
     list=extend_schema(
         summary="Requests to join",
-        parameters=[OpenSerializer],
         responses=problems(400, 401, 404, ok=JoinRequestSerializer(many=True)),
     )
 )
@@ -61,13 +60,14 @@ class JoinRequestViewSet(RosterViewSet):
     """Requests that you have made, and requests to teams that you own; newest first."""
 
     serializer_class = JoinRequestSerializer
+    queries = {"list": OpenSerializer}
     queryset = JoinRequest.objects.none()
 
     def get_queryset(self) -> Any:
         rows = JoinRequest.objects.visible_to(self.request.user).select_related("team__competition", "user")
         if self.detail:
             return rows
-        asked = self.query(OpenSerializer)
+        asked = self.query()
         rows = rows.filter(team=asked["team"]) if "team" in asked else rows
         return rows if asked["open"] is None else rows.filter(decided_at__isnull=asked["open"])
 
@@ -180,7 +180,6 @@ class InvitationViewSet(RosterViewSet):
 @extend_schema_view(
     list=extend_schema(
         summary="Offers to merge",
-        parameters=[OpenSerializer],
         responses=problems(400, 401, 404, ok=MergerSerializer(many=True)),
     )
 )
@@ -191,6 +190,7 @@ class MergerViewSet(RosterViewSet):
     """
 
     serializer_class = MergerSerializer
+    queries = {"list": OpenSerializer}
     queryset = Merger.objects.none()
 
     def get_queryset(self) -> Any:
@@ -198,7 +198,7 @@ class MergerViewSet(RosterViewSet):
         rows = rows.select_related("team__competition", "other__competition")
         if self.detail:
             return rows
-        asked = self.query(OpenSerializer)
+        asked = self.query()
         rows = rows.about(asked["team"]) if "team" in asked else rows
         return rows if asked["open"] is None else rows.filter(decided_at__isnull=asked["open"])
 

@@ -74,16 +74,3 @@ def problems(*answers: int | type[Refusal], ok: Any = None, status: int = 200) -
         for code, examples in found.items()
     }
     return {**({status: ok} if status else {}), **described}
-
-
-def answer_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Postprocessing hook: add the introduction, and a problem as each operation's default response."""
-    result["info"]["description"] = DESCRIPTION
-    problem = {
-        "description": "Any other response is a problem.",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for operations in result["paths"].values():
-        for operation in operations.values():
-            operation["responses"]["default"] = problem
-    return result

@@ -1,6 +1,7 @@
 """Submissions and the ledger of attempts."""
 
 import hashlib
+import math
 import re
 from typing import Any
 
@@ -22,6 +23,7 @@ from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import (
     ArchiveTooLarge,
     BoardFull,
+    DigestMismatch,
     EmptyArchive,
     InvalidInput,
     KeyReused,
@@ -39,12 +41,14 @@ from leaderboard.actions.refusals import (
     UploadIncomplete,
 )
 from leaderboard.export.archives import archive_response
-from leaderboard.models import Attempt, Phase, Submission
+from leaderboard.models import Attempt, Phase, Submission, Team
+from leaderboard.models.visibility import METRIC_KEY, with_metric_key
 from leaderboard.platform.arrival import begun_at
 
 from . import holding
 from .base import ViewSet
-from .pagination import NewestFirst
+from .limits import Limit, note_limit
+from .pagination import Pages
 from .parsers import ArchiveParser, SmallJSONParser
 from .schema import ETAG, IDEMPOTENCY_KEY, PREFER_WAIT, problems
 from .serializers.submissions import (
@@ -57,6 +61,13 @@ from .serializers.submissions import (
 )
 from .throttles import Uploads
 
+ORDERINGS = {
+    "id": "pk",
+    "received_at": "received_at",
+    "method": "method",
+    "size": "size",
+    **dict.fromkeys(("f1", "precision", "recall"), METRIC_KEY),
+}
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -64,7 +75,6 @@ KEY = re.compile(r"[\x21-\x7e]{1,200}")
     list=extend_schema(
         summary="My submissions",
         description="Submissions of your teams, newest first; for organisers, also the reference entries.",
-        parameters=[FilterSerializer],
         responses=problems(400, 401, 404, ok=SubmissionSerializer(many=True)),
     ),
 )
@@ -78,7 +88,9 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     serializer_class = SubmissionSerializer
     permission_classes = [IsAuthenticated]
-    pagination_class = NewestFirst
+    pagination_class = Pages
+    queries = {"list": FilterSerializer}
+    orderings = ORDERINGS
     queryset = Submission.objects.none()
     lookup_value_converter = "int"
 
@@ -87,12 +99,16 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return rows.visible_to(self.request.user) if self.detail else self.own(rows)
 
     def own(self, rows: Any) -> Any:
-        asked = self.query(FilterSerializer)
+        asked = self.query()
         phases = Phase.objects.visible_to(self.request.user)
         slug = "" if asked.get("phase", "").isdecimal() else asked.get("phase", "")
         if slug and not phases.filter(slug=slug).exists():
             raise ValidationError({"phase": [f"There is no phase {slug}. Give its slug or its id."]})
-        return rows.own(self.request.user).filter(**filters_of(asked))
+        rows = rows.own(self.request.user).filter(**filters_of(asked))
+        metric = self.request.query_params.get("ordering", "").removeprefix("-")
+        if self.orderings.get(metric) == METRIC_KEY:
+            rows = with_metric_key(rows, metric, phases.select_related("competition"), self.viewpoint)
+        return rows
 
     @extend_schema(
         summary="One submission",
@@ -141,6 +157,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
             202: SubmissionSerializer,
             **problems(
                 InvalidInput,
+                DigestMismatch,
                 EmptyArchive,
                 401,
                 NoTeam,
@@ -174,16 +191,33 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         """
         key = idempotency_key(request)
         asked = self.body(SubmitSerializer)
-        if reference := asked.pop("upload", None):
-            upload = uploads.find(request.user, reference)
-            submission, is_new = uploads.submit(request.user, upload, idempotency_key=key, **asked)
-        else:
-            began = begun_at(request)
-            submission, is_new = submissions.submit(
-                request.user, idempotency_key=key, begun_at=began, **asked
-            )
+        try:
+            submission, is_new = self.accepted(request, key, asked)
+        finally:
+            self.note_quota(asked["phase"])
         shown = self.get_serializer(submission).data
         return Response(shown, 202 if is_new else 200, headers={"Location": str(shown["links"]["self"])})
+
+    def accepted(self, request: Request, key: str | None, asked: dict[str, Any]) -> tuple[Submission, bool]:
+        if reference := asked.pop("upload", None):
+            upload = uploads.find(request.user, reference)
+            return uploads.submit(request.user, upload, idempotency_key=key, **asked)
+        return submissions.submit(request.user, idempotency_key=key, begun_at=begun_at(request), **asked)
+
+    def note_quota(self, phase: Phase) -> None:
+        """What the phase leaves to the team, as rate limits: of a day, and in total."""
+        team = Team.objects.of(self.request.user).filter(competition=phase.competition_id).first()
+        if team is None:
+            return
+        now = timezone.now()
+        usage = Attempt.objects.usage(team, phase, now)
+        if usage.day_limit is not None:
+            left = max(0, usage.day_limit - usage.today)
+            seconds = math.ceil((usage.day_ends_at - now).total_seconds())
+            note_limit(self.request, Limit("phase-day", usage.day_limit, left, 24 * 3600, seconds))
+        if usage.total_limit is not None:
+            left = max(0, usage.total_limit - usage.total)
+            note_limit(self.request, Limit("phase-total", usage.total_limit, left))
 
     @extend_schema(
         summary="A signed receipt of the score",
@@ -262,7 +296,6 @@ def idempotency_key(request: Request) -> str | None:
 @extend_schema_view(
     list=extend_schema(
         summary="The ledger of attempts",
-        parameters=[AttemptFilterSerializer],
         responses=problems(400, 401, 404, ok=AttemptSerializer(many=True)),
     )
 )
@@ -271,9 +304,11 @@ class AttemptViewSet(ListModelMixin, ViewSet):
 
     serializer_class = AttemptSerializer
     permission_classes = [IsAuthenticated]
-    pagination_class = NewestFirst
+    pagination_class = Pages
+    queries = {"list": AttemptFilterSerializer}
+    orderings = {"id": "pk", "reserved_at": "reserved_at"}
     queryset = Attempt.objects.none()
 
     def get_queryset(self) -> Any:
-        asked = self.query(AttemptFilterSerializer)
+        asked = self.query()
         return Attempt.objects.own(self.request.user).filter(**asked).select_related("team", "submission")

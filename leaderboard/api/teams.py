@@ -24,7 +24,7 @@ from leaderboard.actions.refusals import (
 from leaderboard.models import MethodDescription, Team, User
 
 from .base import ViewSet
-from .pagination import NewestFirst
+from .pagination import Pages
 from .parsers import DescriptionParser
 from .schema import problems
 from .serializers.rosters import (
@@ -43,7 +43,6 @@ from .throttles import Uploads
     list=extend_schema(
         summary="All teams",
         description="The competing teams: those that you may ask to join, or to merge with.",
-        parameters=[TeamFilterSerializer],
         responses=problems(400, 401, 404, ok=TeamLine(many=True)),
     ),
     retrieve=extend_schema(summary="One of my teams", responses=problems(401, 404, ok=TeamSerializer)),
@@ -57,7 +56,9 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     serializer_class = TeamSerializer
     permission_classes = [IsAuthenticated]
-    pagination_class = NewestFirst
+    pagination_class = Pages
+    queries = {"list": TeamFilterSerializer}
+    orderings = {"id": "pk", "name": "name"}
     queryset = Team.objects.none()
     lookup_value_converter = "int"
 
@@ -67,7 +68,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return Team.objects.of(self.request.user).with_members()
 
     def chosen(self) -> dict[str, Any]:
-        asked = self.query(TeamFilterSerializer)
+        asked = self.query()
         return {"competition__slug": asked["competition"]} if "competition" in asked else {}
 
     def get_serializer_class(self) -> Any:

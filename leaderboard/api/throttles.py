@@ -4,12 +4,15 @@ They stop a runaway script from slowing everybody down; they are separate from t
 """
 
 import hashlib
+import math
 import time
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
 from rest_framework.throttling import BaseThrottle
+
+from .limits import Limit, note_limit
 
 WINDOW = 60  # seconds
 
@@ -28,9 +31,12 @@ class PerPerson(BaseThrottle):
         key = f"rate:{self.scope}:{digest}:{window}"
         cache.add(key, 0, 2 * WINDOW)
         try:
-            return cache.incr(key) <= settings.API_RATES[self.scope]
+            used = cache.incr(key)
         except ValueError:  # evicted from a full cache between the two calls
-            return True
+            used = 1
+        quota = settings.API_RATES[self.scope]
+        note_limit(request, Limit(self.scope, quota, max(0, quota - used), WINDOW, math.ceil(self.wait())))
+        return used <= quota
 
     def caller(self, request: Any) -> str | None:
         """Who is counted; None: not counted."""

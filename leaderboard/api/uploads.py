@@ -19,6 +19,7 @@ from leaderboard.actions import uploads
 from leaderboard.actions.refusals import InvalidInput
 from leaderboard.models import Phase, Upload
 
+from .parsers import digests_of
 from .throttles import Uploads
 
 VERSION = "1.0.0"
@@ -103,6 +104,8 @@ class UploadView(TusView):
         offset = number(request, "Upload-Offset")
         header = request.headers.get("Upload-Checksum")
         checksum = None if header is None else uploads.Checksum.parse(header)
+        if checksum is None and (digests := digests_of(request.headers.get("Content-Digest", ""))):
+            checksum = uploads.Checksum(*next(iter(digests.items())))
         upload = uploads.append(uploads.find(request.user, str(pk)), offset, request._request, checksum)
         return Response(status=204, headers=state_of(upload))
 

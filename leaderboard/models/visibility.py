@@ -1,10 +1,12 @@
 """What a viewer may see of a phase's scores. Pages, API, export and mails all ask here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Case, F, FloatField, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Coalesce, NullIf
 from django.utils.functional import cached_property
 
 from evaluation.scoring import metrics
@@ -188,6 +190,9 @@ def visible_scores(evaluation: Evaluation | None, view: View) -> Scores:
     )
 
 
+METRIC_KEY = "metric_key"
+
+
 class Viewpoint:
     """A viewer at a time, for many phases and submissions: queries only once what the viewer organises."""
 
@@ -208,3 +213,19 @@ class Viewpoint:
     def scores(self, submission: Submission) -> Scores:
         """The submission's scores that the viewer may see."""
         return visible_scores(submission.evaluation, self.view(submission.phase))
+
+
+def with_metric_key(
+    rows: QuerySet[Submission], metric: str, phases: Iterable[Phase], viewpoint: Viewpoint
+) -> QuerySet[Submission]:
+    """Adds ``metric_key``, by which to order: the metric where it is visible, -1 elsewhere. An order by hidden scores would
+    tell them. ``phases``: all of the rows."""
+    tp, fp, fn = (Cast(F(f"evaluation__{name}"), FloatField()) for name in ("tp", "fp", "fn"))
+    value = {
+        "f1": 2 * tp / NullIf(2 * tp + fp + fn, 0.0),
+        "precision": tp / NullIf(tp + fp, 0.0),
+        "recall": tp / NullIf(tp + fn, 0.0),
+    }[metric]
+    shown = [phase.pk for phase in phases if viewpoint.view(phase).shows(metric)]
+    visible = Case(When(Q(phase__in=shown), then=value), default=None, output_field=FloatField())
+    return rows.annotate(**{METRIC_KEY: Coalesce(visible, Value(-1.0))})

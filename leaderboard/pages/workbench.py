@@ -6,8 +6,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Case, F, FloatField, Q, QuerySet, When
-from django.db.models.functions import Cast, Lower, NullIf
+from django.db.models import F, QuerySet
+from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -18,7 +18,7 @@ from evaluation.task import TASK
 from leaderboard.actions import notes
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Attempt, Phase, QuickLook, Standing, Submission, SubmissionNote, Team
-from leaderboard.models.visibility import Viewpoint, images_may_show
+from leaderboard.models.visibility import METRIC_KEY, Viewpoint, images_may_show, with_metric_key
 from leaderboard.reporting import progress
 from leaderboard.reporting.comparisons import compare as compare_two
 from leaderboard.reporting.spreadsheets import write_csv
@@ -119,15 +119,7 @@ def _sorted(
         return rows.order_by("evaluation__state", *newest)
     if sort not in ("f1", "precision", "recall"):
         return rows.order_by(*newest)
-    tp, fp, fn = (Cast(F(f"evaluation__{name}"), FloatField()) for name in ("tp", "fp", "fn"))
-    value = {
-        "f1": 2 * tp / NullIf(2 * tp + fp + fn, 0.0),
-        "precision": tp / NullIf(tp + fp, 0.0),
-        "recall": tp / NullIf(tp + fn, 0.0),
-    }[sort]
-    shown = [phase.pk for phase in phases if viewpoint.view(phase).shows(sort)]
-    key = Case(When(Q(phase__in=shown), then=value), default=None, output_field=FloatField())
-    return rows.annotate(sort_key=key).order_by(F("sort_key").desc(nulls_last=True), *newest)
+    return with_metric_key(rows, sort, phases, viewpoint).order_by(f"-{METRIC_KEY}", *newest)
 
 
 def _counting(team: Team, phases: list[Phase], viewpoint: Viewpoint) -> set[int]:

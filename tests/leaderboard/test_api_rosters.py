@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from leaderboard.actions import awards, refusals, rosters, teams
 from leaderboard.actions.refusals import Refusal
+from leaderboard.api.enrich import EVERYWHERE, WITH_BODY
 from leaderboard.api.examples import GENERAL, SENTENCES
 from leaderboard.models import Award, Competition, Invitation, Membership, Merger, Prize, Team
 from tests.leaderboard.api import API, assert_problem, assert_told, client_of
@@ -30,7 +31,9 @@ def lock(cast: Cast) -> None:
 def test_every_refusal_has_an_example_and_no_example_is_left_over() -> None:
     kinds = [kind for kind in vars(refusals).values() if isinstance(kind, type) and issubclass(kind, Refusal)]
     assert {kind.code for kind in kinds} <= set(SENTENCES)
-    assert set(SENTENCES) == {kind.code for kind in kinds} | set(GENERAL.values())
+    assert set(SENTENCES) == {kind.code for kind in kinds} | set(GENERAL.values()) | set(EVERYWHERE) | set(
+        WITH_BODY
+    )
 
 
 def test_a_team_from_its_making_to_its_end(cast: Cast) -> None:

@@ -108,7 +108,7 @@ def test_each_person_sees_the_own_submissions_alone(cast: Cast) -> None:
         listed = client_of(who).get(f"{API}/submissions/").json()["results"]
         assert [row["id"] for row in listed] == ([submission.pk] if cast.team.has_member(who) else []), who
     assert_problem(client_of().get(f"{API}/submissions/{submission.pk}/"), 401, "not_authenticated")
-    assert client_of().get(f"{API}/submissions/")["WWW-Authenticate"] == "Bearer"
+    assert client_of().get(f"{API}/submissions/")["WWW-Authenticate"] == 'Bearer realm="api"'
 
 
 def test_a_reference_entry_is_the_organisers_own(cast: Cast) -> None:
@@ -147,8 +147,8 @@ def test_the_list_pages_and_filters(cast: Cast, django_assert_max_num_queries) -
 
 
 @pytest.mark.parametrize("cursor", ["x", "cD1hYmM=", "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "cD0lMDA=", "ü"])
-def test_a_made_up_cursor_is_not_found(cast: Cast, cursor: str) -> None:
-    assert_problem(client_of(cast.owner).get(f"{API}/submissions/?cursor={cursor}"), 404, "not_found")
+def test_a_made_up_cursor_is_refused(cast: Cast, cursor: str) -> None:
+    assert_problem(client_of(cast.owner).get(f"{API}/submissions/?cursor={cursor}"), 400, "invalid")
 
 
 def test_refusals(cast: Cast) -> None:

@@ -14,6 +14,7 @@ from leaderboard.api.early import EarlyChannel
 from tests.leaderboard.factories import make_user
 
 BIG = 200_000
+INVALID_TOKEN = 'Bearer realm="api", error="invalid_token", error_description="This token is'
 
 
 def application(environ, start_response):
@@ -66,14 +67,14 @@ def test_too_large_is_said_before_the_body_comes(port: int) -> None:
 @pytest.mark.parametrize(
     ("header", "code", "challenge"),
     [
-        ("X-Nothing: 1", "not_authenticated", "Bearer"),
-        ("Authorization: Bearer x", "authentication_failed", 'Bearer error="invalid_token"'),
-        ("Authorization: bearer l4s_\xfc", "authentication_failed", 'Bearer error="invalid_token"'),
+        ("X-Nothing: 1", "not_authenticated", 'Bearer realm="api"\r\n'),
+        ("Authorization: Bearer x", "authentication_failed", INVALID_TOKEN),
+        ("Authorization: bearer l4s_\xfc", "authentication_failed", INVALID_TOKEN),
     ],
 )
 def test_no_token_or_a_malformed_one(port: int, header: str, code: str, challenge: str) -> None:
     head = assert_refused(ask(port, f"Content-Length: {BIG}", "Expect: 100-continue", header), 401, code)
-    assert f"\r\nwww-authenticate: {challenge}\r\n".lower() in f"{head}\r\n".lower()
+    assert f"\r\nwww-authenticate: {challenge}".lower() in f"{head}\r\n".lower()
 
 
 @pytest.mark.django_db(transaction=True)
