@@ -18,14 +18,14 @@ from .strict import check_types
 class View(APIView):
     """Answers OPTIONS, and refuses query parameters that mean nothing."""
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """The methods of the address; the schema says the rest."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if request.method == "OPTIONS" or not hasattr(self, str(request.method).lower()):
-            return  # a browser asks with the address that it wants to read; the other is a 405
+        if request.method == "OPTIONS" or request.method not in self.allowed_methods:
+            return  # a browser asks OPTIONS of the address that it wants to read; any other method is a 405
         known = {"format", *self.known_parameters()}
         if unknown := sorted(set(request.query_params) - known):
             sentence = f"Unknown parameter. Known are {', '.join(sorted(known))}."

@@ -72,7 +72,7 @@ class Pages(CursorPagination):
         response = super().get_paginated_response(data)
         return with_links(
             response,
-            first=remove_query_param(self.base_url, self.cursor_query_param),
+            first=remove_query_param(str(self.base_url), self.cursor_query_param),
             prev=response.data["previous"],
             next=response.data["next"],
         )

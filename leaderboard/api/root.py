@@ -68,7 +68,11 @@ class UnknownView(View):
     permission_classes = [AllowAny]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
         raise NotFound(f"There is nothing at this address.{self.hint(request)}")
+
+    def known_parameters(self) -> set[str]:
+        return set(self.request.GET)
 
     def hint(self, request: Request) -> str:
         try:

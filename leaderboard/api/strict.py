@@ -44,11 +44,11 @@ def _wrong(field: serializers.Field, value: Any) -> str:
     found = next((kind for kind in KINDS if isinstance(field, kind[0])), None)
     if found is None:
         return ""
-    _, types, words = found
+    types: Any = found[1]
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        return f"Send {words}, not {_name_of(value)}."
+        return f"Send {found[2]}, not {_name_of(value)}."
     if isinstance(field, serializers.ListField):
-        return next((sentence for each in value if (sentence := _wrong(field.child, each))), "")
+        return next(filter(None, (_wrong(field.child, each) for each in value)), "")
     return ""
 
 
