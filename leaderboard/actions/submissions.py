@@ -2,8 +2,10 @@
 
 import hashlib
 import unicodedata
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 from django.conf import settings
@@ -14,7 +16,16 @@ from django.utils import timezone
 from django.utils.timesince import timeuntil
 
 from evaluation.archive.problems import empty_file, too_large
-from leaderboard.models import Attempt, Evaluation, Phase, QuotaUsage, Standing, Submission, Team
+from leaderboard.models import (
+    Attempt,
+    Evaluation,
+    Phase,
+    QuotaUsage,
+    RefusedUpload,
+    Standing,
+    Submission,
+    Team,
+)
 from leaderboard.models.locks import lock_rows
 from leaderboard.models.text import moment
 from leaderboard.models.visibility import view_of, visible_scores
@@ -45,7 +56,27 @@ log = structlog.get_logger(__name__)
 
 INVALID_PER_DAY = 100  # invalid archives are free; this many in a day suggests a runaway script
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+def counts_refusals(
+    act: Callable[Concatenate[Any, Phase, P], R],
+) -> Callable[Concatenate[Any, Phase, P], R]:
+    """Of an action of a person in a phase: what it refuses is counted by reason, for the organisers' desk."""
+
+    @wraps(act)
+    def counted(user: Any, phase: Phase, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return act(user, phase, *args, **kwargs)
+        except Refusal as refusal:
+            RefusedUpload.objects.note(user, phase, refusal.code, refusal.message)
+            raise
+
+    return counted
+
+
+@counts_refusals
 def submit(
     user: Any,
     phase: Phase,

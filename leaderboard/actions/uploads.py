@@ -17,7 +17,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import transaction
 from django.utils import timezone
 
-from leaderboard.models import Phase, Submission, Upload, UploadPart
+from leaderboard.models import Phase, RefusedUpload, Submission, Upload, UploadPart
 from leaderboard.models.submissions import uploads_storage
 from leaderboard.models.uploads import INCOMING
 
@@ -65,6 +65,7 @@ class Checksum:
             raise InvalidInput("Upload-Checksum: the digest is not valid base64.") from error
 
 
+@submissions.counts_refusals
 def begin(
     user: Any, phase: Phase, *, length: int, name: str = "", sha256: str = "", metadata: str = ""
 ) -> Upload:
@@ -275,8 +276,10 @@ def _empty(folder: str) -> None:
 
 @shared_task(name="leaderboard.actions.uploads.sweep")
 def sweep() -> str:
-    """Delete uploads that have expired, and parts whose upload no longer exists or has been submitted."""
-    expired = list(Upload.objects.expired(timezone.now()))
+    """Delete uploads that have expired, parts whose upload no longer exists or has been submitted, and old refusals."""
+    now = timezone.now()
+    RefusedUpload.objects.outdated(now).delete()
+    expired = list(Upload.objects.expired(now))
     for upload in expired:
         give_up(upload)
     try:

@@ -18,11 +18,12 @@ from . import (
     reports,
     reviews,
     rosters,
+    server,
     submissions,
     teams,
 )
 
 __all__ = [
     "announcements", "audit", "awards", "competitions", "corrections", "labels", "mails", "people", "phases", "published",
-    "reports", "reviews", "rosters", "submissions", "teams",
+    "reports", "reviews", "rosters", "server", "submissions", "teams",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from leaderboard.pages.forms import RefusedForm
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
 from .exports import resource
 from .reasons import ask_for_reason
+from .waiting import WaitingFilter
 
 
 class PrizeForm(forms.ModelForm):
@@ -40,7 +41,7 @@ class PrizeAdmin(OrganiserAdmin):
     form = PrizeForm
     deletes = Who.ORGANISERS
     list_display = ("title", "competition", "phase", "rank", "note", "position")
-    list_filter = (("competition", ScopedRelatedFilter),)
+    list_filter = (("competition", ScopedRelatedFilter), WaitingFilter)
     list_select_related = ("competition", "phase__competition")
     search_fields = ("title", "note")
     ordering = ("competition", "position")

@@ -12,6 +12,7 @@ from leaderboard.models import LabelReport
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import ask_about
+from .waiting import WaitingFilter
 
 STATES = {"open": "warning", "accepted": "success", "declined": "default"}
 
@@ -20,7 +21,13 @@ STATES = {"open": "warning", "accepted": "success", "declined": "default"}
 class LabelReportAdmin(OrganiserAdmin):
     adds = changes = deletes = Who.NOBODY
     list_display = ("patch", "phase", "team", "text", "state_label", "created_at")
-    list_filter = (("phase", ScopedRelatedFilter), "accepted", ("decided_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        ("phase__competition", ScopedRelatedFilter),
+        ("phase", ScopedRelatedFilter),
+        WaitingFilter,
+        "accepted",
+        ("decided_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("phase__competition", "team")
     search_fields = ("=patch", "text", "team__name")
     fields = readonly_fields = (

@@ -24,6 +24,7 @@ from leaderboard.pages.forms import RefusedForm
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import ask_for_reason
 from .scope import without_masks
+from .waiting import WaitingFilter
 
 MOST_BYTES_OF_SITES = 2**20
 
@@ -151,7 +152,11 @@ class LabelSetAdmin(OrganiserAdmin):
         "note",
         "created_at",
     )
-    list_filter = (("phase", ScopedRelatedFilter),)
+    list_filter = (
+        ("phase__competition", ScopedRelatedFilter),
+        ("phase", ScopedRelatedFilter),
+        WaitingFilter,
+    )
     list_select_related = ("phase__competition",)
     search_fields = ("sha256", "note", "phase__name")
     actions_detail = ("compare", "put_in_force", "name_sites", "reveal")

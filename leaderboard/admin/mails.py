@@ -14,6 +14,7 @@ from leaderboard.models import Mail
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import ask_about
+from .waiting import WaitingFilter
 
 STATES = {"waiting": "default", "given up": "danger"}
 
@@ -31,7 +32,11 @@ class MailAdmin(OrganiserAdmin):
         "competition",
         "queued_at",
     )
-    list_filter = (("competition", ScopedRelatedFilter), ("failed_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        ("competition", ScopedRelatedFilter),
+        WaitingFilter,
+        ("failed_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("competition",)
     search_fields = ("to", "subject")
     fields = readonly_fields = (

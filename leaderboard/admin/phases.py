@@ -19,6 +19,7 @@ from .guarded import PhaseForm
 from .labels import load
 from .rankings import rankings
 from .scope import without_masks
+from .waiting import WaitingFilter
 
 STATES = {"open": "success", "not open yet": "info", "ended": "default"}
 
@@ -29,7 +30,7 @@ class PhaseAdmin(OrganiserAdmin):
         "name", "ranking", "state", "opens_at", "closes_at", "labels_in_force", "quota", "submission_count",
         "competition",
     )  # fmt: skip
-    list_filter = (("competition", ScopedRelatedFilter), "visible_metrics")
+    list_filter = (("competition", ScopedRelatedFilter), WaitingFilter, "visible_metrics")
     list_select_related = ("competition", "labels")
     search_fields = ("name", "slug", "competition__name")
     form = PhaseForm

@@ -18,6 +18,7 @@ from leaderboard.pages.forms import RefusedForm
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import ask_about
+from .waiting import WaitingFilter
 
 STATES = {"published": "success", "built": "info", "failed": "danger", "waiting": "default"}
 
@@ -42,7 +43,11 @@ class PhaseReportAdmin(OrganiserAdmin):
     form = ReportForm
     changes = deletes = Who.NOBODY
     list_display = ("__str__", "state_label", "as_of", "requested_at", "built_at", "published_at", "page")
-    list_filter = (("phase", ScopedRelatedFilter),)
+    list_filter = (
+        ("phase__competition", ScopedRelatedFilter),
+        ("phase", ScopedRelatedFilter),
+        WaitingFilter,
+    )
     list_select_related = ("phase__competition",)
     fields = (
         "phase", "as_of", "state_label", "page", "requested_by", "requested_at", "built_at", "published_at", "snapshot", "error",

@@ -18,6 +18,7 @@ from leaderboard.reporting import snapshots
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import ask_about
+from .waiting import WaitingFilter
 
 STATES = {"to look at": "warning", "more since": "warning", "looked at": "success"}
 SHOWN = 50  # submissions named on a page
@@ -28,7 +29,9 @@ class ReviewAdmin(OrganiserAdmin):
     adds = changes = deletes = Who.NOBODY
     list_display = ("__str__", "figures", "state_label", "stands", "changed_at", "phase")
     list_filter = (
+        ("phase__competition", ScopedRelatedFilter),
         ("phase", ScopedRelatedFilter),
+        WaitingFilter,
         "kind",
         "stands",
         ("looked_at", admin.EmptyFieldListFilter),

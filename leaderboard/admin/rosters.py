@@ -17,6 +17,7 @@ from leaderboard.models import JoinRequest, Merger, MethodDescription
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
 from .exports import resource
 from .reasons import ask_about
+from .waiting import WaitingFilter
 
 STATES = {"open": "warning", "accepted": "success", "declined": "default", "withdrawn": "default"}
 VERDICTS = {"open": "warning", "accepted": "success", "ineligible": "danger"}
@@ -73,7 +74,7 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
     adds = changes = deletes = Who.NOBODY
     resource_classes = [resource(MethodDescription)]
     list_display = ("team", "verdict_label", "named", "uploaded_at", "pdf_link", "verdict_reason")
-    list_filter = ("verdict", ("team__competition", ScopedRelatedFilter))
+    list_filter = (WaitingFilter, "verdict", ("team__competition", ScopedRelatedFilter))
     list_select_related = ("team__competition",)
     search_fields = ("team__name", "sha256", "verdict_reason")
     fields = readonly_fields = (

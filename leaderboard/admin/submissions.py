@@ -20,6 +20,7 @@ from .exports import resource
 from .long_lists import INCIDENT, find_by_team, find_submissions, with_incident
 from .reasons import PublicReasonForm, ReasonForm, ask_for_reason
 from .scope import without_masks
+from .waiting import WaitingFilter
 
 STATES = {
     "queued": "info",
@@ -308,6 +309,7 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
     )  # fmt: skip
     list_filter = (
         ("submission__phase", ScopedRelatedFilter),
+        WaitingFilter,
         "state",
         "priority",
         ("incident", admin.EmptyFieldListFilter),

@@ -15,6 +15,7 @@ from leaderboard.models import (
     Merger,
     MethodDescription,
     PhaseReport,
+    RefusedUpload,
     Review,
     Submission,
     SubmissionNote,
@@ -90,6 +91,11 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         "uploads_begun": list(
             Upload.objects.own(user).values(
                 "phase__name", "name", "length", "offset", "created_at", "expires_at"
+            )
+        ),
+        "uploads_refused": list(
+            RefusedUpload.objects.filter(user=user).values(
+                "phase__name", "code", "day", "number", "last_at", "sentence"
             )
         ),
         "submissions": [_submission(each, viewpoint) for each in submissions],

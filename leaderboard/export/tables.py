@@ -133,6 +133,7 @@ NOT_EXPORTED = {
     "CompetitionFigures": "counted from the submissions",
     "PhaseFigures": "counted from the submissions",
     "FormerSlug": "addresses of one server",
+    "RefusedUpload": "a month of one server's refusals",
     "Worker": "a process of one server",
     "Mail": "on its way, from one server",
     "Upload": "on its way, to one server",

@@ -16,6 +16,7 @@ from .data import DataFile
 from .figures import CompetitionFigures, PhaseFigures
 from .mails import Mail
 from .notes import SubmissionNote
+from .refused import RefusedUpload
 from .reports import PatchPicture, PhaseReport
 from .reviews import Review
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
@@ -53,6 +54,7 @@ __all__ = [
     "PublishedEntry",
     "QuickLook",
     "QuotaUsage",
+    "RefusedUpload",
     "Review",
     "Standing",
     "Submission",

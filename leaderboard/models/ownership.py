@@ -11,6 +11,7 @@ from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .mails import Mail
+from .refused import RefusedUpload
 from .reports import PhaseReport
 from .reviews import Review
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
@@ -42,6 +43,7 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Prediction: "submission__phase__competition",
     Attempt: "phase__competition",
     Standing: "phase__competition",
+    RefusedUpload: "phase__competition",
     AuditEntry: "competition",
 }
 

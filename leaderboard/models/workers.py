@@ -6,6 +6,11 @@ from django.conf import settings
 from django.db import models
 
 
+def patience() -> timedelta:
+    """How long a worker may be silent before it counts as gone."""
+    return timedelta(seconds=max(30, 3 * settings.EVALUATION_SWEEP_SECONDS))
+
+
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def sign(self, name: str, now: datetime, confinement: str = "filtered") -> None:
         """Record a heartbeat of this worker."""
@@ -17,9 +22,7 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
 
     def alive(self, now: datetime) -> "WorkerQuerySet":
         """Workers with a heartbeat in the last three intervals, or in the last 30 seconds if that is longer."""
-        return self.filter(
-            seen_at__gte=now - timedelta(seconds=max(30, 3 * settings.EVALUATION_SWEEP_SECONDS))
-        )
+        return self.filter(seen_at__gte=now - patience())
 
     def forgotten(self, now: datetime) -> "WorkerQuerySet":
         return self.filter(seen_at__lt=now - timedelta(days=1))
@@ -56,3 +59,9 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def state(self, now: datetime) -> str:
+        """One of: at work, refuses to score, silent."""
+        if self.seen_at < now - patience():
+            return "silent"
+        return "refuses to score" if self.confinement == self.Confinement.REFUSES else "at work"

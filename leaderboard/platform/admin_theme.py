@@ -23,7 +23,7 @@ MENU = [
     {
         "title": "Judging",
         "items": [
-            {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+            {"title": "Today", "icon": "today", "link": reverse_lazy("admin:index")},
             _page("Rankings", "leaderboard", "phase_rankings"),
             _page("Submissions", "upload_file", "submission_changelist"),
             _page("Evaluations", "rule", "evaluation_changelist"),
@@ -63,6 +63,8 @@ MENU = [
         "items": [
             _page("Audit log", "history_edu", "auditentry_changelist"),
             _page("Outbox", "outgoing_mail", "mail_changelist"),
+            _page("Refused uploads", "do_not_disturb_on", "refusedupload_changelist"),
+            _page("Workers", "memory", "worker_changelist"),
         ],
     },
 ]
@@ -100,7 +102,7 @@ def theme(site_name: str) -> dict[str, Any]:
         "STYLES": [lambda request: static("leaderboard/admin.css")],
         "SITE_URL": "/",
         "SHOW_VIEW_ON_SITE": False,
-        "DASHBOARD_CALLBACK": "leaderboard.admin.dashboard.overview",
+        "DASHBOARD_CALLBACK": "leaderboard.admin.desk.overview",
         "COLORS": {"primary": GREEN},
         "SIDEBAR": {"show_search": False, "navigation": MENU},
     }

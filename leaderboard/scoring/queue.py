@@ -18,7 +18,7 @@ from evaluation import __version__
 from evaluation.archive.problems import Problem, evaluation_crashed
 from evaluation.scoring.counts import Counts
 from evaluation.scoring.metrics import rank_key
-from leaderboard.models import Attempt, Evaluation, Prediction, Standing, Submission, Team
+from leaderboard.models import Attempt, Evaluation, Prediction, RefusedUpload, Standing, Submission, Team
 from leaderboard.models.locks import lock_named
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,16 @@ def _record_end(
             return False
         if evaluation.priority == Evaluation.Priority.FRESH:
             Attempt.objects.give_back(evaluation.submission_id, reason, now)
+            if state == Evaluation.State.INVALID:
+                _note_refusal(evaluation, problems[0])
     return True
+
+
+def _note_refusal(evaluation: Evaluation, problem: Problem) -> None:
+    """For the organisers, an archive that cannot be scored is one more refused upload."""
+    submission = evaluation.submission
+    if submission.submitted_by is not None:
+        RefusedUpload.objects.note(submission.submitted_by, submission.phase, problem.code, problem.message)
 
 
 @dataclass(frozen=True)

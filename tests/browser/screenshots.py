@@ -91,6 +91,8 @@ SITE = [
         "organiser": {
             "masks-errors": "/submissions/{submission}/masks/?show=errors&order=worst",
             "admin": "/admin/",
+            "admin-refused": "/admin/leaderboard/refusedupload/",
+            "admin-workers": "/admin/leaderboard/worker/",
             "admin-competitions": "/admin/leaderboard/competition/",
             "admin-phases": "/admin/leaderboard/phase/",
             "admin-submissions": "/admin/leaderboard/submission/",
@@ -98,7 +100,7 @@ SITE = [
             "admin-teams": "/admin/leaderboard/team/",
             "admin-label-sets": "/admin/leaderboard/labelset/",
             "admin-log": "/admin/leaderboard/auditentry/",
-            "admin-rankings": "/admin/leaderboard/phase/{phase}/ranking/",
+            "admin-rankings": "/admin/leaderboard/phase/{phase}/rankings/",
         },
     }.items()
     for name, path in paths.items()

@@ -36,9 +36,11 @@ from leaderboard.models import (
     Prize,
     PublishedEntry,
     QuickLook,
+    RefusedUpload,
     Review,
     Upload,
     User,
+    Worker,
 )
 from leaderboard.reporting import reports
 from rehearsal.walk import TIMES_AND_SIZES
@@ -157,6 +159,16 @@ class Stage:
             "announcement": Announcement.objects.create(
                 competition=cast.competition, title="Dates", body=DESCRIPTION, audience="no_submission"
             ),
+            "refusedupload": RefusedUpload.objects.create(
+                phase=cast.phase,
+                user=cast.owner,
+                team=cast.team,
+                code="too_large",
+                day=timezone.now().date(),
+                last_at=timezone.now(),
+                sentence=DESCRIPTION,
+            ),
+            "worker": Worker.objects.create(name="host:1", seen_at=timezone.now()),
             "review": Review.objects.create(
                 phase=cast.phase,
                 kind="same_masks",

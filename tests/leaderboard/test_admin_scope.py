@@ -32,10 +32,12 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    RefusedUpload,
     Review,
     Submission,
     Team,
     User,
+    Worker,
 )
 from leaderboard.models.ownership import COMPETITION_OF
 from leaderboard.reporting import counting
@@ -92,6 +94,15 @@ def foreign(cast: Cast) -> Foreign:
             Review: Review.objects.create(
                 phase=phase, kind="same_masks", team=team, note="Secret note", evidence={"masks": 1}
             ),
+            RefusedUpload: RefusedUpload.objects.create(
+                phase=phase,
+                user=member,
+                team=team,
+                code="too_large",
+                day=timezone.now().date(),
+                last_at=timezone.now(),
+                sentence="Secret sentence",
+            ),
             Announcement: Announcement.objects.create(
                 competition=competition, title="Secret title", body="Secret", audience="no_submission"
             ),
@@ -113,7 +124,7 @@ def address(model: type, page: str, *args: object) -> str:
 
 
 def test_every_model_of_the_admin_is_scoped() -> None:
-    assert set(MODELS) - set(COMPETITION_OF) == {User, ApiToken}
+    assert set(MODELS) - set(COMPETITION_OF) == {User, ApiToken, Worker}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -127,7 +138,10 @@ def test_lists_show_nothing_of_another_competition(foreign: Foreign, organiser: 
             assert "secret" not in response.content.decode().lower()
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+SCOPED = [model for model in MODELS if model is not Worker]  # workers serve all competitions
+
+
+@pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
 def test_rows_of_another_competition_are_not_found(
     foreign: Foreign, organiser: Client, model: type, page: str
@@ -168,8 +182,9 @@ def test_the_overview_counts_and_names_nothing_of_another_competition(
     counting.keep_up(timezone.now())
     page = organiser.get(reverse("admin:index"))
     assert b"ecret" not in page.content
-    assert [sum(row["numbers"]) for row in page.context["overview"]] == [1]
-    assert list(page.context["failures"]) == []
+    [card] = page.context["phases"]
+    assert {item.words: item.number for item in card["items"]}["scored"] == 1
+    assert [item.words for item in page.context["todo"] if "failed" in item.words] == []
     assert b"ecret" not in organiser.get(address(Phase, "rankings"), follow=True).content
 
 
