@@ -202,7 +202,15 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         if reference := asked.pop("upload", None):
             upload = uploads.find(request.user, reference)
             return uploads.submit(request.user, upload, idempotency_key=key, **asked)
-        return submissions.submit(request.user, idempotency_key=key, begun_at=begun_at(request), **asked)
+        sent = {name: value for name, value in asked.items() if name not in ("phase", "archive")}
+        return submissions.submit(
+            request.user,
+            asked["phase"],
+            asked.get("archive"),
+            idempotency_key=key,
+            begun_at=begun_at(request),
+            **sent,
+        )
 
     def note_quota(self, phase: Phase) -> None:
         """What the phase leaves to the team, as rate limits: of a day, and in total."""
