@@ -32,7 +32,6 @@ from leaderboard.models import (
     Team,
     Worker,
 )
-from leaderboard.reporting import counting
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
 
 MODELS = [model for model in admin.site._registry if model._meta.app_label == "leaderboard"]
