@@ -129,7 +129,7 @@ TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = "leaderboard.formats"
 
 # Database and cache. ATOMIC_REQUESTS must stay off: with SQLite every page would wait for a writer.
-DATABASES = {"default": env.database("DATABASE_URL", DATABASE_URL)}
+DATABASES = {"default": env.database("DATABASE_URL", DATABASE_URL, env.text("DATABASE_PASSWORD"))}
 CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
     CACHES["default"] = {

@@ -19,8 +19,18 @@ def refuse(name: str, problem: str, fix: str) -> ImproperlyConfigured:
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable without surrounding whitespace; empty counts as not set."""
-    return os.environ.get(name, "").strip() or default
+    """The variable without surrounding whitespace, or the content of the file that NAME_FILE names; empty counts as not set."""
+    value, path = (os.environ.get(key, "").strip() for key in (name, f"{name}_FILE"))
+    if value and path:
+        raise refuse(name, f"is set, and so is {name}_FILE", "Keep one of them.")
+    if path:
+        try:
+            value = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise refuse(
+                f"{name}_FILE", f"names a file that cannot be read ({error})", "Correct its path."
+            ) from error
+    return value or default
 
 
 def words(name: str, default: list[str] | None = None) -> list[str]:
@@ -91,8 +101,11 @@ def url(name: str, schemes: tuple[str, ...], default: str = "", example: str = "
     return value
 
 
-def database(name: str, value: str) -> dict[str, Any]:
-    """Django's settings for the database URL `value` (postgres:// or sqlite://) of variable `name`."""
+def database(name: str, value: str, password: str = "") -> dict[str, Any]:
+    """Django's settings for the database URL `value` (postgres:// or sqlite://) of variable `name`.
+
+    password: where the URL has none.
+    """
     parts = urlsplit(value)
     path = unquote(parts.path)
     if parts.scheme == "sqlite":
@@ -107,7 +120,7 @@ def database(name: str, value: str) -> dict[str, Any]:
         "ENGINE": "django.db.backends.postgresql",
         "NAME": path.lstrip("/"),
         "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
+        "PASSWORD": unquote(parts.password or "") or password,
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
         "OPTIONS": dict(parse_qsl(parts.query)),

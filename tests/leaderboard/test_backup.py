@@ -144,3 +144,45 @@ def test_earlier_receipts_still_verify_after_a_restore(submission: Submission, t
     finally:
         drawn.unlink()
     assert (tmp_path / "receipt_key").read_text() == "drawn"
+
+
+def test_the_compose_service_makes_backups_that_restore(submission, programs, tmp_path):
+    """deploy/backup.sh against this database: what a dump and the copied files bring back, and what is removed."""
+    source, target = tmp_path / "data", tmp_path / "backup"
+    target.mkdir()
+    shutil.copytree(settings.DATA_DIR / "uploads", source / "uploads")
+    (source / "uploads" / INCOMING).mkdir(exist_ok=True)
+    (source / "uploads" / INCOMING / "part").write_bytes(b"unfinished")
+    (source / "receipt_key").write_text("key")
+    for age in range(1, 5):
+        old = target / f"database-2022010{age}T000000Z.pgdump"
+        old.touch()
+        os.utime(old, (0, 0))
+    (tmp_path / "password").write_text("not asked for here\n")
+    environment = {
+        **os.environ,
+        **backup.postgresql_environment(connection.settings_dict),
+        "DATA_FOLDER": str(source),
+        "BACKUP_FOLDER": str(target),
+        "BACKUP_KEEP": "3",
+        "PGPASSWORD_FILE": str(tmp_path / "password"),
+    }
+    script = ["bash", ROOT / "deploy/backup.sh"]
+    before = subprocess.run([*script, "check"], env=environment, capture_output=True, text=True)
+    assert (before.returncode, before.stdout) == (1, f"No dump in {target} is younger than 48 hours.\n")
+    made = subprocess.run([*script, "once"], env=environment, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    assert subprocess.run([*script, "check"], env=environment).returncode == 0
+    dumps = sorted(path.name for path in target.glob("*.pgdump*"))
+    assert dumps[:2] == ["database-20220103T000000Z.pgdump", "database-20220104T000000Z.pgdump"]
+    assert len(dumps) == 3
+    assert (target / dumps[2]).stat().st_mode & 0o077 == 0
+    assert not (target / "uploads" / INCOMING).exists()
+    assert (target / "receipt_key").read_text() == "key"
+    listed = subprocess.run(
+        ["pg_restore", "--list", target / dumps[2]], capture_output=True, text=True
+    ).stdout
+    assert "leaderboard_submission" in listed
+    copied = {path.name: path.read_bytes() for path in (target / "uploads").rglob("*") if path.is_file()}
+    assert b"the archive" in copied.values()
+    assert subprocess.run([*script, "twice"], env=environment).returncode == 2

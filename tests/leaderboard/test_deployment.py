@@ -57,6 +57,35 @@ def test_compose_file_refers_only_to_what_it_has():
             )
 
 
+def test_every_service_is_hardened_and_limited():
+    for name, service in COMPOSE["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["logging"]["options"]["max-size"], name
+        assert service["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
+        limits = service["deploy"]["resources"]["limits"]
+        assert {"memory", "pids"} <= set(limits), name
+        assert "build" in service or "user" in service or name == "proxy", f"{name} would run as root"
+        if service["image"] != "leaderboard":
+            assert re.search(r":[\d.]+-bookworm$", service["image"]), name
+    # Compose never restarts an unhealthy container. These end when they fail, and the database knows which workers are alive.
+    unwatched = {name for name, service in COMPOSE["services"].items() if "healthcheck" not in service}
+    assert unwatched == {"migrate", "worker", "mailer", "beat"}
+
+
+def test_secrets_are_files_that_git_ignores():
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert not re.search(r"\$\{(SECRET_KEY|POSTGRES_PASSWORD)", text)
+    ignored = (ROOT / ".gitignore").read_text().split()
+    for name, secret in COMPOSE["secrets"].items():
+        assert f"/{Path(secret['file']).parent}/" in ignored
+        users = [service for service in COMPOSE["services"].values() if name in service.get("secrets", [])]
+        assert users
+        for service in users:
+            assert f"/run/secrets/{name}" in service["environment"].values()
+
+
 def test_the_worker_has_no_way_out():
     assert COMPOSE["networks"]["inside"]["internal"] is True
     assert COMPOSE["services"]["worker"]["networks"] == ["inside"]

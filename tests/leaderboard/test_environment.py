@@ -41,6 +41,24 @@ def test_refused(monkeypatch, read, value, sentence):
     assert str(refusal.value).endswith(".") or "token_urlsafe" in str(refusal.value)
 
 
+def test_a_variable_can_come_from_a_file(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text("from the file\n")
+    monkeypatch.setenv("SOME_FILE", str(tmp_path / "secret"))
+    assert env.text("SOME") == "from the file"
+    monkeypatch.setenv("SOME", "here")
+    with pytest.raises(ImproperlyConfigured, match=r"SOME is set, and so is SOME_FILE\. Keep one"):
+        env.text("SOME")
+    monkeypatch.delenv("SOME")
+    monkeypatch.setenv("SOME_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ImproperlyConfigured, match="SOME_FILE names a file that cannot be read"):
+        env.text("SOME")
+
+
+def test_a_password_apart_from_the_url():
+    assert env.database("X", "postgres://me@host/db", "secret")["PASSWORD"] == "secret"
+    assert env.database("X", "postgres://me:own@host/db", "secret")["PASSWORD"] == "own"
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
     monkeypatch.setenv("X", "  ")
     assert env.text("X", "default") == "default"
