@@ -22,7 +22,7 @@ SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help setup demo screenshots reference bench-scoring chaos test lint audit browser nginx archivers test-sqlite test-postgres test-slow lock
+.PHONY: help setup demo screenshots reference bench-scoring chaos test lint audit browser nginx prometheus archivers test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -40,7 +40,7 @@ screenshots: $(TOOLS) browser  ## every page of a demo in four variants under va
 reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0), PRESET (small) and FLAGS, and put them on the demo's board
 	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET) -- $(FLAGS)
 
-test: lint audit browser nginx archivers test-sqlite test-postgres  ## run all checks, as .ci/run does
+test: lint audit browser nginx prometheus archivers test-sqlite test-postgres  ## run all checks, as .ci/run does
 
 lint: $(TOOLS) $(TRAINERS)  ## run linter, formatter and type checker; look for missing migrations
 	.venv/bin/ruff check .
@@ -51,23 +51,26 @@ lint: $(TOOLS) $(TRAINERS)  ## run linter, formatter and type checker; look for 
 audit: $(TOOLS)  ## check pinned versions against public vulnerability lists (reports, never fails)
 	@$(RUN) -m tests.audit
 
-browser:  # Chromium for the browser tests: on Debian, root installs it
-	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
-		command -v $$name >/dev/null && exit 0; done; \
+# Installs a Debian package for the tests, where root may, without starting it as a service.
+# (1) programs, any of which will do; (2) the package; (3) the tests that are skipped without it.
+define debian
+	@PATH="$$PATH:/usr/sbin"; for name in $(1); do command -v $$name >/dev/null && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "No Chromium on the PATH: installing Debian's."; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null \
-		|| echo "NO BROWSER: apt-get failed, so the browser tests will be skipped."; \
-	else echo "NO BROWSER: no Chromium on the PATH, so the browser tests will be skipped."; fi
-
-nginx:  # nginx for the tests of deploy/nginx.conf: on Debian, root installs it, without starting it as a service
-	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null && exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "No nginx on this machine: installing Debian's."; policy=/usr/sbin/policy-rc.d; \
+		echo "No $(firstword $(1)) on this machine: installing Debian's."; policy=/usr/sbin/policy-rc.d; \
 		[ -e $$policy ] || { printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; trap "rm $$policy" EXIT; }; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx-light >/dev/null \
-		|| echo "NO NGINX: apt-get failed, so the tests of deploy/nginx.conf will be skipped."; \
-	else echo "NO NGINX: no nginx on the PATH (on Debian: apt install nginx-light), so the tests of deploy/nginx.conf will be skipped."; fi
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) >/dev/null \
+		|| echo "NO $(2): apt-get failed, so $(3) will be skipped."; \
+	else echo "NO $(2) on this machine (on Debian: apt install $(2)), so $(3) will be skipped."; fi
+endef
+
+browser:
+	$(call debian,chromium chromium-browser google-chrome google-chrome-stable,chromium,the browser tests)
+
+nginx:
+	$(call debian,nginx,nginx-light,the tests of deploy/nginx.conf)
+
+prometheus:
+	$(call debian,promtool,prometheus,the tests of deploy/prometheus)
 
 archivers:  ## install the ZIP programs that the tests try: Debian's where root may, npm's into .venv
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(ARCHIVERS) >/dev/null 2>&1; then \

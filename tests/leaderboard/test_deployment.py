@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
+import kubernetes_validate
 import pytest
 import yaml
 from cryptography import x509
@@ -159,6 +160,81 @@ def test_image_holds_the_rooms_and_starts_the_commands():
     }
     for program in programs:
         assert shutil.which(program, path=Path(sys.executable).parent), program
+
+
+KUBERNETES = {
+    path.name: [document for document in yaml.safe_load_all(path.read_text()) if document]
+    for path in sorted((ROOT / "deploy/kubernetes").glob("*.yaml"))
+    if path.name != "secret.yaml"
+}
+OF_OTHERS = {"ScaledObject", "Kustomization"}  # of KEDA and kustomize: the schemas are Kubernetes' own
+
+
+def pods() -> dict[str, dict]:
+    """The pods of all workloads by name."""
+    found = (document for documents in KUBERNETES.values() for document in documents)
+    return {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]
+        for each in found
+        if "template" in each.get("spec", {})
+    }
+
+
+def test_manifests_follow_the_schemas_of_kubernetes():
+    version = kubernetes_validate.latest_version()
+    checked = 0
+    for documents in KUBERNETES.values():
+        for document in documents:
+            if document["kind"] not in OF_OTHERS:
+                kubernetes_validate.validate(document, version, strict=True)
+                checked += 1
+    assert checked > 12
+    broken = json.loads(json.dumps(KUBERNETES["web.yaml"][0]))
+    broken["spec"]["replica"] = 2
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, version, strict=True)
+
+
+def test_kustomization_lists_every_manifest():
+    (content,) = KUBERNETES["kustomization.yaml"]
+    expected = set(KUBERNETES) - {"kustomization.yaml", "secret.example.yaml"} | {"secret.yaml"}
+    assert set(content["resources"]) == expected
+    assert "/deploy/kubernetes/secret.yaml" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_manifests_run_what_compose_runs():
+    assert set(pods()) == {"migrate", "web", "worker", "mailer", "beat"}
+    for name, pod in pods().items():
+        (container,) = pod["containers"]
+        assert container.get("command") == COMPOSE["services"][name].get("command"), name
+        assert container["image"] == "leaderboard"
+        assert container["resources"]["limits"]["memory"], name
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert pod["securityContext"]["runAsUser"] == 10001
+        assert pod["automountServiceAccountToken"] is False
+    from django.conf import settings
+
+    assert pods()["worker"]["terminationGracePeriodSeconds"] > settings.EVALUATION_TIME_LIMIT_SECONDS
+
+
+def test_manifests_set_only_variables_that_there_are():
+    names = {*KUBERNETES["config.yaml"][0]["data"], *KUBERNETES["secret.example.yaml"][0]["stringData"]}
+    assert names <= EXAMPLE
+    assert "RECEIPT_KEY" in names, "each web server would sign with a key of its own"
+
+
+def test_workers_grow_with_the_age_of_the_queue():
+    (scaled,) = [each for each in KUBERNETES["autoscaling.yaml"] if each["kind"] == "ScaledObject"]
+    (trigger,) = scaled["spec"]["triggers"]
+    assert scaled["spec"]["scaleTargetRef"]["name"] in pods()
+    assert trigger["metadata"]["query"] in (ROOT / "deploy/grafana/leaderboard.json").read_text().replace(
+        '\\"', '"'
+    )
+    assert "replicas" not in KUBERNETES["workers.yaml"][0]["spec"], "applying again would undo the scaling"
 
 
 @pytest.fixture(scope="module")
