@@ -63,6 +63,7 @@ def delete_account(user: Any, password: str) -> None:
         if user.email:
             Invitation.objects.filter(email__iexact=user.email).update(email="")
             Mail.objects.filter(to__iexact=user.email).delete()
+        user.questions.filter(is_public=False).delete()
         AuditEntry.objects.append("account deleted", subject=f"account {user.pk}")
         User.objects.get(pk=user.pk).delete()
 

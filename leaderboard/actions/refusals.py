@@ -61,6 +61,10 @@ class NotWithdrawable(Refusal):
     code, status = "not_withdrawable", 403
 
 
+class QuestionsClosed(Refusal):
+    code, status = "questions_closed", 403
+
+
 class AlreadyInTeam(Refusal):
     code, status = "already_in_team", 409
 

@@ -15,6 +15,7 @@ from . import (
     people,
     phases,
     published,
+    questions,
     reports,
     reviews,
     rosters,
@@ -24,6 +25,6 @@ from . import (
 )
 
 __all__ = [
-    "announcements", "audit", "awards", "competitions", "corrections", "labels", "mails", "people", "phases", "published",
-    "reports", "reviews", "rosters", "server", "submissions", "teams",
+    "announcements", "audit", "awards", "competitions", "corrections", "labels", "mails", "people", "phases",
+    "published", "questions", "reports", "reviews", "rosters", "server", "submissions", "teams",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from leaderboard.models import (
     Merger,
     MethodDescription,
     PublishedEntry,
+    Question,
     Submission,
     Team,
 )
@@ -79,6 +80,10 @@ COLUMNS: dict[type[Model], str] = {
     PublishedEntry: """
         id competition=phase__competition__slug phase=phase__slug name method award precision recall
         f1 source
+    """,
+    Question: """
+        id competition=competition__slug asked_by=asked_by__username title body wants_privacy created_at
+        answer answered_at answered_by=answered_by__username is_public hidden_at hidden_reason
     """,
     AuditEntry: """
         id at competition=competition__slug actor_name act subject reason details public previous

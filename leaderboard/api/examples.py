@@ -46,6 +46,7 @@ SENTENCES = {
     "parse_error": "JSON parse error - Expecting value: line 1 column 1 (char 0)",
     "phase_ended": "The test phase ended on 15 June 2022, 00:00 UTC.",
     "phase_not_open": "The test phase opens on 2 April 2022, 09:30 UTC.",
+    "questions_closed": "Landslides 2022 takes no more questions. The answered ones remain readable.",
     "quota_used_up": "Your team has used all 10 submissions for today (UTC) in the test phase. The next one is accepted from "
     "2 April 2022, 09:30 UTC.",
     "refused": "This is not possible.",

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from .account import AccountViewSet
 from .competitions import CompetitionViewSet, PhaseViewSet
+from .questions import QuestionViewSet
 from .root import DocsView, RootView, SchemaView, UnknownView
 from .rosters import InvitationViewSet, JoinRequestViewSet, MergerViewSet
 from .submissions import AttemptViewSet, SubmissionViewSet
@@ -19,6 +20,7 @@ router.register("teams", TeamViewSet, "team")
 router.register("join-requests", JoinRequestViewSet, "join-request")
 router.register("invitations", InvitationViewSet, "invitation")
 router.register("mergers", MergerViewSet, "merger")
+router.register("questions", QuestionViewSet, "question")
 router.register("submissions", SubmissionViewSet, "submission")
 router.register("attempts", AttemptViewSet, "attempt")
 router.register("tokens", TokenViewSet, "token")

@@ -15,6 +15,7 @@ from leaderboard.models import (
     Merger,
     MethodDescription,
     PhaseReport,
+    Question,
     RefusedUpload,
     Review,
     Submission,
@@ -87,6 +88,12 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "announcements_written": list(
             Announcement.objects.filter(author=user).values("competition__slug", "title", "publish_at")
+        ),
+        "questions_asked": list(
+            user.questions.values("competition__slug", "title", "body", "created_at", "answer", "answered_at")
+        ),
+        "questions_answered": list(
+            Question.objects.filter(answered_by=user).values("competition__slug", "title", "answer")
         ),
         "uploads_begun": list(
             Upload.objects.own(user).values(

@@ -16,6 +16,7 @@ from .data import DataFile
 from .figures import CompetitionFigures, PhaseFigures
 from .mails import Mail
 from .notes import SubmissionNote
+from .questions import Question
 from .refused import RefusedUpload
 from .reports import PatchPicture, PhaseReport
 from .reviews import Review
@@ -52,6 +53,7 @@ __all__ = [
     "Prediction",
     "Prize",
     "PublishedEntry",
+    "Question",
     "QuickLook",
     "QuotaUsage",
     "RefusedUpload",

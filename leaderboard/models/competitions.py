@@ -69,6 +69,9 @@ class Competition(models.Model):
         blank=True,
         help_text="Only teams that hand in a method description by this date are eligible.",
     )
+    takes_questions = models.BooleanField(
+        default=True, db_default=True, help_text="Participants may ask questions on the competition's page."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = CompetitionQuerySet.as_manager()
@@ -108,6 +111,7 @@ class Page(models.Model):
         "board",
         "images",
         "labels",
+        "questions",
         "report",
         "statistics",
         "submissions",

@@ -11,6 +11,7 @@ from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .mails import Mail
+from .questions import Question
 from .refused import RefusedUpload
 from .reports import PhaseReport
 from .reviews import Review
@@ -30,6 +31,7 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Review: "phase__competition",
     Mail: "competition",
     Announcement: "competition",
+    Question: "competition",
     Team: "competition",
     Membership: "competition",
     Invitation: "team__competition",

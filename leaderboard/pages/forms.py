@@ -6,7 +6,7 @@ from django import forms
 
 from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import LabelReport, Submission, Team, User
+from leaderboard.models import LabelReport, Question, Submission, Team, User
 from leaderboard.models.countries import NAMES
 
 
@@ -92,6 +92,44 @@ class LabelReportForm(RefusedForm, forms.Form):
         max_length=LabelReport._meta.get_field("text").max_length,
         widget=forms.Textarea(attrs={"rows": 4}),
     )
+
+
+class QuestionForm(RefusedForm, forms.Form):
+    """A question to the organisers."""
+
+    title = forms.CharField(
+        label="Your question in one line",
+        max_length=Question._meta.get_field("title").max_length,
+        error_messages={"required": "Please say in one line what you want to know."},
+    )
+    body = forms.CharField(
+        label="Details",
+        max_length=Question._meta.get_field("body").max_length,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text="Plain text; addresses become links.",
+        error_messages={"required": "Please describe what you want to know."},
+    )
+    wants_privacy = forms.BooleanField(
+        label="Answer me privately",
+        required=False,
+        help_text="Otherwise the organisers may publish it with their answer, without your name.",
+    )
+
+
+class AnswerForm(RefusedForm, forms.Form):
+    """An organiser's answer; the two buttons say for whom."""
+
+    answer = forms.CharField(
+        label="Answer",
+        max_length=Question._meta.get_field("answer").max_length,
+        widget=forms.Textarea(attrs={"rows": 8}),
+        help_text="Plain text; addresses become links.",
+        error_messages={"required": "Please write an answer."},
+    )
+    public = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, question: Question, *args: Any) -> None:
+        super().__init__(*args, initial={"answer": question.answer})
 
 
 class TeamForm(RefusedForm, forms.Form):

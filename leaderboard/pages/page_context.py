@@ -86,6 +86,7 @@ def say_refusal(request: HttpRequest, refusal: Refusal) -> None:
 SECTIONS = {
     "board": ("boards", "board", "labels", "old-board", "report", "team-page"),
     "submissions": ("submissions", "submission", "withdraw", "select", "compare", "masks"),
+    "questions": ("questions", "question"),
     "team": ("team", "edit-team", "invite", "join", "description", "ask-to-join", "propose-merger"),
 }  # the pages that belong to a tab besides its own
 
@@ -101,6 +102,11 @@ def has_winners(request: HttpRequest, competition: Competition) -> bool:
     things = models.Exists(competition.prizes.all()) | models.Exists(competition.awards.all())
     there_are = Competition.objects.filter(things, pk=competition.pk).exists()
     return there_are or competition.is_organised_by(request.user)
+
+
+def has_questions(competition: Competition) -> bool:
+    """Whether questions may be asked, or there are answers to read."""
+    return competition.takes_questions or competition.questions.answered().exists()
 
 
 def render_in(
@@ -120,6 +126,7 @@ def render_in(
         "phases": context["phases"] if "phases" in context else phases_of(competition),
         "texts": list(competition.pages.defer("body")),
         "team": context["team"] if "team" in context else my_team(request, competition),
+        "has_questions": has_questions(competition),
         "has_winners": has_winners(request, competition),
         "refusal": refusal,
         "tab": tab_of(request),

@@ -39,6 +39,7 @@ MENU = [
             _page("Phases", "event", "phase_changelist"),
             _page("Pages", "article", "page_changelist"),
             _page("Announcements", "campaign", "announcement_changelist"),
+            _page("Questions", "forum", "question_changelist"),
             _page("Label sets", "lock", "labelset_changelist"),
             _page("Label reports", "flag", "labelreport_changelist"),
             _page("Prizes", "redeem", "prize_changelist"),

@@ -35,6 +35,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    Question,
     QuickLook,
     RefusedUpload,
     Review,
@@ -169,6 +170,9 @@ class Stage:
                 sentence=DESCRIPTION,
             ),
             "worker": Worker.objects.create(name="host:1", seen_at=timezone.now()),
+            "question": Question.objects.create(
+                competition=cast.competition, asked_by=cast.owner, title="Labels", body=DESCRIPTION
+            ),
             "review": Review.objects.create(
                 phase=cast.phase,
                 kind="same_masks",
@@ -322,6 +326,8 @@ class Stage:
             "pages:withdraw-request": {"request": self.asked.pk},
             "pages:decide-merger": {"merger": self.offered.pk, "accept": "yes"},
             "pages:withdraw-merger": {"merger": self.proposed.pk},
+            "pages:questions": {"title": "A question", "body": "How?"},
+            "pages:question": {"answer": "So."},
             "pages:edit-team": {"name": "Renamed"},
             "pages:description": {"file": upload(b"%PDF-1.7", "method.pdf")},
             "pages:winners": {"team": self.cast.team.name, "title": "Second"},
@@ -337,6 +343,12 @@ class Stage:
         }
         json: dict[str, dict[str, Any]] = {
             "api:submission-select": {"selected": False},
+            "api:question-list": {
+                "competition": self.cast.competition.slug,
+                "title": "A question",
+                "body": "How?",
+            },
+            "api:question-answer": {"answer": "So.", "public": True},
             "api:token-list": {"name": "new"},
             "api:team-list": {"competition": self.cast.competition.slug, "name": "A new team"},
             "api:team-detail": {"affiliation": "Institute"},

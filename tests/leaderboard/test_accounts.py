@@ -51,6 +51,8 @@ TOLD = {
     "RefusedUpload.user",
     "Review.looked_by",
     "Announcement.author",
+    "Question.asked_by",
+    "Question.answered_by",
     "Upload.user",
 }
 NOT_TOLD = {

@@ -27,6 +27,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    Question,
     RefusedUpload,
     Review,
     Team,
@@ -67,6 +68,7 @@ def full(cast: Cast) -> Cast:
     Worker.objects.sign("host:1", timezone.now())
     RefusedUpload.objects.note(cast.owner, cast.phase, "too_large", "The archive is too large.")
     Announcement.objects.create(competition=cast.competition, title="New dates", body="Later.")
+    Question.objects.create(competition=cast.competition, title="Dates", body="When?", asked_by=cast.owner)
     add_to_the_roster(cast.team, cast.other_team)
     return cast
 

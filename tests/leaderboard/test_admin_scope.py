@@ -32,6 +32,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    Question,
     RefusedUpload,
     Review,
     Submission,
@@ -105,6 +106,9 @@ def foreign(cast: Cast) -> Foreign:
             ),
             Announcement: Announcement.objects.create(
                 competition=competition, title="Secret title", body="Secret", audience="no_submission"
+            ),
+            Question: Question.objects.create(
+                competition=competition, title="Secret question", body="Secret", asked_by=member
             ),
             User: member,
             ApiToken: ApiToken.objects.create(user=member, name="Secret token")[0],
@@ -296,6 +300,7 @@ def test_exports_hold_only_own_rows(foreign: Foreign, organiser: Client, cast: C
     Merger.objects.create(team=cast.team, other=cast.other_team)
     MethodDescription.objects.create(team=cast.team, uploaded_at=timezone.now())
     Award.objects.create(competition=cast.competition, team=cast.team, title="1st")
+    Question.objects.create(competition=cast.competition, title="Own question", body="?")
     AuditEntry.objects.append("own act", competition=cast.competition)
     assert organiser.get(address(model, "export")).status_code == 200
     for more in ({}, {"export_items": [foreign.rows[model].pk]}):

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-from leaderboard.actions import rosters, teams
+from leaderboard.actions import questions, rosters, teams
 from leaderboard.actions.accounts import create_token
-from leaderboard.models import Invitation, JoinRequest, Merger, Phase
+from leaderboard.models import Invitation, JoinRequest, Merger, Phase, Question
 from leaderboard.wsgi import application
 from tests.leaderboard.factories import Cast, make_submission
 
@@ -60,6 +60,7 @@ def token(cast: Cast, settings, one_connection: None) -> str:
     rosters.ask_to_join(cast.stranger, cast.team)
     rosters.propose_merger(cast.rival, cast.other_team, cast.team)
     teams.invite(cast.owner, cast.team)
+    questions.ask(cast.owner, cast.competition, "Which bands?", "All of them?")
     return create_token(cast.owner, "contract")[1]
 
 
@@ -79,6 +80,7 @@ def test_the_same_on_rows_that_exist(case, cast: Cast, token: str) -> None:
         "join-requests": JoinRequest.objects.last(),
         "invitations": Invitation.objects.last(),
         "mergers": Merger.objects.last(),
+        "questions": Question.objects.last(),
     }
     if "id" in case.path_parameters:
         case.path_parameters["id"] = rows[case.operation.path.split("/")[3]].pk

@@ -38,6 +38,7 @@ from leaderboard.models import (
     PhaseReport,
     Prize,
     PublishedEntry,
+    Question,
     Review,
     Standing,
     Submission,
@@ -120,6 +121,16 @@ def rich(cast: Cast) -> Cast:
     )
     Announcement.objects.create(
         competition=cast.competition, title="New dates", body="Later.", author=cast.organiser
+    )
+    Question.objects.create(
+        competition=cast.competition,
+        asked_by=cast.owner,
+        title="Dates",
+        body="When?",
+        answer="Soon.",
+        answered_at=now,
+        answered_by=cast.organiser,
+        is_public=True,
     )
     Review.objects.create(
         phase=cast.phase, kind="same_masks", team=cast.team, other=cast.other_team, evidence={"masks": 1}

@@ -129,6 +129,7 @@ class CompetitionSerializer(serializers.ModelSerializer):
             "roster_reopens_at",
             "mergers_until",
             "descriptions_due_at",
+            "takes_questions",
             "phases",
             "pages",
             "url",
