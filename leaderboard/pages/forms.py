@@ -128,8 +128,8 @@ class AnswerForm(RefusedForm, forms.Form):
     )
     public = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, question: Question, *args: Any) -> None:
-        super().__init__(*args, initial={"answer": question.answer})
+    def __init__(self, question: Question, data: Any = None) -> None:
+        super().__init__(data, initial={"answer": question.answer})
 
 
 class TeamForm(RefusedForm, forms.Form):

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -69,7 +69,7 @@ def list_context(request: HttpRequest, competition: Competition, form: QuestionF
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def question(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def question(request: HttpRequest, slug: str, pk: int) -> HttpResponseBase:
     """One question; organisers answer it here."""
     competition = find_competition(request, slug)
     found = get_object_or_404(
