@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 DATES = (
-    "roster_locks_at", "roster_reopens_at", "mergers_until", "descriptions_due_at", "opens_at", "closes_at", "freezes_at",
+    "roster_locks_at", "roster_reopens_at", "mergers_until", "descriptions_due_at",
+    "approval_needed_from", "opens_at", "closes_at", "freezes_at",
 )  # fmt: skip
 DAY = re.compile(r"day (\d{1,4})(?: ([01]\d|2[0-3]):([0-5]\d))?")
 

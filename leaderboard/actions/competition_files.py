@@ -53,6 +53,7 @@ COMPETITION_KEYS = (
     "roster_reopens_at",
     "mergers_until",
     "descriptions_due_at",
+    "approval_needed_from",
     "takes_questions",
 )
 PAGE_KEYS = ("slug", "title", "body")

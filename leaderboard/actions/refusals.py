@@ -61,6 +61,16 @@ class NotWithdrawable(Refusal):
     code, status = "not_withdrawable", 403
 
 
+class TermsNotAccepted(Refusal):
+    """``address``: where to read and accept them."""
+
+    code, status = "terms_not_accepted", 403
+
+
+class TeamNotApproved(Refusal):
+    code, status = "team_not_approved", 403
+
+
 class QuestionsClosed(Refusal):
     code, status = "questions_closed", 403
 

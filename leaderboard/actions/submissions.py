@@ -32,6 +32,7 @@ from leaderboard.models.visibility import view_of, visible_scores
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
 
+from .participation import why_not_take_part
 from .refusals import (
     ArchiveTooLarge,
     BoardFull,
@@ -134,7 +135,7 @@ def submit(
         # The same upload, sent twice at once, may just have taken the last place.
         if earlier := earlier_submission(submission):
             return earlier, False
-        check_may_submit(team, phase, received_at, completed_at, reference=reference)
+        check_may_submit(user, team, phase, received_at, completed_at, reference=reference)
         raise
     return submission, True
 
@@ -143,7 +144,8 @@ def accept(submission: Submission, archive: File, *, allow_duplicate: bool = Fal
     """Store the file and, in one transaction, the submission, its attempt and its place in the queue."""
     team, phase = submission.team, submission.phase
     received_at, reference = submission.received_at, submission.reference
-    check_may_submit(team, phase, received_at, submission.completed_at, reference=reference)
+    user = submission.submitted_by
+    check_may_submit(user, team, phase, received_at, submission.completed_at, reference=reference)
     if not (allow_duplicate or reference):
         check_not_submitted_before(submission)
     check_fields(submission, "method", "description", "link", "original_name")
@@ -152,7 +154,7 @@ def accept(submission: Submission, archive: File, *, allow_duplicate: bool = Fal
         with transaction.atomic():
             lock_rows(Team.objects.filter(pk=team.pk))
             [current] = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))
-            check_may_submit(team, current, received_at, submission.completed_at, reference=reference)
+            check_may_submit(user, team, current, received_at, submission.completed_at, reference=reference)
             submission.save()
             if not reference:
                 Attempt.objects.reserve(submission, received_at)
@@ -243,6 +245,7 @@ def check_not_submitted_before(submission: Submission) -> None:
 
 
 def check_may_submit(
+    user: Any,
     team: Team,
     phase: Phase,
     begun_at: datetime,
@@ -250,14 +253,15 @@ def check_may_submit(
     *,
     reference: bool = False,
 ) -> None:
-    """Raise PhaseNotOpen or QuotaUsedUp unless the team may submit what began then; reference entries need only labels.
+    """Raise the refusals of ``why_not_submit`` and ``why_too_late`` unless this member may submit what began then; reference
+    entries need only labels.
 
     ``completed_at``: when the last byte arrived, if it has.
     """
     if reference and phase.labels is not None:
         return
     usage = Attempt.objects.usage(team, phase, begun_at)
-    refusal = why_not_submit(phase, usage, begun_at)
+    refusal = why_not_submit(phase, usage, begun_at, why_not_take_part(user, team))
     if refusal is None and completed_at is not None:
         refusal = why_too_late(phase, begun_at, completed_at)
     if refusal is not None:
@@ -278,8 +282,13 @@ def why_too_late(phase: Phase, begun_at: datetime, now: datetime) -> Refusal | N
     )
 
 
-def why_not_submit(phase: Phase, usage: QuotaUsage, now: datetime) -> Refusal | None:
-    """The one rule for whether a team that has used so much of the quotas may submit now; None if it may."""
+def why_not_submit(
+    phase: Phase, usage: QuotaUsage, now: datetime, taking_part: Refusal | None
+) -> Refusal | None:
+    """The one rule for whether a team that has used so much of the quotas may submit now; None if it may.
+
+    ``taking_part``: what ``participation.why_not_take_part`` says of the member and the team.
+    """
     if phase.labels is None:
         return PhaseWithoutLabels(
             f"{phase.name} has no labels yet, so nothing can be scored. Please write to the organisers."
@@ -292,6 +301,8 @@ def why_not_submit(phase: Phase, usage: QuotaUsage, now: datetime) -> Refusal | 
         )
     if phase.closes_at is not None and phase.has_closed(now):
         return PhaseEnded(f"{phase.name} ended on {moment(phase.closes_at)}.")
+    if taking_part is not None:
+        return taking_part
     if usage.exhausted:
         return quota_refusal(phase, usage)
     if usage.invalid_today >= INVALID_PER_DAY:

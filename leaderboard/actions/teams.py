@@ -15,6 +15,7 @@ from leaderboard.notifications import mails
 
 from .board_updates import boards_changed
 from .organisers import check_may_compete, in_turn
+from .participation import tell_organisers_of_new_team
 from .refusals import (
     AlreadyInTeam,
     Conflict,
@@ -43,6 +44,7 @@ def create_team(user: Any, competition: Competition, name: str, affiliation: str
             check_may_compete(user, competition)
             team.save()
             Membership.objects.create(team=team, user=user, role=Membership.Role.OWNER)
+            tell_organisers_of_new_team(team)
     except IntegrityError as error:
         check_has_no_team(user, competition)
         raise NameTaken(f"A team named {team.name} exists already. Please choose another name.") from error

@@ -79,7 +79,7 @@ def begin(
     submissions.check_size(length)
     if sha256 and not SHA256.fullmatch(sha256):
         raise InvalidInput("sha256: write it as 64 hexadecimal digits.")
-    submissions.check_may_submit(team, phase, now, reference=reference)
+    submissions.check_may_submit(user, team, phase, now, reference=reference)
     for old in Upload.objects.own(user).unfinished().order_by("-created_at")[MOST_UNFINISHED - 1 :]:
         give_up(old)
     return Upload.objects.create(

@@ -22,9 +22,10 @@ from . import (
     server,
     submissions,
     teams,
+    terms,
 )
 
 __all__ = [
     "announcements", "audit", "awards", "competitions", "corrections", "labels", "mails", "people", "phases",
-    "published", "questions", "reports", "reviews", "rosters", "server", "submissions", "teams",
+    "published", "questions", "reports", "reviews", "rosters", "server", "submissions", "teams", "terms",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from leaderboard.models import (
     Question,
     Submission,
     Team,
+    TermsAcceptance,
 )
 from leaderboard.reporting.spreadsheets import write_csv
 
@@ -80,6 +81,9 @@ COLUMNS: dict[type[Model], str] = {
     PublishedEntry: """
         id competition=phase__competition__slug phase=phase__slug name method award precision recall
         f1 source
+    """,
+    TermsAcceptance: """
+        id competition=terms__competition__slug version=terms__version username=user__username accepted_at
     """,
     Question: """
         id competition=competition__slug asked_by=asked_by__username title body wants_privacy created_at

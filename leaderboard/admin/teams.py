@@ -5,10 +5,10 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from unfold.decorators import display
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import action, display
 
-from leaderboard.actions import board_updates, organisers
+from leaderboard.actions import board_updates, organisers, participation
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Membership, Submission, Team
 from leaderboard.models.text import folded
@@ -16,6 +16,9 @@ from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
 from .exports import resource
+from .reasons import ask_about
+
+APPROVALS = {"waiting": "warning", "approved": "success", "refused": "danger"}
 
 
 class TeamForm(forms.ModelForm):
@@ -57,14 +60,25 @@ class TeamAdmin(Exported, OrganiserAdmin):
     list_filter = (
         ("competition", ScopedRelatedFilter),
         "is_organisers",
+        "approval",
         ("merged_into", admin.EmptyFieldListFilter),
     )
     list_select_related = ("competition", "merged_into")
     search_fields = ("name", "folded_name", "affiliation", "members__username", "members__email")
     search_help_text = "Team, affiliation or a member's name or address"
-    readonly_fields = ("merged_into", "created_at")
-    fields = ("competition", "name", "affiliation", "is_organisers", "merged_into", "created_at")
+    readonly_fields = ("merged_into", "created_at", "approval_state", "approval_reason")
+    fields = (
+        "competition",
+        "name",
+        "affiliation",
+        "is_organisers",
+        "approval_state",
+        "approval_reason",
+        "merged_into",
+        "created_at",
+    )
     inlines = (MembershipInline,)
+    actions_detail = ("approve", "refuse")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return (
@@ -82,6 +96,39 @@ class TeamAdmin(Exported, OrganiserAdmin):
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
         board_updates.boards_changed(obj.competition)  # first: see boards_changed
         super().save_model(request, obj, form, change)
+
+    @display(description="approval", label=APPROVALS)
+    def approval_state(self, team: Team) -> tuple[str, str]:
+        return (team.approval, team.get_approval_display()) if team.needs_approval else ("", "not needed")
+
+    @action(description="Approve", icon="check")
+    def approve(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        explanation = "The team may submit. Its owners are notified by mail, with your reason."
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Approve",
+            explanation,
+            participation.approve_team,
+            done=lambda team: f"{team} is approved.",
+        )
+
+    @action(description="Refuse", icon="block")
+    def refuse(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        explanation = (
+            "The team cannot submit; what it has submitted stays. Its owners are notified by mail, with your reason. "
+            "“Approve” undoes it."
+        )
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Refuse",
+            explanation,
+            participation.refuse_team,
+            done=lambda team: f"{team} is refused.",
+        )
 
     @display(description="members", ordering="member_count")
     def member_count(self, team: Any) -> int:

@@ -3,14 +3,18 @@
 import hashlib
 from typing import Any
 
+from django.http import Http404
 from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from leaderboard.models import Competition, Phase
+from leaderboard.actions import participation
+from leaderboard.actions.refusals import Conflict, InvalidInput
+from leaderboard.models import Competition, Phase, Terms
 from leaderboard.reporting.boards import board_of
 
 from .base import ViewSet
@@ -18,7 +22,12 @@ from .links import with_links
 from .schema import ETAG, problems
 from .serializers.awards import WinnersSerializer
 from .serializers.boards import BoardSerializer, WindowSerializer
-from .serializers.competitions import CompetitionSerializer, PhaseSerializer
+from .serializers.competitions import (
+    AcceptedVersionSerializer,
+    CompetitionSerializer,
+    PhaseSerializer,
+    TermsSerializer,
+)
 
 
 @extend_schema_view(
@@ -35,6 +44,28 @@ class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     def get_queryset(self) -> Any:
         return Competition.objects.visible_to(self.request.user).with_phases()
+
+    @extend_schema(summary="The terms in force", responses=problems(404, ok=TermsSerializer))
+    @action(detail=True)
+    def terms(self, request: Request, slug: str) -> Response:
+        """Each participant accepts them before the first submission; a new version asks again. 404: there are none."""
+        return self._shown(Terms.objects.in_force(self.get_object()))
+
+    @extend_schema(
+        summary="Accept the terms",
+        request=AcceptedVersionSerializer,
+        responses=problems(InvalidInput, 401, 404, Conflict, ok=TermsSerializer),
+    )
+    @action(detail=True, methods=["post"], url_path="accept-terms", permission_classes=[IsAuthenticated])
+    def accept_terms(self, request: Request, slug: str) -> Response:
+        """Names the version that you read, so that nobody accepts one unread: 409 if another is in force by now."""
+        asked = self.body(AcceptedVersionSerializer)
+        return self._shown(participation.accept_terms(request.user, self.get_object(), **asked))
+
+    def _shown(self, terms: Terms | None) -> Response:
+        if terms is None:
+            raise Http404
+        return Response(TermsSerializer(terms, context=self.get_serializer_context()).data)
 
     @extend_schema(summary="Winners", responses=problems(404, ok=WinnersSerializer))
     @action(detail=True)

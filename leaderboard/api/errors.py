@@ -77,7 +77,9 @@ def _of_refusal(refusal: Refusal) -> dict[str, Any]:
     members: dict[str, Any] = {"code": refusal.code, "detail": refusal.message}
     if "fields" in refusal.facts:
         members["errors"] = refusal.facts["fields"]
-    members |= {name: refusal.facts[name] for name in ("next_at", "submission") if refusal.facts.get(name)}
+    members |= {
+        name: refusal.facts[name] for name in ("next_at", "submission", "address") if refusal.facts.get(name)
+    }
     return members
 
 

@@ -55,6 +55,9 @@ SENTENCES = {
     "Confirm that you want to submit it again.",
     "storage_unavailable": "The server cannot store files at the moment. Nothing was counted; please try again later.",
     "team_full": "Alpine already has 5 members, the maximum for a team.",
+    "team_not_approved": "Alpine waits for the organisers’ approval. Its owners get a mail once it is decided.",
+    "terms_not_accepted": "Accept the terms of Landslides 2022 (version 2) before you submit: "
+    "https://example.org/c/landslides/terms/",
     "throttled": "Too many requests. Please wait for the time given in Retry-After.",
     "too_large": "The file has 120,000,000 bytes; the limit is 100,000,000.",
     "total_used_up": "Your team has used all 10 submissions of the test phase.",
@@ -85,6 +88,8 @@ def problem_example(status: int, code: str) -> dict[str, Any]:
         body |= {"errors": {"phase": ["Not the same as in submission 12."]}, "submission": 12}
     if code == "same_archive":
         body["submission"] = 12
+    if code == "terms_not_accepted":
+        body["address"] = "https://example.org/c/landslides/terms/"
     if code in WITH_NEXT_AT:
         body["next_at"] = "2022-04-02T09:30:00Z"
     return body

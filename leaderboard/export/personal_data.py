@@ -20,6 +20,7 @@ from leaderboard.models import (
     Review,
     Submission,
     SubmissionNote,
+    Terms,
     Upload,
 )
 from leaderboard.models.visibility import Viewpoint
@@ -88,6 +89,12 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "announcements_written": list(
             Announcement.objects.filter(author=user).values("competition__slug", "title", "publish_at")
+        ),
+        "terms_accepted": list(
+            user.accepted_terms.values("terms__competition__slug", "terms__version", "accepted_at")
+        ),
+        "terms_published": list(
+            Terms.objects.filter(published_by=user).values("competition__slug", "version", "published_at")
         ),
         "questions_asked": list(
             user.questions.values("competition__slug", "title", "body", "created_at", "answer", "answered_at")

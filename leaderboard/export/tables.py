@@ -41,6 +41,8 @@ from leaderboard.models import (
     Standing,
     Submission,
     Team,
+    Terms,
+    TermsAcceptance,
     User,
 )
 from leaderboard.models.ownership import COMPETITION_OF
@@ -106,6 +108,8 @@ TABLES = (
     Table("teams", Team, later=("merged_into",)),
     Table("announcements", Announcement),
     Table("questions", Question),
+    Table("terms", Terms),
+    Table("terms_accepted", TermsAcceptance),
     Table("members", Membership),
     Table("invitations", Invitation),
     Table("join_requests", JoinRequest),

@@ -23,6 +23,7 @@ from .reviews import Review
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
+from .terms import Terms, TermsAcceptance
 from .uploads import Upload, UploadPart
 from .workers import Worker
 
@@ -62,6 +63,8 @@ __all__ = [
     "Submission",
     "SubmissionNote",
     "Team",
+    "Terms",
+    "TermsAcceptance",
     "Upload",
     "UploadPart",
     "User",

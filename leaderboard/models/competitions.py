@@ -69,6 +69,11 @@ class Competition(models.Model):
         blank=True,
         help_text="Only teams that hand in a method description by this date are eligible.",
     )
+    approval_needed_from = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Teams created from this date wait until an organiser approves them. Empty: no approval.",
+    )
     takes_questions = models.BooleanField(
         default=True, db_default=True, help_text="Participants may ask questions on the competition's page."
     )
@@ -119,6 +124,7 @@ class Page(models.Model):
         "submit",
         "team",
         "teams",
+        "terms",
         "trust",
     )  # used in the competition's own URLs
 

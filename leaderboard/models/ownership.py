@@ -18,6 +18,7 @@ from .reviews import Review
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
+from .terms import Terms, TermsAcceptance
 
 COMPETITION_OF: dict[type[models.Model], str] = {
     Competition: "pk",
@@ -32,6 +33,8 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Mail: "competition",
     Announcement: "competition",
     Question: "competition",
+    Terms: "competition",
+    TermsAcceptance: "terms__competition",
     Team: "competition",
     Membership: "competition",
     Invitation: "team__competition",

@@ -56,6 +56,11 @@ class TeamQuerySet(models.QuerySet["Team"]):
 class Team(models.Model):
     """A team in one competition. Owners invite and remove members; every member may submit."""
 
+    class Approval(models.TextChoices):
+        WAITING = "waiting", "waiting for approval"
+        APPROVED = "approved", "approved"
+        REFUSED = "refused", "refused"
+
     competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="teams")
     name = models.CharField(max_length=60, validators=[plain_text])
     folded_name = models.CharField(max_length=120, editable=False)
@@ -69,6 +74,15 @@ class Team(models.Model):
     merged_into = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="merged_teams"
     )
+    approval = models.CharField(
+        max_length=10,
+        choices=Approval,
+        default=Approval.WAITING,
+        db_default=Approval.WAITING.value,
+        editable=False,
+        help_text="Means something only where the competition approves teams.",
+    )
+    approval_reason = models.CharField(max_length=300, blank=True, db_default="", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     served_at = models.DateTimeField(
         null=True,
@@ -103,6 +117,12 @@ class Team(models.Model):
     def clean_fields(self, exclude: Any = None) -> None:
         self.name = tidy(self.name)
         super().clean_fields(exclude)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether the organisers decide if this team may submit."""
+        since = self.competition.approval_needed_from
+        return since is not None and self.created_at >= since and not self.is_organisers
 
     def has_member(self, user: Any) -> bool:
         return user.is_authenticated and self.memberships.filter(user=user).exists()

@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from evaluation.archive.browser_rules import browser_rules, spec_rules
 from evaluation.task import MaskSpec
 from leaderboard.actions import submissions as actions
+from leaderboard.actions.participation import why_not_take_part
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Attempt, Competition, Phase, Submission, Team
 from leaderboard.platform.arrival import begun_at
@@ -48,6 +49,7 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
             except Refusal as refused:
                 refusal = refused
                 form.refuse(refused)
+    taking_part = why_not_take_part(request.user, team)
     choices = [_choice(team, phase, timezone.now()) for phase in phases]
     if request.method != "POST":
         form = SubmitForm(phases, initial={"phase": _preferred(choices, request), "form_key": uuid4().hex})
@@ -56,7 +58,8 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
         "team": team,
         "form": form,
         "choices": choices,
-        "may_submit": any(choice["refusal"] is None for choice in choices),
+        "taking_part": taking_part,
+        "may_submit": taking_part is None and any(choice["refusal"] is None for choice in choices),
         "most_bytes": settings.MAX_UPLOAD_BYTES,
         "check": _check_rules(phases),
         "server_ms": round(timezone.now().timestamp() * 1000),
@@ -105,7 +108,7 @@ def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
 def _choice(team: Team, phase: Phase, now: datetime) -> dict[str, Any]:
     """A phase as the form offers it: the quota left, or why it cannot be chosen."""
     usage = Attempt.objects.usage(team, phase, now)
-    return {"phase": phase, "usage": usage, "refusal": actions.why_not_submit(phase, usage, now)}
+    return {"phase": phase, "usage": usage, "refusal": actions.why_not_submit(phase, usage, now, None)}
 
 
 def _preferred(choices: list[dict[str, Any]], request: HttpRequest) -> int | None:

@@ -22,6 +22,7 @@ from . import (
     submissions,
     team_pages,
     teams,
+    terms,
     trust,
     workbench,
 )
@@ -69,6 +70,8 @@ urlpatterns = [
     ),
     path("c/<slug:slug>/questions/", questions.questions, name="questions"),
     path("c/<slug:slug>/questions/<int:pk>/", questions.question, name="question"),
+    path("c/<slug:slug>/terms/", terms.terms, name="terms"),
+    path("c/<slug:slug>/terms/<int:version>/", terms.old_terms, name="old-terms"),
     path("c/<slug:slug>/trust/", trust.trust, name="trust"),
     path("c/<slug:slug>/trust/log.json", trust.log_json, name="trust-log"),
     path("receipts/key", trust.key, name="receipt-key"),

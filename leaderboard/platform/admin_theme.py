@@ -40,6 +40,7 @@ MENU = [
             _page("Pages", "article", "page_changelist"),
             _page("Announcements", "campaign", "announcement_changelist"),
             _page("Questions", "forum", "question_changelist"),
+            _page("Terms", "gavel", "terms_changelist"),
             _page("Label sets", "lock", "labelset_changelist"),
             _page("Label reports", "flag", "labelreport_changelist"),
             _page("Prizes", "redeem", "prize_changelist"),
@@ -51,6 +52,7 @@ MENU = [
         "title": "People",
         "items": [
             _page("Teams", "groups", "team_changelist"),
+            _page("Terms accepted", "check_circle", "termsacceptance_changelist"),
             _page("Memberships", "group_add", "membership_changelist"),
             _page("Requests to join", "person_add", "joinrequest_changelist"),
             _page("Mergers", "merge", "merger_changelist"),

@@ -39,6 +39,8 @@ from leaderboard.models import (
     QuickLook,
     RefusedUpload,
     Review,
+    Terms,
+    TermsAcceptance,
     Upload,
     User,
     Worker,
@@ -123,6 +125,9 @@ class Stage:
         self.token = create_token(cast.owner, "laptop")[0]
         self.page = Page.objects.create(competition=cast.competition, slug="rules", title="Rules", body="…")
         teammate = cast.team.memberships.get(user=cast.teammate)
+        self.terms = Terms.objects.create(competition=cast.competition, version=1, body="Be fair.")
+        for person in (cast.owner, cast.teammate, cast.rival):
+            TermsAcceptance.objects.create(terms=self.terms, user=person)
         self.behind: dict[str, Any] = {
             "invitation": self.invitation,
             "remove-member": teammate,
@@ -170,6 +175,8 @@ class Stage:
                 sentence=DESCRIPTION,
             ),
             "worker": Worker.objects.create(name="host:1", seen_at=timezone.now()),
+            "leaderboard_terms": self.terms,
+            "leaderboard_termsacceptance": self.terms.acceptances.first(),
             "question": Question.objects.create(
                 competition=cast.competition, asked_by=cast.owner, title="Labels", body=DESCRIPTION
             ),
@@ -281,6 +288,7 @@ class Stage:
             "prefix": self.token.token_key,
             "app_label": "leaderboard",
             "key": "unknown",
+            "version": 1,
             "title": self.award.title,
             **dict.fromkeys(("pk", "object_id", "id"), row.pk),
         }
@@ -326,6 +334,7 @@ class Stage:
             "pages:withdraw-request": {"request": self.asked.pk},
             "pages:decide-merger": {"merger": self.offered.pk, "accept": "yes"},
             "pages:withdraw-merger": {"merger": self.proposed.pk},
+            "pages:terms": {"version": "1"},
             "pages:questions": {"title": "A question", "body": "How?"},
             "pages:question": {"answer": "So."},
             "pages:edit-team": {"name": "Renamed"},
@@ -343,6 +352,7 @@ class Stage:
         }
         json: dict[str, dict[str, Any]] = {
             "api:submission-select": {"selected": False},
+            "api:competition-accept-terms": {"version": 1},
             "api:question-list": {
                 "competition": self.cast.competition.slug,
                 "title": "A question",

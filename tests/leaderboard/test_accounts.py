@@ -52,6 +52,8 @@ TOLD = {
     "Review.looked_by",
     "Announcement.author",
     "Question.asked_by",
+    "Terms.published_by",
+    "TermsAcceptance.user",
     "Question.answered_by",
     "Upload.user",
 }

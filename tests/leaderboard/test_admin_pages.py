@@ -31,6 +31,8 @@ from leaderboard.models import (
     RefusedUpload,
     Review,
     Team,
+    Terms,
+    TermsAcceptance,
     Worker,
 )
 from tests.leaderboard.factories import Cast, make_submission, make_team, make_user
@@ -68,6 +70,8 @@ def full(cast: Cast) -> Cast:
     Worker.objects.sign("host:1", timezone.now())
     RefusedUpload.objects.note(cast.owner, cast.phase, "too_large", "The archive is too large.")
     Announcement.objects.create(competition=cast.competition, title="New dates", body="Later.")
+    terms = Terms.objects.create(competition=cast.competition, version=1, body="Be fair.")
+    TermsAcceptance.objects.create(terms=terms, user=cast.owner)
     Question.objects.create(competition=cast.competition, title="Dates", body="When?", asked_by=cast.owner)
     add_to_the_roster(cast.team, cast.other_team)
     return cast

@@ -37,6 +37,8 @@ from leaderboard.models import (
     Review,
     Submission,
     Team,
+    Terms,
+    TermsAcceptance,
     User,
     Worker,
 )
@@ -110,6 +112,8 @@ def foreign(cast: Cast) -> Foreign:
             Question: Question.objects.create(
                 competition=competition, title="Secret question", body="Secret", asked_by=member
             ),
+            Terms: (terms := Terms.objects.create(competition=competition, version=1, body="Secret")),
+            TermsAcceptance: TermsAcceptance.objects.create(terms=terms, user=member),
             User: member,
             ApiToken: ApiToken.objects.create(user=member, name="Secret token")[0],
         }
@@ -301,6 +305,8 @@ def test_exports_hold_only_own_rows(foreign: Foreign, organiser: Client, cast: C
     MethodDescription.objects.create(team=cast.team, uploaded_at=timezone.now())
     Award.objects.create(competition=cast.competition, team=cast.team, title="1st")
     Question.objects.create(competition=cast.competition, title="Own question", body="?")
+    terms = Terms.objects.create(competition=cast.competition, version=1, body="Own")
+    TermsAcceptance.objects.create(terms=terms, user=cast.owner)
     AuditEntry.objects.append("own act", competition=cast.competition)
     assert organiser.get(address(model, "export")).status_code == 200
     for more in ({}, {"export_items": [foreign.rows[model].pk]}):

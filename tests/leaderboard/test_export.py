@@ -43,6 +43,8 @@ from leaderboard.models import (
     Standing,
     Submission,
     Team,
+    Terms,
+    TermsAcceptance,
     User,
 )
 from leaderboard.reporting.boards import board_of
@@ -122,6 +124,10 @@ def rich(cast: Cast) -> Cast:
     Announcement.objects.create(
         competition=cast.competition, title="New dates", body="Later.", author=cast.organiser
     )
+    terms = Terms.objects.create(
+        competition=cast.competition, version=1, body="Be fair.", published_by=cast.organiser
+    )
+    TermsAcceptance.objects.create(terms=terms, user=cast.owner)
     Question.objects.create(
         competition=cast.competition,
         asked_by=cast.owner,

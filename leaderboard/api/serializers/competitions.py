@@ -1,12 +1,14 @@
 """Competitions and their phases."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from rest_framework import serializers
 
 from evaluation.task import TASK
-from leaderboard.models import Competition, LabelSet, Page, Phase
+from leaderboard.actions.participation import terms_address
+from leaderboard.models import Competition, LabelSet, Page, Phase, Terms
 
 
 class LabelsSerializer(serializers.ModelSerializer):
@@ -106,6 +108,31 @@ class PageSerializer(serializers.ModelSerializer):
         fields = ["slug", "title", "body"]
 
 
+class TermsSerializer(serializers.ModelSerializer):
+    """The terms in force, and whether you accepted them."""
+
+    accepted_at = serializers.SerializerMethodField(
+        help_text="When you accepted this version; null: not yet."
+    )
+    address = serializers.SerializerMethodField(help_text="The page on which a person reads and accepts it.")
+
+    class Meta:
+        model = Terms
+        fields = ["version", "body", "published_at", "accepted_at", "address"]
+
+    def get_accepted_at(self, terms: Terms) -> datetime | None:
+        return terms.accepted_at(self.context["viewpoint"].viewer)
+
+    def get_address(self, terms: Terms) -> str:
+        return terms_address(terms.competition)
+
+
+class AcceptedVersionSerializer(serializers.Serializer):
+    version = serializers.IntegerField(
+        min_value=1, max_value=2**31 - 1, help_text="The version that was read."
+    )
+
+
 class CompetitionSerializer(serializers.ModelSerializer):
     phases = PhaseSerializer(many=True, read_only=True)
     pages = PageSerializer(many=True, read_only=True, help_text="Its pages, in Markdown.")
@@ -129,6 +156,7 @@ class CompetitionSerializer(serializers.ModelSerializer):
             "roster_reopens_at",
             "mergers_until",
             "descriptions_due_at",
+            "approval_needed_from",
             "takes_questions",
             "phases",
             "pages",

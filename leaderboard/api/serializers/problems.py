@@ -20,4 +20,7 @@ class Problem(serializers.Serializer):
     submission = serializers.IntegerField(
         required=False, help_text="The earlier submission that stands in the way."
     )
+    address = serializers.URLField(
+        required=False, help_text="Where a person removes what stands in the way, such as terms to accept."
+    )
     incident = serializers.CharField(required=False, help_text="With status 500: please report it.")

@@ -6,6 +6,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from leaderboard.actions.descriptions import why_not_eligible
+from leaderboard.actions.participation import why_not_take_part
+from leaderboard.actions.refusals import Refusal
 from leaderboard.actions.submissions import why_not_submit
 from leaderboard.models import Attempt, Membership, MethodDescription, Phase, Team
 
@@ -71,6 +73,9 @@ class TeamSerializer(serializers.ModelSerializer):
     competition: Any = serializers.SlugRelatedField("slug", read_only=True)
     members = MemberSerializer(many=True, read_only=True, source="memberships")
     quotas = serializers.SerializerMethodField(help_text="One entry per phase.")
+    approval = serializers.SerializerMethodField(
+        help_text="What the organisers decided about the team; null: no approval is needed."
+    )
     description = serializers.SerializerMethodField(help_text="The method description; null: none handed in.")
     eligible = serializers.SerializerMethodField(help_text="Whether the team can receive awards as it is.")
     why_not_eligible = serializers.CharField(
@@ -86,6 +91,7 @@ class TeamSerializer(serializers.ModelSerializer):
             "competition",
             "members",
             "quotas",
+            "approval",
             "description",
             "eligible",
             "why_not_eligible",
@@ -100,6 +106,10 @@ class TeamSerializer(serializers.ModelSerializer):
         found = MethodDescription.objects.filter(team=team).defer("pdf").first()
         return found and DescriptionSerializer(found).data
 
+    @extend_schema_field(serializers.ChoiceField(Team.Approval.values, allow_null=True))
+    def get_approval(self, team: Team) -> str | None:
+        return team.approval if team.needs_approval else None
+
     def get_eligible(self, team: Any) -> bool:
         return team.why_not == ""
 
@@ -107,12 +117,13 @@ class TeamSerializer(serializers.ModelSerializer):
     def get_quotas(self, team: Team) -> Any:
         now = self.context["viewpoint"].now
         phases = team.competition.phases.with_labels()
-        return UsageSerializer([usage_of(team, phase, now) for phase in phases], many=True).data
+        taking_part = why_not_take_part(self.context["viewpoint"].viewer, team)
+        return UsageSerializer([usage_of(team, phase, now, taking_part) for phase in phases], many=True).data
 
 
-def usage_of(team: Team, phase: Phase, now: Any) -> dict[str, Any]:
+def usage_of(team: Team, phase: Phase, now: Any, taking_part: Refusal | None) -> dict[str, Any]:
     usage = Attempt.objects.usage(team, phase, now)
-    refusal = why_not_submit(phase, usage, now)
+    refusal = why_not_submit(phase, usage, now, taking_part)
     return {
         "phase": phase,
         "usage": usage,
