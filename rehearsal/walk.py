@@ -146,6 +146,7 @@ class Walk:
             "submission": sample,
             "phase": list(competition.phases.values_list("pk", flat=True)),
             "team": list(competition.teams.values_list("pk", flat=True))[:3],
+            "question": list(competition.questions.values_list("pk", flat=True))[:3],
         }
         found = []
         for name, words in sorted(addresses() - NOT_OPENED):
@@ -190,7 +191,9 @@ def kind_of(name: str) -> str:
         return "submission"
     if name.startswith("pages:team-"):
         return "team"
-    return next((kind for kind in ("phase", "team") if name.startswith(f"api:{kind}")), "")
+    if name == "pages:question":
+        return "question"
+    return next((kind for kind in ("phase", "team", "question") if name.startswith(f"api:{kind}")), "")
 
 
 def text_of(answer: Any) -> str:
