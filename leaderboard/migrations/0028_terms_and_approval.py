@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0026_questions'),
+        ('leaderboard', '0027_questions'),
     ]
 
     operations = [
