@@ -9,7 +9,7 @@ EXIT_CODES = {
     1: "the archive has problems, or the receipt, the labels or the log are not genuine",
     2: "wrong use: an unknown option, phase or file, no server named, a package that is not installed",
     3: "refused by the server, and waiting does not help",
-    4: "no token, or one that is unknown, expired or revoked",
+    4: "no token, one that is unknown, expired or revoked, or one without the scope that is needed",
     5: "refused for now: a quota of the day or a rate limit is used up, or the phase opens later",
     6: "no usable answer from the server, after several tries",
     7: "waited long enough: the submission has no score yet; the same command waits on",
@@ -108,6 +108,16 @@ class Unauthorized(Refused):
     exit_code = 4
 
 
+class InsufficientScope(Refused):
+    """403: the token is valid, but not for this. `scopes`: one of these is needed (all, where `detail` says so)."""
+
+    exit_code = 4
+
+    @property
+    def scopes(self) -> list[str]:
+        return [str(scope) for scope in self.problem.get("scopes") or ()]
+
+
 class NotFound(Refused):
     """404: there is no such thing, or it is not yours."""
 
@@ -145,6 +155,8 @@ def kind_of(status: int, code: str) -> type[Answered]:
     """The class of an error answer."""
     if code in QUOTA:
         return QuotaUsedUp
+    if code == "insufficient_scope":
+        return InsufficientScope
     if code == "too_many":  # a limit of the day, named by the server: no rate limit
         return TooManyRequests
     return ServerFailed if status >= 500 else BY_STATUS.get(status, Refused)

@@ -1,5 +1,6 @@
 """What people do with their own account: API tokens, and its end."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -7,31 +8,63 @@ from django.db import transaction
 from django.utils import timezone
 from knox.settings import knox_settings
 
-from leaderboard.models import ApiToken, AuditEntry, Competition, Invitation, Mail, Team, User
+from leaderboard.models import (
+    ALL_SCOPES,
+    ApiToken,
+    AuditEntry,
+    Competition,
+    Invitation,
+    Mail,
+    Scope,
+    Team,
+    User,
+)
 from leaderboard.models.locks import lock_named, lock_rows
+from leaderboard.models.text import tidy
 
 from .refusals import Conflict, InvalidInput, check_fields
 from .teams import end_membership
 
 
-def create_token(user: Any, name: str, days: int | None = None) -> tuple[ApiToken, str]:
+def create_token(
+    user: Any,
+    name: str,
+    scopes: Sequence[str] = ALL_SCOPES,
+    *,
+    competition: Competition | None = None,
+    note: str = "",
+    days: int | None = None,
+) -> tuple[ApiToken, str]:
     """A new named token; returns its row and the token itself, which is shown once and not stored.
 
-    ``days``: how long it holds, never longer than the setting, which is the default.
+    ``competition``: the only one in which it works. ``days``: how long it holds, never longer than the setting, which is
+    the default. Raises InvalidInput, and Conflict where the person has as many as one may have.
     """
-    name = " ".join(name.split())
     longest = knox_settings.TOKEN_TTL.days
     if days is not None and not 1 <= days <= longest:
         raise InvalidInput(f"A token holds from 1 to {longest} days.")
-    check_fields(ApiToken(name=name), "name")
+    row = ApiToken(
+        name=tidy(name), note=tidy(note), scope=" ".join(scope for scope in Scope if scope in scopes)
+    )
+    if not scopes or set(scopes) - set(Scope):
+        sentence = f"Choose at least one of {', '.join(Scope)}."
+        raise InvalidInput(sentence, fields={"scopes": [sentence]})
+    check_fields(row, "name", "note")
     limit = knox_settings.TOKEN_LIMIT_PER_USER
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
-        if user.auth_token_set.filter(expiry__gt=timezone.now()).count() >= limit:
+        if user.auth_token_set.valid(timezone.now()).count() >= limit:
             raise Conflict(
                 f"You have {limit} tokens already, the most that one person may have. Revoke one first."
             )
-        return ApiToken.objects.create(user, expiry=timedelta(days=days or longest), name=name)
+        return ApiToken.objects.create(
+            user,
+            expiry=timedelta(days=days or longest),
+            name=row.name,
+            note=row.note,
+            scope=row.scope,
+            competition=competition,
+        )
 
 
 def revoke_token(user: Any, digest: str) -> None:

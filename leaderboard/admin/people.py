@@ -61,10 +61,13 @@ class ApiTokenAdmin(OrganiserAdmin):
 
     views = deletes = Who.SUPERUSERS
     adds = changes = Who.NOBODY
-    list_display = ("name", "user", "beginning", "created", "expiry")
-    list_select_related = ("user",)
+    list_display = ("name", "user", "beginning", "scope", "competition", "created", "expiry", "last_used_at")
+    list_select_related = ("user", "competition")
     search_fields = ("name", "token_key", "user__username")
-    fields = readonly_fields = ("name", "user", "beginning", "created", "expiry")
+    fields = readonly_fields = (
+        *("name", "user", "beginning", "scope", "competition", "note"),
+        *("created", "expiry", "last_used_at", "last_used_from"),
+    )
 
     @display(description="begins with")
     def beginning(self, token: ApiToken) -> str:

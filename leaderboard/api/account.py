@@ -14,6 +14,7 @@ from leaderboard.export.personal_data import personal_data
 
 from .base import ViewSet
 from .schema import problems
+from .scopes import ACCOUNT
 from .serializers.accounts import PasswordSerializer
 from .throttles import Passwords
 
@@ -23,6 +24,7 @@ class AccountViewSet(ViewSet):
 
     permission_classes = [IsAuthenticated]
     serializer_class = PasswordSerializer
+    needs = {"list": ACCOUNT, "delete_account": ACCOUNT}
 
     def get_throttles(self) -> Any:
         return [*super().get_throttles(), *([Passwords()] if self.action == "delete_account" else [])]

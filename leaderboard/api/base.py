@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.functional import cached_property
 from rest_framework.exceptions import ValidationError
@@ -12,11 +13,15 @@ from rest_framework.viewsets import GenericViewSet
 
 from leaderboard.models.visibility import Viewpoint
 
+from .scopes import Need, check_within, within
 from .strict import check_types
 
 
 class View(APIView):
     """Answers OPTIONS, and refuses query parameters that mean nothing."""
+
+    needs: dict[str, Need] = {}
+    """The scope that a token needs for each operation."""
 
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """The methods of the address; the schema says the rest."""
@@ -47,6 +52,10 @@ class ViewSet(View, GenericViewSet):
     queries: dict[str, Any] = {}
     orderings: dict[str, str] = {"id": "pk"}
 
+    def filter_queryset(self, queryset: Any) -> Any:
+        """Also within the competition of the token, if it has one."""
+        return within(super().filter_queryset(queryset), self.request.auth)
+
     @cached_property
     def viewpoint(self) -> Viewpoint:
         return Viewpoint(self.request.user, timezone.now())
@@ -71,4 +80,6 @@ class ViewSet(View, GenericViewSet):
         serializer = serializer_class(data=self.request.data, context=self.get_serializer_context())
         check_types(serializer, self.request.data)
         serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
+        asked = serializer.validated_data
+        check_within(self.request.auth, *(value for value in asked.values() if isinstance(value, Model)))
+        return asked

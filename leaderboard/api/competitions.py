@@ -20,6 +20,7 @@ from leaderboard.reporting.boards import board_of
 from .base import ViewSet
 from .links import with_links
 from .schema import ETAG, problems
+from .scopes import MANAGING_TEAMS, NOTHING
 from .serializers.awards import WinnersSerializer
 from .serializers.boards import BoardSerializer, WindowSerializer
 from .serializers.competitions import (
@@ -39,6 +40,10 @@ class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     serializer_class = CompetitionSerializer
     queryset = Competition.objects.none()
+    needs = {
+        **dict.fromkeys(("list", "retrieve", "awards", "terms"), NOTHING),
+        "accept_terms": MANAGING_TEAMS,
+    }
     lookup_field = "slug"
     lookup_value_converter = "slug"
 
@@ -88,6 +93,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     serializer_class = PhaseSerializer
     queries = {"leaderboard": WindowSerializer}
     queryset = Phase.objects.none()
+    needs = {"list": NOTHING, "retrieve": NOTHING, "leaderboard": NOTHING}
     lookup_value_converter = "int"
 
     def get_queryset(self) -> Any:

@@ -47,6 +47,7 @@ class Operation:
     summary: str
     description: str
     needs_token: bool
+    scopes: str
     parameters: list[Field]
     body: list[Field]
     media_type: str
@@ -104,6 +105,7 @@ def _operation(schema: Schema, path: str, method: str, operation: Schema, site_u
         summary=operation.get("summary", ""),
         description=operation.get("description", ""),
         needs_token=needs_token,
+        scopes=" or ".join(operation.get("x-token-scopes", ())),
         parameters=[_parameter(parameter) for parameter in operation.get("parameters", ())],
         body=body,
         media_type=media_type,

@@ -18,6 +18,8 @@ from rest_framework.response import Response
 from leaderboard.actions.refusals import ChecksumMismatch, Refusal
 from leaderboard.scoring.queue import new_incident
 
+from .scopes import InsufficientScope
+
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -94,7 +96,9 @@ def _of_api_exception(error: exceptions.APIException) -> dict[str, Any]:
             "detail": "Too many requests. Please wait for the time given in Retry-After.",
             "next_at": timezone.now() + wait,
         }
+    facts = {"scopes": list(error.need.scopes)} if isinstance(error, InsufficientScope) else {}
     return {
+        **facts,
         "code": getattr(error.detail, "code", error.default_code),
         "detail": UNAUTHENTICATED.get(type(error), str(error.detail)),
     }
@@ -112,6 +116,9 @@ def _sentences(errors: dict[str, Any]) -> str:
 def _headers_of(error: exceptions.APIException) -> dict[str, str]:
     if isinstance(error, exceptions.AuthenticationFailed | exceptions.NotAuthenticated):
         return {"WWW-Authenticate": challenge(error.default_code)}
+    if isinstance(error, InsufficientScope):
+        wanted = " ".join(error.need.scopes)
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
     return {}
 
 

@@ -16,6 +16,7 @@ from leaderboard.models import Question
 from .base import ViewSet
 from .pagination import Pages
 from .schema import problems
+from .scopes import MANAGING_TEAMS, ORGANISING, READING
 from .serializers.questions import (
     AnswerSerializer,
     NewQuestionSerializer,
@@ -39,6 +40,7 @@ class QuestionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     pagination_class = Pages
     queries = {"list": QuestionFilterSerializer}
     queryset = Question.objects.none()
+    needs = {"list": READING, "retrieve": READING, "create": MANAGING_TEAMS, "answer": ORGANISING}
     lookup_value_converter = "int"
 
     def get_queryset(self) -> Any:

@@ -15,6 +15,7 @@ from rest_framework.reverse import reverse
 
 from .base import View
 from .docs import reference
+from .scopes import NOTHING
 
 ENTRANCES = {
     "competitions": "competition-list",
@@ -37,6 +38,7 @@ ENTRANCES = {
 class RootView(View):
     """Links to everything in the API."""
 
+    needs = {"get": NOTHING}
     permission_classes = [AllowAny]
 
     @extend_schema(exclude=True)
@@ -47,6 +49,8 @@ class RootView(View):
 class SchemaView(View, SpectacularAPIView):
     """This description of the API: OpenAPI 3, as YAML or JSON (`?format=json`)."""
 
+    needs = {"get": NOTHING}
+
     def known_parameters(self) -> set[str]:
         return {"lang"}
 
@@ -54,6 +58,7 @@ class SchemaView(View, SpectacularAPIView):
 class DocsView(View):
     """The schema as a page in the site's frame."""
 
+    needs = {"get": NOTHING}
     permission_classes = [AllowAny]
     renderer_classes = [TemplateHTMLRenderer]
 

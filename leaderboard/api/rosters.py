@@ -26,6 +26,7 @@ from leaderboard.models import Invitation, JoinRequest, Merger, Team
 from .base import ViewSet
 from .pagination import Pages
 from .schema import problems
+from .scopes import MANAGING_TEAMS, SEEING_TEAMS, check_within
 from .serializers.rosters import (
     InvitationSerializer,
     InvitationTokenSerializer,
@@ -47,6 +48,10 @@ class RosterViewSet(ListModelMixin, ViewSet):
 
     permission_classes = [IsAuthenticated]
     pagination_class = Pages
+    needs = {
+        "list": SEEING_TEAMS,
+        **dict.fromkeys(("create", "accept", "decline", "withdraw", "destroy"), MANAGING_TEAMS),
+    }
     lookup_value_converter = "int"
 
 
@@ -172,7 +177,9 @@ class InvitationViewSet(RosterViewSet):
     @action(detail=False, methods=["post"])
     def accept(self, request: Request) -> Response:
         """Join the team that the token belongs to. A token works for one person, once."""
-        joined = teams.accept_invitation(request.user, **self.body(InvitationTokenSerializer))
+        token = self.body(InvitationTokenSerializer)["token"]
+        check_within(request.auth, Invitation.objects.with_token(token).first())
+        joined = teams.accept_invitation(request.user, token)
         mine = Team.objects.of(request.user).with_members().get(pk=joined.pk)
         return Response(TeamSerializer(mine, context=self.get_serializer_context()).data)
 

@@ -16,7 +16,10 @@ Everything that a team can do on the site, for scripts. Times are UTC; scores ar
 phase hides them from you.
 
 **Tokens.** Create one under your account and send `Authorization: Bearer TOKEN`. Competitions, phases and leaderboards
-need no token.
+need no token. A token has scopes: `read` (what you may see), `submit` (submit, upload, withdraw and select; it sees your own
+submissions too), `team` (see and manage your teams), `organise` (see and do what organisers may; without it, your token
+is treated as a participant's). It may work for one competition only. Each operation says which scope it needs; a token
+without it gets 403 with `error="insufficient_scope"` and the scope in `WWW-Authenticate`, and as `scopes` in the body.
 
 **Errors** all have one shape: `application/problem+json` with `status`, `code` (for programs), `detail` (for people)
 and, where they apply, `errors` (by field) and `next_at`, the moment from which the same request can succeed. 401: no valid token. 403: not allowed, or not now. 404: it does
@@ -30,7 +33,7 @@ again: it remains one submission. Keys belong to the team and to this address, a
 another phase, archive or text is refused with 409 and the code `idempotency_key_reused`; `submission` is the earlier
 submission, `errors` has the fields that differ. A refused request does not use up its key.
 
-**Resumable uploads.** `uploads/` speaks tus 1.0 (https://tus.io/protocols/resumable-upload) with creation, checksum,
+**Resumable uploads.** `uploads/` (scope `submit`) speaks tus 1.0 (https://tus.io/protocols/resumable-upload) with creation, checksum,
 expiration and termination, so any tus client can send a large archive and continue after a cut. Send `phase` (its id)
 and `filename` as `Upload-Metadata`, and `sha256` if you want it compared. Send parts of a few megabytes: what a cut
 loses is at most the part on its way. Then POST the `Location` as `upload` to `submissions/`. An upload counts as

@@ -53,6 +53,7 @@ from .limits import Limit, note_limit
 from .pagination import Pages
 from .parsers import ArchiveParser, SmallJSONParser
 from .schema import ETAG, IDEMPOTENCY_KEY, PREFER_WAIT, problems
+from .scopes import ORGANISING, OWN_SUBMISSIONS, READING, SUBMITTING, check_need, check_within
 from .serializers.submissions import (
     AttemptFilterSerializer,
     AttemptSerializer,
@@ -94,6 +95,11 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     queries = {"list": FilterSerializer}
     orderings = ORDERINGS
     queryset = Submission.objects.none()
+    needs = {
+        **dict.fromkeys(("list", "retrieve", "receipt"), OWN_SUBMISSIONS),
+        **dict.fromkeys(("create", "withdraw", "select"), SUBMITTING),
+        "archive": READING,
+    }
     lookup_value_converter = "int"
 
     def get_queryset(self) -> Any:
@@ -195,6 +201,8 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         """
         key = idempotency_key(request)
         asked = self.body(SubmitSerializer)
+        if asked.get("reference"):
+            check_need(request.auth, ORGANISING)
         try:
             submission, is_new = self.accepted(request, key, asked)
         finally:
@@ -205,6 +213,7 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     def accepted(self, request: Request, key: str | None, asked: dict[str, Any]) -> tuple[Submission, bool]:
         if reference := asked.pop("upload", None):
             upload = uploads.find(request.user, reference)
+            check_within(request.auth, upload)
             return uploads.submit(request.user, upload, idempotency_key=key, **asked)
         sent = {name: value for name, value in asked.items() if name not in ("phase", "archive")}
         return submissions.submit(
@@ -320,6 +329,7 @@ class AttemptViewSet(ListModelMixin, ViewSet):
     queries = {"list": AttemptFilterSerializer}
     orderings = {"id": "pk", "reserved_at": "reserved_at"}
     queryset = Attempt.objects.none()
+    needs = {"list": READING}
 
     def get_queryset(self) -> Any:
         asked = self.query()

@@ -27,6 +27,7 @@ from .base import ViewSet
 from .pagination import Pages
 from .parsers import DescriptionParser
 from .schema import problems
+from .scopes import MANAGING_TEAMS, SEEING_TEAMS
 from .serializers.rosters import (
     MemberNameSerializer,
     NewTeamSerializer,
@@ -60,6 +61,11 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     queries = {"list": TeamFilterSerializer}
     orderings = {"id": "pk", "name": "name"}
     queryset = Team.objects.none()
+    needs = {
+        **dict.fromkeys(("list", "retrieve", "mine", "download"), SEEING_TEAMS),
+        **dict.fromkeys(("create", "partial_update", "leave", "hand_in"), MANAGING_TEAMS),
+        **dict.fromkeys(("remove_member", "make_owner"), MANAGING_TEAMS),
+    }
     lookup_value_converter = "int"
 
     def get_queryset(self) -> Any:
@@ -123,7 +129,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
         `quotas[].may_submit` says whether an upload would be accepted now: check it before you send a large file.
         """
-        return Response(self.get_serializer(self.get_queryset(), many=True).data)
+        return Response(self.get_serializer(self.filter_queryset(self.get_queryset()), many=True).data)
 
     @extend_schema(
         summary="Leave a team",

@@ -15,6 +15,7 @@ from leaderboard.models import ApiToken
 
 from .base import ViewSet
 from .schema import problems
+from .scopes import ACCOUNT, NOTHING, check_need
 from .serializers.accounts import CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
 
 
@@ -27,6 +28,7 @@ class TokenViewSet(ListModelMixin, ViewSet):
     serializer_class = TokenSerializer
     permission_classes = [IsAuthenticated]
     queryset = ApiToken.objects.none()
+    needs = {"list": ACCOUNT, "create": NOTHING, "destroy": NOTHING}
     lookup_field = "token_key"
     lookup_url_kwarg = "prefix"
     lookup_value_converter = "slug"
@@ -43,11 +45,15 @@ class TokenViewSet(ListModelMixin, ViewSet):
         """Only from a browser session: a token cannot create tokens, so revoking a stolen one ends its access."""
         if not isinstance(request.successful_authenticator, SessionAuthentication):
             raise NotAllowed("A token cannot create tokens. Log in on the site, then create it there.")
-        token, text = accounts.create_token(request.user, **self.body(NewTokenSerializer))
+        asked = self.body(NewTokenSerializer)
+        token, text = accounts.create_token(request.user, asked.pop("name"), asked.pop("scopes"), **asked)
         return Response({**self.get_serializer(token).data, "token": text}, 201)
 
     @extend_schema(summary="Revoke a token", responses=problems(401, 404, status=204))
     def destroy(self, request: Request, prefix: str) -> Response:
-        """The token stops working. A token may revoke itself and the other tokens of its account."""
-        accounts.revoke_token(request.user, self.get_object().digest)
+        """The token stops working. Any token may revoke itself; one with all scopes, the other tokens of its account."""
+        token = self.get_object()
+        if token != request.auth:
+            check_need(request.auth, ACCOUNT)
+        accounts.revoke_token(request.user, token.digest)
         return Response(status=204)

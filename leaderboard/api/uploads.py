@@ -20,6 +20,7 @@ from leaderboard.actions.refusals import InvalidInput
 from leaderboard.models import Phase, Upload
 
 from .parsers import digests_of
+from .scopes import SUBMITTING, check_organiser, check_within
 from .throttles import Uploads
 
 VERSION = "1.0.0"
@@ -38,6 +39,7 @@ class TusView(APIView):
 
     schema = None  # the protocol describes it; the schema's introduction says how to use it here
     permission_classes = [IsAuthenticated]
+    needs = dict.fromkeys(("post", "head", "get", "patch", "delete"), SUBMITTING)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST" and (method := request.headers.get("X-HTTP-Method-Override")):
@@ -78,9 +80,12 @@ class UploadsView(TusView):
             raise InvalidInput("Upload-Defer-Length is not supported. Send Upload-Length.")
         header = request.headers.get("Upload-Metadata", "")
         metadata = parse_metadata(header)
+        phase = find_phase(request.user, metadata.get("phase", ""))
+        check_within(request.auth, phase)
+        check_organiser(request.auth, phase.competition)
         upload = uploads.begin(
             request.user,
-            find_phase(request.user, metadata.get("phase", "")),
+            phase,
             length=number(request, "Upload-Length"),
             name=metadata.get("filename", ""),
             sha256=metadata.get("sha256", "").lower(),
@@ -91,8 +96,13 @@ class UploadsView(TusView):
 
 
 class UploadView(TusView):
+    def find(self, pk: UUID) -> Upload:
+        found = uploads.find(self.request.user, str(pk))
+        check_within(self.request.auth, found)
+        return found
+
     def head(self, request: Request, pk: UUID) -> Response:
-        upload = uploads.find(request.user, str(pk))
+        upload = self.find(pk)
         headers = {"Upload-Length": str(upload.length), **state_of(upload)}
         if upload.metadata:
             headers["Upload-Metadata"] = upload.metadata
@@ -106,11 +116,11 @@ class UploadView(TusView):
         checksum = None if header is None else uploads.Checksum.parse(header)
         if checksum is None and (digests := digests_of(request.headers.get("Content-Digest", ""))):
             checksum = uploads.Checksum(*next(iter(digests.items())))
-        upload = uploads.append(uploads.find(request.user, str(pk)), offset, request._request, checksum)
+        upload = uploads.append(self.find(pk), offset, request._request, checksum)
         return Response(status=204, headers=state_of(upload))
 
     def delete(self, request: Request, pk: UUID) -> Response:
-        uploads.give_up(uploads.find(request.user, str(pk)))
+        uploads.give_up(self.find(pk))
         return Response(status=204)
 
 

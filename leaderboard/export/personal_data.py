@@ -39,7 +39,12 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         "email_addresses": list(
             EmailAddress.objects.filter(user=user).values("email", "verified", "primary")
         ),
-        "api_tokens": list(user.auth_token_set.values("name", "token_key", "created", "expiry")),
+        "api_tokens": list(
+            user.auth_token_set.values(
+                *("name", "token_key", "note", "scope", "competition__slug"),
+                *("created", "expiry", "last_used_at", "last_used_from"),
+            )
+        ),
         "organises": list(user.organised_competitions.values_list("slug", flat=True)),
         "teams": [
             {

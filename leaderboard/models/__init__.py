@@ -4,7 +4,7 @@ Models contain the rules of one row or one phase. They never change state across
 and ``leaderboard.scoring.queue``), never read a request and never send anything.
 """
 
-from .accounts import ApiToken, User
+from .accounts import ALL_SCOPES, ApiToken, Scope, User
 from .addresses import FormerSlug
 from .announcements import Announcement
 from .attempts import Attempt, QuotaUsage
@@ -28,6 +28,7 @@ from .uploads import Upload, UploadPart
 from .workers import Worker
 
 __all__ = [
+    "ALL_SCOPES",
     "Announcement",
     "ApiToken",
     "Attempt",
@@ -59,6 +60,7 @@ __all__ = [
     "QuotaUsage",
     "RefusedUpload",
     "Review",
+    "Scope",
     "Standing",
     "Submission",
     "SubmissionNote",

@@ -1,11 +1,16 @@
 """People and their API tokens."""
 
+from datetime import datetime, timedelta
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
-from knox.models import AbstractAuthToken
+from knox.models import AbstractAuthToken, AuthTokenManager
 
 from .countries import known_country
+from .text import plain_text
+
+USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declares no manager
@@ -21,6 +26,9 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declar
         help_text="ISO 3166 two-letter code. Used for counts only, never shown next to your name.",
     )
 
+    may_organise = True
+    """False where the person acts through a token without the scope `organise`: then they see and do what others may."""
+
     class Meta(AbstractUser.Meta):
         constraints = [
             models.UniqueConstraint(
@@ -35,10 +43,61 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declar
         return self.username
 
 
+class Scope(models.TextChoices):
+    """What an API token may be used for, never more than the person may do. `submit` includes seeing one's submissions."""
+
+    READ = "read", "read what you may see"
+    SUBMIT = "submit", "submit, and see your own submissions"
+    TEAM = "team", "manage your teams"
+    ORGANISE = "organise", "act as an organiser"
+
+
+ALL_SCOPES = tuple(Scope)
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def valid(self, now: datetime) -> "ApiTokenQuerySet":
+        return self.filter(models.Q(expiry=None) | models.Q(expiry__gt=now))
+
+    def note_use(self, token: "ApiToken", now: datetime, address: str | None) -> None:
+        """Keep when and from where the token was used, at most once a minute, so that it costs no query per request."""
+        if token.last_used_at is not None and now - token.last_used_at < USE_NOTED_EVERY:
+            return
+        is_due = models.Q(last_used_at=None) | models.Q(last_used_at__lte=now - USE_NOTED_EVERY)
+        self.filter(is_due, pk=token.pk).update(last_used_at=now, last_used_from=address)
+
+
 class ApiToken(AbstractAuthToken):
     """A named, revocable API token; only its SHA-512 digest is stored."""
 
-    name = models.CharField(max_length=60, default="token")
+    name = models.CharField(max_length=60, default="token", validators=[plain_text])
+    note = models.CharField(max_length=200, blank=True, validators=[plain_text])
+    scope = models.CharField(
+        max_length=40,
+        default=" ".join(ALL_SCOPES),
+        help_text="Words with spaces between them, as in OAuth 2: read, submit, team, organise.",
+    )
+    competition = models.ForeignKey(
+        "leaderboard.Competition",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The only competition in which it works; empty: all.",
+    )
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_from = models.GenericIPAddressField("last used from", null=True, blank=True, editable=False)
+
+    objects = AuthTokenManager.from_queryset(ApiTokenQuerySet)()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.token_key}…)"
+
+    @property
+    def scopes(self) -> list[Scope]:
+        return [scope for scope in Scope if scope in self.scope.split()]
+
+    @property
+    def has_full_power(self) -> bool:
+        """Whether it may do all that its person may, account included."""
+        return self.competition_id is None and len(self.scopes) == len(ALL_SCOPES)

@@ -15,12 +15,17 @@ from evaluation.task import TASK
 from evaluation.trust.receipts import commitment
 
 
+def organises(user: Any) -> bool:
+    """Whether the person may act as an organiser at all, here and now."""
+    return user.is_authenticated and user.may_organise
+
+
 class CompetitionQuerySet(models.QuerySet["Competition"]):
     def published(self) -> "CompetitionQuerySet":
         return self.filter(is_published=True)
 
     def visible_to(self, user: Any) -> "CompetitionQuerySet":
-        if not user.is_authenticated:
+        if not organises(user):
             return self.published()
         if user.is_superuser:
             return self.all()
@@ -30,7 +35,7 @@ class CompetitionQuerySet(models.QuerySet["Competition"]):
         return self.prefetch_related("pages", models.Prefetch("phases", Phase.objects.with_labels()))
 
     def organised_by(self, user: Any) -> "CompetitionQuerySet":
-        if not user.is_authenticated:
+        if not organises(user):
             return self.none()
         return self.all() if user.is_superuser else self.filter(organisers=user)
 
@@ -96,7 +101,7 @@ class Competition(models.Model):
         return self.name
 
     def is_organised_by(self, user: Any) -> bool:
-        if not user.is_authenticated:
+        if not organises(user):
             return False
         return user.is_superuser or self.organisers.filter(pk=user.pk).exists()
 

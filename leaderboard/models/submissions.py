@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from evaluation.archive.problems import Problem, from_dicts
 
-from .competitions import Competition, LabelSet, Phase
+from .competitions import Competition, LabelSet, Phase, organises
 from .locks import lock_rows
 from .teams import Team
 from .text import plain_text
@@ -41,7 +41,7 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         """Submissions of the person's teams, and all in competitions that the person organises."""
         if not user.is_authenticated:
             return self.none()
-        if user.is_superuser:
+        if user.is_superuser and organises(user):
             return self.all()
         return self.filter(
             models.Q(team__in=Team.objects.of(user))

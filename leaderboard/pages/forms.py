@@ -3,10 +3,11 @@
 from typing import Any
 
 from django import forms
+from knox.settings import knox_settings
 
 from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import LabelReport, Question, Submission, Team, User
+from leaderboard.models import Competition, LabelReport, Question, Scope, Submission, Team, User
 from leaderboard.models.countries import NAMES
 
 
@@ -177,6 +178,33 @@ class TokenForm(RefusedForm, forms.Form):
         help_text="Where you will use it, such as laptop, cluster or CI.",
         error_messages={"required": "Please name the token, so that you can recognise it later."},
     )
+    scopes = forms.MultipleChoiceField(
+        label="It may",
+        choices=[(scope.value, scope.label[0].upper() + scope.label[1:]) for scope in Scope],
+        widget=forms.CheckboxSelectMultiple,
+        initial=[Scope.SUBMIT],
+        help_text="Never more than you may do yourself.",
+        error_messages={"required": "Please choose what the token may be used for."},
+    )
+    competition = forms.ModelChoiceField(
+        Competition.objects.none(),
+        label="Only in",
+        required=False,
+        to_field_name="slug",
+        empty_label="all competitions",
+    )
+    days = forms.TypedChoiceField(
+        label="Expires after", required=False, coerce=int, empty_value=None, choices=()
+    )
+    note = forms.CharField(label="Note", max_length=200, required=False)
+
+    def __init__(self, user: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        longest = knox_settings.TOKEN_TTL.days
+        lengths = [days for days in (7, 30, 90) if days < longest]
+        choices: Any = [("", f"{longest} days"), *((days, f"{days} days") for days in lengths)]
+        self.fields["days"].choices = choices  # type: ignore[attr-defined]
+        self.fields["competition"].queryset = Competition.objects.visible_to(user)  # type: ignore[attr-defined]
 
 
 class PasswordForm(RefusedForm, forms.Form):

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from . import (
+    access,
     account,
     announcements,
     awards,
@@ -36,8 +37,9 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("account/data/", account.data, name="account-data"),
     path("account/delete/", account.delete, name="account-delete"),
-    path("account/tokens/", account.create_token, name="create-token"),
-    path("account/tokens/revoke/", account.revoke_token, name="revoke-token"),
+    path("account/access/", access.access, name="access"),
+    path("account/tokens/", access.create_token, name="create-token"),
+    path("account/tokens/revoke/", access.revoke_token, name="revoke-token"),
     path("join/", teams.join, name="join"),
     path("c/<slug:slug>/", competitions.competition, name="competition"),
     path("c/<slug:slug>/calendar.ics", competitions.calendar, name="calendar"),

@@ -86,6 +86,7 @@ SITE = [
             "masks": "/submissions/{submission}/masks/",
             "masks-change": "/submissions/{submission}/masks/?show=change&order=changed",
             "account": "/account/",
+            "access": "/account/access/",
             "email": "/accounts/email/",
             "two-factor": "/accounts/2fa/",
             "delete-account": "/account/delete/",
@@ -157,12 +158,13 @@ def rows_of(url: str, demo: dict[str, Any]) -> dict[str, Any]:
     mine = ask("submissions/")["results"]
     scored, other = [row["id"] for row in mine if row["state"] == "scored"][:2]
     invalid = next((row["id"] for row in mine if row["state"] == "invalid"), scored)
+    places = ask(f"phases/{demo['phase']}/leaderboard/")["rows"]
     return {
         "slug": slug,
         "history": history,
         "phase": demo["phase"],
         "submission": scored,
-        "team": ask("teams/mine/")[0]["id"],
+        "team": next(row["team_id"] for row in places if row["team"] == "Demo Team"),
         "other": other,
         "invalid": invalid,
     }

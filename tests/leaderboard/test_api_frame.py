@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from leaderboard.actions.accounts import create_token
-from leaderboard.models import ApiToken, Phase
+from leaderboard.models import ALL_SCOPES, ApiToken, Phase
 from tests.leaderboard.api import API, Client, assert_problem, client_of
 from tests.leaderboard.factories import PASSWORD, Cast, make_submission, make_user
 
@@ -172,10 +172,12 @@ def test_a_token_ends(cast: Cast) -> None:
 def test_tokens_are_made_in_a_session_shown_once_and_revoked(cast: Cast) -> None:
     session = Client(enforce_csrf_checks=True)
     assert session.login(username="owner", password=PASSWORD)
-    assert_problem(session.post(f"{API}/tokens/", {"name": "laptop"}), 403, "permission_denied")
+    assert_problem(
+        session.post(f"{API}/tokens/", {"name": "laptop", "scopes": ["submit"]}), 403, "permission_denied"
+    )
     session = Client()
     session.login(username="owner", password=PASSWORD)
-    made = session.post(f"{API}/tokens/", {"name": "laptop", "days": 7})
+    made = session.post(f"{API}/tokens/", {"name": "laptop", "days": 7, "scopes": list(ALL_SCOPES)})
     assert made.status_code == 201
     body = made.json()
     token = ApiToken.objects.get(user=cast.owner)
@@ -192,9 +194,17 @@ def test_tokens_are_made_in_a_session_shown_once_and_revoked(cast: Cast) -> None
     assert_problem(client_of(cast.rival).delete(address), 404, "not_found")
     assert client.delete(address).status_code == 204
     assert_problem(client.get(f"{API}/tokens/"), 401, "authentication_failed")
+    scopes = {"scopes": ["read"]}
     for odd in ({"name": ""}, {"name": "a\x00"}, {"name": "x" * 61}, {"name": "x", "days": 0}, {}):
-        assert_problem(session.post(f"{API}/tokens/", odd), 400, "invalid")
-    assert_problem(session.post(f"{API}/tokens/", {"name": "x", "days": 3000}), 400, "invalid")
+        assert_problem(session.post(f"{API}/tokens/", {**scopes, **odd}), 400, "invalid")
+    for odd in (
+        {},
+        {"scopes": []},
+        {"scopes": ["all"]},
+        {**scopes, "days": 3000},
+        {**scopes, "competition": "x"},
+    ):
+        assert_problem(session.post(f"{API}/tokens/", {"name": "x", **odd}), 400, "invalid")
 
 
 def test_a_person_has_at_most_twenty_tokens() -> None:
@@ -203,7 +213,7 @@ def test_a_person_has_at_most_twenty_tokens() -> None:
         create_token(user, "one")
     session = Client()
     session.force_login(user)
-    assert_problem(session.post(f"{API}/tokens/", {"name": "more"}), 409, "conflict")
+    assert_problem(session.post(f"{API}/tokens/", {"name": "more", "scopes": ["read"]}), 409, "conflict")
 
 
 def test_my_teams_say_when_a_phase_opens(cast: Cast) -> None:

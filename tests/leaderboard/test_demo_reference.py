@@ -43,7 +43,10 @@ def test_trainers_get_an_organisers_token_for_as_long_as_they_run(
     def run(command, cwd, env):
         headers = {"Authorization": f"Bearer {env['L4S_TOKEN']}"}
         url = command[command.index("--server") + 1]
-        seen.update(account=httpx.get(f"{url}{API}/account/", headers=headers).text, command=command)
+        token = ApiToken.objects.get()
+        seen.update(
+            token=token, answer=httpx.get(f"{url}{API}/submissions/", headers=headers), command=command
+        )
         return subprocess.CompletedProcess(command, status)
 
     monkeypatch.setattr(demo_reference.subprocess, "run", run)
@@ -58,7 +61,9 @@ def test_trainers_get_an_organisers_token_for_as_long_as_they_run(
             text = " ".join(seen["command"])
             assert "--competition landslides --images /images" in text
             assert "--preset tiny --methods unet seek --seeds 1 2 --precision bf16" in text
-    assert '"organiser"' in seen["account"]
+    assert seen["answer"].status_code == 200
+    assert (seen["token"].user, seen["token"].competition) == (cast.organiser, cast.competition)
+    assert seen["token"].scopes == ["submit", "organise"]
     assert not ApiToken.objects.exists()
 
 

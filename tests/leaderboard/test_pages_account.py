@@ -1,6 +1,7 @@
 """Sign-up, log-in, password reset in our own look; profile and API tokens."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.core import mail
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from leaderboard.models import ApiToken, User
 from tests.leaderboard.factories import PASSWORD, Cast, make_user
@@ -79,15 +81,18 @@ def test_the_profile_is_changed(cast: Cast, client: Client) -> None:
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(cast: Cast, client: Client) -> None:
     client.force_login(cast.owner)
-    answer = client.post(reverse("pages:create-token"), {"name": "cluster"})
+    answer = client.post(reverse("pages:create-token"), {"name": "cluster", "scopes": ["read", "submit"]})
     found = re.search(r"l4s_\w{20,}", said(answer))
     assert found
     token = found[0]
-    assert token not in said(client.get(reverse("pages:account")))
-    assert "cluster" in said(client.get(reverse("pages:account")))
+    page = said(client.get(reverse("pages:access")))
+    assert token not in page
+    for sentence in ("cluster", "read, submit", "not used yet"):
+        assert sentence in page
 
     script = Client(headers={"Authorization": f"Bearer {token}"})
     assert script.get("/api/v1/teams/mine/").status_code == 200
+    assert "from 127.0.0.1" in said(client.get(reverse("pages:access")))
     client.post(reverse("pages:revoke-token"), {"digest": ApiToken.objects.get().digest})
     assert not ApiToken.objects.exists()
     assert script.get("/api/v1/teams/mine/").status_code == 401
@@ -96,9 +101,12 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(cast: Cast, client:
 def test_a_token_without_a_name_is_refused(cast: Cast, client: Client) -> None:
     client.force_login(cast.owner)
     for name in ("", "   ", "x" * 61):
-        answer = client.post(reverse("pages:create-token"), {"name": name})
+        answer = client.post(reverse("pages:create-token"), {"name": name, "scopes": ["read"]})
         assert answer.status_code == 400
     assert "Please name the token" in said(client.post(reverse("pages:create-token"), {"name": ""}))
+    assert "Please choose what the token may be" in said(
+        client.post(reverse("pages:create-token"), {"name": "x"})
+    )
     assert not ApiToken.objects.exists()
 
 
@@ -106,9 +114,28 @@ def test_too_many_tokens_are_refused(cast: Cast, client: Client) -> None:
     for number in range(20):
         ApiToken.objects.create(cast.owner, name=f"token {number}")
     client.force_login(cast.owner)
-    answer = client.post(reverse("pages:create-token"), {"name": "one more"})
+    answer = client.post(reverse("pages:create-token"), {"name": "one more", "scopes": ["read"]})
     assert answer.status_code == 409
     assert "Revoke one first." in said(answer)
+
+
+def test_a_token_for_one_competition_that_expires_soon(cast: Cast, client: Client) -> None:
+    client.force_login(cast.owner)
+    asked = {
+        "name": "CI",
+        "scopes": ["submit"],
+        "competition": "landslides",
+        "days": "7",
+        "note": "of the lab",
+    }
+    page = said(client.post(reverse("pages:create-token"), asked))
+    assert f"only {cast.competition}" in page
+    assert "of the lab" in page
+    token = ApiToken.objects.get()
+    assert (token.competition, token.scope) == (cast.competition, "submit")
+    assert token.expiry is not None
+    assert timedelta(days=6) < token.expiry - timezone.now() <= timedelta(days=7)
+    assert client.post(reverse("pages:create-token"), {**asked, "days": "5"}).status_code == 400
 
 
 def test_nobody_revokes_the_token_of_another(cast: Cast, client: Client) -> None:
@@ -119,7 +146,7 @@ def test_nobody_revokes_the_token_of_another(cast: Cast, client: Client) -> None
 
 
 def test_account_pages_ask_a_visitor_to_sign_in(db: None, client: Client) -> None:
-    for name in ("account", "create-token", "revoke-token"):
+    for name in ("account", "access", "create-token", "revoke-token"):
         assert client.post(reverse(f"pages:{name}"))["Location"].startswith("/accounts/login/")
 
 

@@ -54,3 +54,18 @@ class Upload(serializers.FileField):
 
     def fail(self, key: str, **facts: Any) -> None:  # type: ignore[override]
         super().fail(key, **{"field_name": self.field_name, **facts})
+
+
+class FromRequest(serializers.Serializer):
+    """Fields that choose a row; the choices depend on the caller."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        request = self.context.get("request")
+        if request and request.user.is_authenticated:
+            for name, rows in self.choices(request.user).items():
+                fields[name].queryset = rows  # type: ignore[attr-defined]
+        return fields
+
+    def choices(self, user: Any) -> dict[str, Any]:
+        raise NotImplementedError

@@ -23,4 +23,9 @@ class Problem(serializers.Serializer):
     address = serializers.URLField(
         required=False, help_text="Where a person removes what stands in the way, such as terms to accept."
     )
+    scopes = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="With code insufficient_scope: the token lacks these; one is enough unless `detail` asks for all.",
+    )
     incident = serializers.CharField(required=False, help_text="With status 500: please report it.")

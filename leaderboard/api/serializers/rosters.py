@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from leaderboard.models import Competition, Invitation, JoinRequest, Merger, Team
 
-from .fields import LARGEST_ID, ChosenById, ChosenBySlug
+from .fields import LARGEST_ID, ChosenById, ChosenBySlug, FromRequest
 
 
 class TeamLine(serializers.ModelSerializer):
@@ -24,21 +24,6 @@ class TeamFilterSerializer(serializers.Serializer):
     """Which teams."""
 
     competition = serializers.SlugField(required=False, help_text="Only teams of this competition.")
-
-
-class FromRequest(serializers.Serializer):
-    """Fields that choose a row; the choices depend on the caller."""
-
-    def get_fields(self) -> dict[str, serializers.Field]:
-        fields = super().get_fields()
-        request = self.context.get("request")
-        if request and request.user.is_authenticated:
-            for name, rows in self.choices(request.user).items():
-                fields[name].queryset = rows  # type: ignore[attr-defined]
-        return fields
-
-    def choices(self, user: Any) -> dict[str, Any]:
-        raise NotImplementedError
 
 
 def competing(user: Any) -> Any:

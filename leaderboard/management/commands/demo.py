@@ -22,7 +22,8 @@ from evaluation.archive import mask_zip
 from evaluation.scoring import labels
 from evaluation.scoring.counts import unpack
 from leaderboard.actions import calendars, competition_files, submissions, teams
-from leaderboard.models import ApiToken, Competition, Phase, User
+from leaderboard.actions.accounts import create_token
+from leaderboard.models import Competition, Phase, Scope, User
 from leaderboard.scoring import tasks
 
 VALIDATION_OPENED = datetime(2022, 4, 1, tzinfo=UTC)
@@ -95,7 +96,7 @@ class Command(BaseCommand):
         samples.mkdir(exist_ok=True)
         for number, (name, quality) in enumerate(SAMPLES.items()):
             mask_zip.write(samples / name, imperfect(truth, *quality, seed=number))
-        _, token = ApiToken.objects.create(user=user, name="demo")
+        _, token = create_token(user, "demo", [Scope.SUBMIT], competition=competition)
         return {
             "url": settings.SITE_URL,
             "organiser": {"username": organiser.username, "password": organiser_password},
@@ -113,7 +114,7 @@ class Command(BaseCommand):
             f"  Log in as a team         {demo['team']['username']}  {demo['team']['password']}",
             f"  Log in as an organiser   {demo['organiser']['username']}  {demo['organiser']['password']}"
             f"   ({demo['url']}/admin/)",
-            f"  API token of the team    {demo['token']}",
+            f"  API token (submit)       {demo['token']}",
             f"  An archive to upload     {demo['archives'][0]}",
             f"  Images to predict from   {demo['images']}",
             f"  All of this is in        {notes}",

@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 
 from leaderboard.actions.accounts import create_token, revoke_token
-from leaderboard.models import Phase, User
+from leaderboard.models import Phase, Scope, User
 
 START_SECONDS = 60
 
@@ -49,7 +49,13 @@ class Command(BaseCommand):
         demo = json.loads(notes.read_text())
         organiser = User.objects.get(username=demo["organiser"]["username"])
         competition = Phase.objects.select_related("competition").get(pk=demo["phase"]).competition
-        row, token = create_token(organiser, f"reference {time.time():.0f}", days=1)
+        row, token = create_token(
+            organiser,
+            f"reference {time.time():.0f}",
+            [Scope.SUBMIT, Scope.ORGANISE],
+            competition=competition,
+            days=1,
+        )
         command = [sys.executable, "-m", "baseline", "reference", "--competition", competition.slug]
         command += ["--images", demo["images"], "--out", str(Path(settings.DATA_DIR) / "reference")]
         command += ["--preset", preset, "--methods", *methods, "--seeds", *seeds, *flags]
