@@ -13,6 +13,7 @@ KINDS: list[tuple[type[serializers.Field], tuple[type, ...], str]] = [
     (serializers.IntegerField, (int,), "a whole number"),
     (serializers.FloatField, (int, float), "a number"),
     (serializers.CharField, (str,), "a string"),
+    (serializers.MultipleChoiceField, (list,), "a list"),
     (serializers.ChoiceField, (str,), "a string"),
     (serializers.SlugRelatedField, (str,), "a string"),
     (serializers.DateTimeField, (str,), "a time as a string"),
