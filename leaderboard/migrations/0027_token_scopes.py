@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0025_uploads'),
+        ("leaderboard", "0026_refused_uploads"),
     ]
 
     operations = [
