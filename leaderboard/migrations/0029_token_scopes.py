@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("leaderboard", "0026_refused_uploads"),
+        ("leaderboard", "0028_terms_and_approval"),
     ]
 
     operations = [
