@@ -319,7 +319,7 @@ class Uploader {
     this.figures(this.finished.file.size, this.finished.file.size);
     this.wait("All sent. The server is storing it.");
     const body = {
-      ...this.texts(), phase: this.finished.phase, upload: this.finished.url,
+      ...this.texts(), phase: Number(this.finished.phase), upload: this.finished.url,
       allow_duplicate: form.elements.allow_duplicate.checked,
     };
     let answer, content;
