@@ -109,6 +109,9 @@ bench-board: $(TOOLS)  ## what each page, poll, claim and score costs with 85 te
 bench-latency: $(TOOLS)  ## from POST to score on the demo, part by part; FLAGS="--long 10000" uploads so many without a pause
 	$(RUN) -m benchmarks.latency $(FLAGS)
 
+bench-watchers: $(TOOLS)  ## what 300 watchers cost and how soon they see a score, on waitress and on gunicorn
+	$(RUN) -m benchmarks.watchers
+
 bench-training: $(TRAINERS)  ## compare the training loop's patches per second with a plain loop's
 	$(RUN) -m benchmarks.training
 

@@ -22,6 +22,7 @@ FINAL = ("scored", "invalid", "failed")
 RESUMABLE_FROM = 2**20  # bytes; what is smaller is quicker sent again than asked for
 HOLD = 30  # seconds for which a server may hold an answer until the state changes
 FIRST_POLL, LONGEST_POLL = 0.3, 5.0  # seconds between questions, where the server does not hold them
+RAREST_POLL = 20.0  # seconds, where the server expects a long wait
 PAGE = 200
 
 
@@ -156,6 +157,9 @@ def wait(
                 on_change(latest)
             seen = latest
         if seen["state"] not in FINAL and "wait" not in answer.headers.get("preference-applied", ""):
+            expected = (seen.get("queue") or {}).get("expected_seconds")
+            if expected is not None:  # the nearer its turn, the sooner
+                pause = min(max(FIRST_POLL, expected / 3), RAREST_POLL)
             yield Pause(max(0.0, min(pause, deadline - monotonic())))
             pause = min(1.5 * pause, LONGEST_POLL)
     return seen

@@ -139,6 +139,10 @@ if REDIS_URL:
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     }
 
+SHARED_LOOK_SECONDS = (
+    1  # for so long, visitors who poll a board get the same answer without a look at the database
+)
+
 # Files. Uploads and labels are outside every served path. Bodies stream to disk, next to their final place.
 MAX_UPLOAD_MB = env.number("MAX_UPLOAD_MB", 64, least=1, most=1 << 20)
 MAX_UPLOAD_BYTES = MAX_UPLOAD_MB * 1024 * 1024

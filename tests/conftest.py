@@ -3,13 +3,17 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 from django.conf import settings
 from django.core.cache import cache
@@ -41,8 +45,9 @@ def django_db_modify_db_settings_xdist_suffix() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_cache() -> Iterator[None]:
-    """No rate limit carries over from another test."""
+def _fresh_cache(settings: Any) -> Iterator[None]:
+    """No rate limit carries over from another test, and a board that is polled twice is looked up twice."""
+    settings.SHARED_LOOK_SECONDS = 0
     yield
     cache.clear()
 
@@ -58,6 +63,29 @@ def process_environment(**more: str) -> dict[str, str]:
     else:
         url = f"sqlite://{database['NAME']}"
     return {**os.environ, "DATABASE_URL": url, "PYTHONUNBUFFERED": "1", **more}
+
+
+@contextmanager
+def web_process(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The web process of `manage.py serve` on the test's database, and its address. The test itself must commit."""
+    with socket.socket() as listener, (folder / "web.log").open("wb") as log:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--web-on", str(listener.fileno())],
+            cwd=ROOT,
+            env=process_environment(DATA_DIR=str(folder), SITE_URL=url, **environment),
+            pass_fds=[listener.fileno()],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            httpx.get(f"{url}/readyz", timeout=60)
+            yield process, url
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 def start_worker(log: Path, **environment: str) -> subprocess.Popen[bytes]:

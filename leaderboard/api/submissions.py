@@ -128,8 +128,8 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
         **Waiting.** With `Prefer: wait=30` the answer to an unfinished submission is held for up to 30 seconds, until its state
         changes; `Preference-Applied` says that it was. Without that header in the answer, all places to wait were taken: ask
-        again after a second or two. The `ETag` changes with anything in the answer: send it back in `If-None-Match` and get a
-        304 while nothing changed.
+        again after a third of `queue.expected_seconds`. The `ETag` changes with anything in the answer: send it back in
+        `If-None-Match` and get a 304 while nothing changed.
         """
         submission = self.get_object()
         seconds = holding.asked_seconds(request.headers.get("Prefer", ""))

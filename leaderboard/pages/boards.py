@@ -4,8 +4,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date, datetime
+from threading import Lock
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
@@ -24,6 +26,7 @@ from .page_context import find_competition, my_team, phases_of, render_in
 
 ROWS = 100
 KEPT_SECONDS = 600
+rendering = Lock()  # many pages ask in the same moment for the same new fragment
 LONGEST_NAME = 60
 
 
@@ -36,6 +39,12 @@ def current_board(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
+    """The page or, for htmx, its rows. What visitors poll is looked up once a second and rendered once per version."""
+    polled = request.headers.get("HX-Request") == "true"
+    visited = polled and settings.SESSION_COOKIE_NAME not in request.COOKIES
+    address = f"board-etag-{hashlib.sha256(request.get_full_path().encode()).hexdigest()}"
+    if visited and (known := cache.get(address)) and (kept := _kept(request, known)):
+        return _headed(kept, known)
     competition = find_competition(request, slug)
     phases = phases_of(competition)
     phase = next((phase for phase in phases if phase.slug == phase_slug), None)
@@ -48,21 +57,16 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     )  # submissions received in time are scored after the end
     view = view_of(phase, request.user, now)
     chosen = Chosen.of(request, competition, view, team, now)
-    polled = request.headers.get("HX-Request") == "true"
     days = None if polled and "on" not in request.GET else days_of(phase, view, now)
     day = days.find(request.GET.get("on", "")) if days else None
     follows = follows and day is None
     etag = _etag(phase, view, team, now, page, chosen.q, chosen.show, chosen.sort, is_open, follows, day)
-    # Whoever is in no team reads the same under one ETag: it is rendered once for all of them.
-    query = hashlib.sha256(request.GET.urlencode().encode()).hexdigest()  # it stands in the fragment's links
-    shared = f"board-{etag[1:-1]}-{query}" if polled and team is None else None
-    response: HttpResponse
-    if polled and request.headers.get("If-None-Match", "").removeprefix("W/") == etag:  # W: it was compressed
-        response = HttpResponseNotModified()
-    elif shared and (fragment := cache.get(shared)) is not None:
-        response = HttpResponse(fragment)
-    else:
-        context = {
+    if polled and (kept := _kept(request, etag, rendered=False)):
+        return _headed(kept, etag)
+
+    def context() -> dict[str, Any]:
+        return {
+            "competition": competition,
             "phase": phase,
             "phases": phases,
             "team": team,
@@ -74,15 +78,38 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "is_open": is_open,
             "follows": follows,
         }
-        if polled:
-            response = render(request, "board/rows.html", {"competition": competition, **context})
-            if shared:
-                cache.set(shared, response.content, KEPT_SECONDS)
-        else:
-            reports = PhaseReport.objects.for_viewer(phase, view, now)
-            context["report"] = reports.defer("content").first()
-            response = render_in(request, competition, "board/board.html", context)
-    if polled:
+
+    if not polled:
+        reports = PhaseReport.objects.for_viewer(phase, view, now)
+        report = reports.defer("content").first()
+        return _headed(render_in(request, competition, "board/board.html", {**context(), "report": report}))
+    if team:
+        return _headed(render(request, "board/rows.html", context()), etag)
+    with rendering:  # whoever is in no team reads the same under one ETag
+        if not (kept := _kept(request, etag)):
+            kept = render(request, "board/rows.html", context())
+            cache.set(_fragment_key(request, etag), kept.content, KEPT_SECONDS)
+    if visited:
+        cache.set(address, etag, settings.SHARED_LOOK_SECONDS)
+    return _headed(kept, etag)
+
+
+def _kept(request: HttpRequest, etag: str, *, rendered: bool = True) -> HttpResponse | None:
+    """The answer to a poll of the version ``etag`` that costs nothing: that the page has it, or the fragment as it was
+    ``rendered`` before; None without either."""
+    if request.headers.get("If-None-Match", "").removeprefix("W/") == etag:  # W: it was compressed
+        return HttpResponseNotModified()
+    fragment = cache.get(_fragment_key(request, etag)) if rendered else None
+    return None if fragment is None else HttpResponse(fragment)
+
+
+def _fragment_key(request: HttpRequest, etag: str) -> str:
+    query = hashlib.sha256(request.GET.urlencode().encode()).hexdigest()  # it stands in the fragment's links
+    return f"board-{etag[1:-1]}-{query}"
+
+
+def _headed(response: HttpResponse, etag: str = "") -> HttpResponse:
+    if etag:
         response["ETag"] = etag
     patch_vary_headers(response, ["HX-Request", "Cookie"])
     patch_cache_control(response, private=True, no_cache=True)

@@ -146,13 +146,13 @@ class TeamForm(RefusedForm, forms.Form):
         label="Affiliation",
         required=False,
         max_length=Team._meta.get_field("affiliation").max_length,
-        help_text="University, institute or company (optional).",
+        help_text="University, institute or company.",
     )
 
 
 class InvitationForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail address (optional)",
+        label="E-mail address",
         required=False,
         help_text="If given, the link is sent there too. Otherwise, send the link yourself.",
     )

@@ -21,7 +21,7 @@ from leaderboard.scoring.waiting import expected_waits
 
 from .page_context import post_only, render_in, signed_in
 
-FIRST_POLL, LAST_POLL = 300, 5000  # milliseconds
+SOONEST_POLL, LATEST_POLL = 300, 20_000  # milliseconds
 
 
 @signed_in
@@ -37,15 +37,15 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
         **row,
         "evaluation": submission.evaluation,
         "phase": phase,
-        "rescore": next(
-            (e for e in submission.evaluations.unfinished() if e.pk != submission.evaluation_id), None
-        ),
+        "rescore": None
+        if row["unfinished"]
+        else submission.evaluations.unfinished().exclude(pk=submission.evaluation_id).first(),
         "may_withdraw": is_mine
         and submission.withdrawn_at is None
         and actions.why_not_withdraw(submission, now) is None,
         "may_select": is_mine and actions.why_not_select(phase, now) is None,
         "is_mine": is_mine,
-        "poll": poll_after(now - submission.received_at) if row["unfinished"] else None,
+        "poll": poll_after(row, now) if row["unfinished"] else None,
         **(
             _in_context(submission, row["view"], now, is_mine=is_mine) if submission.state == "scored" else {}
         ),
@@ -81,9 +81,16 @@ def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: b
     }
 
 
-def poll_after(age: Any) -> int:
-    """Milliseconds until a page asks again about something that has waited for this long: soon, then less often."""
-    return round(min(max(FIRST_POLL, 250 * age.total_seconds()), LAST_POLL))
+def poll_after(row: dict[str, Any], now: datetime) -> int:
+    """Milliseconds until a page asks again about a submission that is not finished (of ``rows_of``).
+
+    A third of its expected wait, so that its score is shown within a second while a long queue costs little; once a
+    second at most for who has waited for minutes.
+    """
+    expected = row["wait"][1] if row["wait"] else 0.0
+    age = (now - row["submission"].received_at).total_seconds()
+    soonest = min(max(SOONEST_POLL, 10 * age), 1000)
+    return round(min(max(soonest, 350 * expected), LATEST_POLL))
 
 
 def rows_of(request: HttpRequest, submissions: list[Submission], now: datetime) -> list[dict[str, Any]]:

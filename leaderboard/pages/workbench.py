@@ -74,10 +74,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
         "sorts": SORTS,
         "chosen": chosen,
         "tag": tag,
-        "poll": min(
-            (poll_after(now - row["submission"].received_at) for row in rows if row["unfinished"]),
-            default=None,
-        ),
+        "poll": min((poll_after(row, now) for row in rows if row["unfinished"]), default=None),
     }
     if request.headers.get("HX-Request") == "true":
         return render(request, "submissions/rows.html", {"competition": competition, **context})

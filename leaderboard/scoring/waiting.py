@@ -1,11 +1,16 @@
 """How long a submission will wait: its place in the queue and the expected seconds."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
+from django.conf import settings
+from django.core.cache import cache
 from django.utils import timezone
 
 from leaderboard.models import Evaluation
 
+QUEUE = "queue"
+Places = dict[int, tuple[int, datetime | None]]
 RECENT = 20  # newest finished evaluations, averaged for the usual time
 
 
@@ -19,13 +24,24 @@ def expected_waits(evaluations: Iterable[Evaluation | None]) -> dict[int, tuple[
     waiting = {each.pk for each in evaluations if each and each.state == Evaluation.State.QUEUED}
     if not waiting:
         return {}
-    queue = Evaluation.objects.in_claim_order().values_list("pk", "not_before")
-    seconds, now = usual_seconds(), timezone.now()
+    queue, seconds = cache.get(QUEUE) or _look()
+    if not waiting <= queue.keys():  # they came since
+        queue, seconds = _look()
+    now = timezone.now()
+    found = {pk: queue[pk] for pk in waiting if pk in queue}
     return {
         pk: (place, max(place * seconds, (not_before - now).total_seconds() if not_before else 0))
-        for place, (pk, not_before) in enumerate(queue, start=1)
-        if pk in waiting
+        for pk, (place, not_before) in found.items()
     }
+
+
+def _look() -> tuple[Places, float]:
+    """Everybody's place in the queue, and the usual seconds; kept for a moment, because many pages ask."""
+    order = Evaluation.objects.in_claim_order().values_list("pk", "not_before")
+    queue = {pk: (place, not_before) for place, (pk, not_before) in enumerate(order, start=1)}
+    found = queue, usual_seconds()
+    cache.set(QUEUE, found, settings.SHARED_LOOK_SECONDS)
+    return found
 
 
 def usual_seconds() -> float:

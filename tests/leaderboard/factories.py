@@ -188,18 +188,22 @@ def score_now(submission: Submission, counts: tuple[int, int, int] = (80, 20, 20
     _finish(take(submission), Evaluation.State.SCORED, counts, ())
 
 
+def record(held: queue.Claim, counts: tuple[int, int, int]) -> bool:
+    """Write a score as a worker does, with empty masks."""
+    label_set = held.evaluation.label_set
+    spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
+    per_patch = np.zeros((3, spec.patches), np.uint32)
+    per_patch[:, 0] = counts
+    masks = np.zeros(spec.packed_shape, np.uint8)
+    return queue.record_score(held, Counts(*per_patch), labels.compress(masks), sha256(masks, spec))
+
+
 def _finish(
     held: queue.Claim, state: str, counts: tuple[int, int, int], problems: tuple[Problem, ...]
 ) -> None:
-    spec = MaskSpec(
-        held.evaluation.label_set.patches, held.evaluation.label_set.height, held.evaluation.label_set.width
-    )
     written = True
     if state == Evaluation.State.SCORED:
-        per_patch = np.zeros((3, spec.patches), np.uint32)
-        per_patch[:, 0] = counts
-        masks = np.zeros(spec.packed_shape, np.uint8)
-        written = queue.record_score(held, Counts(*per_patch), labels.compress(masks), sha256(masks, spec))
+        written = record(held, counts)
     elif state == Evaluation.State.INVALID:
         written = queue.record_invalid(held, list(problems) or [empty_file()])
     elif state == Evaluation.State.FAILED:

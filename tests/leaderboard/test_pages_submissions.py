@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from evaluation.archive.problems import Problem
 from leaderboard.models import Attempt, Evaluation, Submission
-from tests.leaderboard.factories import Cast, make_archive, make_phase, make_submission, upload
+from leaderboard.pages.results import poll_after
+from tests.leaderboard.factories import Cast, make_archive, make_phase, make_submission, take, upload
 
 WHOLE = {"method": "SegFormer-B2", "description": "Dice loss", "link": "https://example.org/code"}
 
@@ -294,11 +295,22 @@ def test_an_unfinished_submission_is_asked_for_until_it_is_final(cast: Cast, cli
     assert "Position 2 in the queue, expected to be scored in about 2 s." in said(client.get(url))
     fragment = client.get(url, headers={"HX-Request": "true"})
     assert said(fragment).startswith('<section id="state"')
-    assert 'hx-trigger="load delay:300ms, every 8s, visibilitychange from:document"' in said(fragment)
-    assert 'hx-trigger="load delay:300ms, ' in said(client.get(list_url(cast)))
-    Submission.objects.filter(pk=made.pk).update(received_at=timezone.now() - timedelta(minutes=2))
-    assert 'hx-trigger="load delay:5000ms, ' in said(client.get(url))  # then less often
+    assert 'hx-trigger="load delay:700ms, every 30s, visibilitychange from:document"' in said(fragment)
+    assert 'hx-trigger="load delay:700ms, ' in said(client.get(list_url(cast)))
     assert "position 2" in said(client.get(list_url(cast), headers={"HX-Request": "true"}))
+    take(made)
+    assert 'hx-trigger="load delay:300ms, ' in said(client.get(url))
+    Submission.objects.filter(pk=made.pk).update(received_at=timezone.now() - timedelta(minutes=2))
+    assert 'hx-trigger="load delay:1000ms, ' in said(client.get(url))  # a worker may have died
+
+
+def test_a_page_asks_more_often_the_sooner_its_score_may_come() -> None:
+    now = timezone.now()
+    row = {"submission": Submission(received_at=now)}
+    pauses = [
+        poll_after({**row, "wait": (1, seconds)}, now) for seconds in (0.1, 1.0, 2.0, 20.0, 60.0, 9000.0)
+    ]
+    assert pauses == [300, 350, 700, 7000, 20_000, 20_000]
 
 
 @pytest.mark.parametrize(("state", "may_withdraw"), [("scored", True), ("invalid", False)])
