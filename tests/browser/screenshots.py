@@ -19,11 +19,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import axe_playwright_python
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from tests.browser.shots import ACTS, SITE, Shot
 from tests.conftest import BROWSER_OPTIONS, BROWSERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,82 +35,6 @@ VARIANTS = {
     for device, width, height in (("desktop", 1280, 900), ("phone", 390, 844))
     for scheme in ("light", "dark")
 }
-
-
-class Shot(NamedTuple):
-    """A page, and who opens it: nobody, team or organiser."""
-
-    name: str
-    role: str
-    path: str
-
-
-SITE = [
-    Shot(name, role, path)
-    for role, paths in {
-        "nobody": {
-            "home": "/",
-            "guide": "/guide/",
-            "status": "/status/",
-            "sign-in": "/accounts/login/",
-            "sign-up": "/accounts/signup/",
-            "password-reset": "/accounts/password/reset/",
-            "not-found": "/no-such-page/",
-            "api-docs": "/api/v1/docs/",
-            "overview": "/c/{slug}/",
-            "board": "/c/{slug}/board/validation/",
-            "board-embed": "/c/{slug}/board/validation/embed/",
-            "statistics": "/c/{slug}/statistics/",
-            "trust": "/c/{slug}/trust/",
-            "labels": "/c/{slug}/labels/validation/",
-            "winners": "/c/{slug}/winners/",
-            "questions": "/c/{slug}/questions/",
-            "data": "/c/{slug}/data/",
-            "rules": "/c/{slug}/rules/",
-            "history-overview": "/c/{history}/",
-            "history-board": "/c/{history}/board/validation/",
-            "history-board-past": "/c/{history}/board/validation/?on=2022-05-20",
-            "history-statistics": "/c/{history}/statistics/",
-        },
-        "team": {
-            "home-member": "/",
-            "overview-member": "/c/{slug}/",
-            "board-member": "/c/{slug}/board/validation/",
-            "submit": "/c/{slug}/submit/",
-            "questions-member": "/c/{slug}/questions/",
-            "my-submissions": "/c/{slug}/submissions/",
-            "team": "/c/{slug}/team/",
-            "team-page": "/c/{slug}/teams/{team}/",
-            "submission": "/submissions/{submission}/",
-            "invalid": "/submissions/{invalid}/",
-            "compare": "/c/{slug}/submissions/compare/?id={submission}&id={other}",
-            "masks": "/submissions/{submission}/masks/",
-            "masks-change": "/submissions/{submission}/masks/?show=change&order=changed",
-            "account": "/account/",
-            "access": "/account/access/",
-            "email": "/accounts/email/",
-            "two-factor": "/accounts/2fa/",
-            "delete-account": "/account/delete/",
-        },
-        "organiser": {
-            "masks-errors": "/submissions/{submission}/masks/?show=errors&order=worst",
-            "questions-organiser": "/c/{slug}/questions/",
-            "admin": "/admin/",
-            "admin-refused": "/admin/leaderboard/refusedupload/",
-            "admin-workers": "/admin/leaderboard/worker/",
-            "admin-questions": "/admin/leaderboard/question/",
-            "admin-competitions": "/admin/leaderboard/competition/",
-            "admin-phases": "/admin/leaderboard/phase/",
-            "admin-submissions": "/admin/leaderboard/submission/",
-            "admin-submission": "/admin/leaderboard/submission/{submission}/change/",
-            "admin-teams": "/admin/leaderboard/team/",
-            "admin-label-sets": "/admin/leaderboard/labelset/",
-            "admin-log": "/admin/leaderboard/auditentry/",
-            "admin-rankings": "/admin/leaderboard/phase/{phase}/rankings/",
-        },
-    }.items()
-    for name, path in paths.items()
-]
 
 
 @contextmanager
@@ -143,7 +68,7 @@ def server(data: Path) -> Iterator[str]:
         log.close()
 
 
-def rows_of(url: str, demo: dict[str, Any]) -> dict[str, Any]:
+def rows_of(url: str, demo: dict[str, Any], data: Path) -> dict[str, Any]:
     """The slugs and ids that the paths need, asked through the API as the demo's team."""
 
     def ask(path: str) -> Any:
@@ -152,7 +77,8 @@ def rows_of(url: str, demo: dict[str, Any]) -> dict[str, Any]:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
-    competitions = [row["slug"] for row in ask("competitions/")]
+    listed = ask("competitions/")
+    competitions = [row["slug"] for row in listed]
     slug = next(name for name in competitions if "history" not in name)
     history = next((name for name in competitions if name != slug), slug)
     mine = ask("submissions/")["results"]
@@ -163,9 +89,12 @@ def rows_of(url: str, demo: dict[str, Any]) -> dict[str, Any]:
         "slug": slug,
         "history": history,
         "phase": demo["phase"],
+        "competition": 1,  # the demo makes it first
         "submission": scored,
         "team": next(row["team_id"] for row in places if row["team"] == "Demo Team"),
         "other": other,
+        "archive": str(data / "samples" / Path(demo["archives"][0]).name),
+        "bad": str(data / "samples" / "sample-bad.zip"),
         "invalid": invalid,
     }
 
@@ -219,6 +148,8 @@ def take(page: Page, shot: Shot, rows: dict[str, Any], target: Path) -> list[str
     try:
         page.goto(shot.path.format(**rows))
         page.wait_for_load_state("networkidle")
+        if shot.act:
+            ACTS[shot.act](page, rows)
         found = violations(page)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         page.screenshot(path=target, full_page=True)
@@ -236,16 +167,21 @@ def run(arguments: argparse.Namespace) -> int:
     with server(arguments.data) as url, sync_playwright() as playwright:
         demo = json.loads((arguments.data / "demo.json").read_text())
         upload_samples(url, demo, arguments.data)
-        rows = rows_of(url, demo)
+        rows = rows_of(url, demo, arguments.data)
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_OPTIONS)
         for variant in arguments.variants:
             contexts = {"nobody": browser.new_context(base_url=url, **VARIANTS[variant])}
             for shot in shots:
                 if shot.role not in contexts:
                     contexts[shot.role] = sign_in(browser, url, demo[shot.role], VARIANTS[variant])
-                page = contexts[shot.role].new_page()
+                context = contexts[shot.role]
+                if shot.act:  # what a page keeps of an upload must not begin again in the next one
+                    context = sign_in(browser, url, demo[shot.role], VARIANTS[variant])
+                page = context.new_page()
                 found = take(page, shot, rows, arguments.out / f"{shot.name}-{variant}.png")
                 page.close()
+                if shot.act:
+                    context.close()
                 faults += len(found)
                 for fault in found:
                     print(f"{shot.name} {variant}: {fault}", flush=True)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,15 @@ def limit_speed(page: Any, bytes_per_second: int) -> None:
 
 
 def wait_for_bytes(page: Any, least: int = 1) -> None:
+    wait_until(page, lambda: Upload.objects.filter(offset__gte=least).exists())
+
+
+def wait_until(page: Any, holds: Callable[[], bool]) -> None:
     for _ in range(300):
-        if Upload.objects.filter(offset__gte=least).exists():
+        if holds():
             return
         page.wait_for_timeout(100)
-    raise AssertionError("nothing arrived")
+    raise AssertionError("it did not happen")
 
 
 def assert_arrived(page: Any, archive: Path) -> Submission:
@@ -77,6 +82,93 @@ def test_a_cut_upload_goes_on_by_itself(page: Any, archive: Path) -> None:
     limit_speed(page, -1)
     assert_arrived(page, archive)
     assert "HEAD" in sent  # it asked where to go on
+
+
+def watch_uploads(page: Any, hold: int = 0) -> list[str]:
+    """The methods of all requests of uploads from now on; the ``hold``-th PATCH never gets an answer."""
+    sent: list[str] = []
+
+    def note(route: Any) -> None:
+        sent.append(route.request.method)
+        if not (route.request.method == "PATCH" and sent.count("PATCH") == hold):
+            route.continue_()
+
+    page.route("**/api/v1/uploads/*/", note)
+    return sent
+
+
+def test_a_server_that_stalls_is_noticed_and_the_upload_goes_on(page: Any, archive: Path) -> None:
+    cast = make_cast()
+    sign_in(page, "owner")
+    page.clock.install()
+    fill(page, cast, archive)
+    sent = watch_uploads(page, hold=2)
+    limit_speed(page, SLOW)
+    submit(page)
+    wait_until(page, lambda: sent.count("PATCH") == 2)
+    page.wait_for_timeout(1000)
+    assert page.get_by_text("Nothing has got through").count() == 0
+    page.clock.fast_forward(31_000)
+    page.get_by_text("Nothing has got through for 30 seconds. What has arrived is safe").first.wait_for()
+    assert "HEAD" not in sent
+    limit_speed(page, -1)
+    assert_arrived(page, archive)
+    assert "HEAD" in sent
+
+
+def test_a_laptop_that_slept_for_hours_goes_on(page: Any, archive: Path) -> None:
+    cast = make_cast()
+    sign_in(page, "owner")
+    page.clock.install()
+    fill(page, cast, archive)
+    sent = watch_uploads(page)
+    limit_speed(page, SLOW)
+    submit(page)
+    wait_for_bytes(page)
+    arrived = Upload.objects.get().offset
+    page.context.set_offline(True)
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)  # the lid is closed: no timer runs
+    page.wait_for_timeout(1500)
+    before = len(sent)
+    page.clock.fast_forward("03:00:00")
+    page.get_by_text("What has arrived is safe; the upload goes on by itself.").first.wait_for()
+    assert page.get_by_role("button", name="Pause").is_visible()
+    assert not Submission.objects.exists()
+    page.context.set_offline(False)
+    page.clock.resume()
+    limit_speed(page, -1)
+    assert_arrived(page, archive)
+    assert "HEAD" in sent[before:]  # it asked where to go on, and did not begin again
+    assert "POST" not in sent[before:]
+    assert 0 < arrived < archive.stat().st_size
+
+
+def test_an_error_stands_where_the_bar_was(browser: Any, live_server: Any, archive: Path) -> None:
+    cast = make_cast()
+    context = browser.new_context(base_url=live_server.url, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    sign_in(page, "owner")
+    fill(page, cast, archive)
+    refusal = '{"code": "permission_denied", "detail": "The door is closed."}'
+    page.route(
+        "**/api/v1/uploads/",
+        lambda route: route.fulfill(status=403, content_type="application/problem+json", body=refusal),
+        times=1,
+    )
+    limit_speed(page, SLOW)
+    submit(page)
+    error = page.get_by_role("alert").filter(has_text="The door is closed.")
+    error.wait_for()
+    assert error.evaluate("element => element === document.activeElement")
+    assert error.evaluate(
+        "element => { const { top, bottom } = element.getBoundingClientRect(); return top >= 0 && bottom <= innerHeight; }"
+    )
+    assert error.evaluate("element => Boolean(element.closest('[data-upload-progress]'))")
+    assert page.locator("progress").is_hidden()
+    limit_speed(page, -1)
+    error.get_by_role("button", name="Try again").click()
+    assert_arrived(page, archive)
+    context.close()
 
 
 @pytest.mark.parametrize("keeps_files", [True, False])

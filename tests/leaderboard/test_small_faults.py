@@ -1,14 +1,17 @@
 """Small things on every page: messages, tabs, dates, sign-up that comes back, what a phone and a keyboard need."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from evaluation.task import TASK
 from leaderboard.models import Page, User
@@ -170,3 +173,26 @@ def test_a_full_board_quota_leads_to_what_can_be_withdrawn(cast: Cast, client: C
     page = said(client.get(reverse("pages:submit", args=[cast.competition.slug])))
     mine = reverse("pages:submissions", args=[cast.competition.slug])
     assert f'Withdraw one to make room. <a href="{mine}">Choose one of your submissions</a>' in page
+
+
+def test_the_name_of_a_phase_to_submit_to_is_its_name_alone(cast: Cast, client: Client) -> None:
+    cast.phase.closes_at = timezone.now() + timedelta(days=1)
+    cast.phase.save()
+    client.force_login(cast.owner)
+    page = client.get(reverse("pages:submit", args=[cast.competition.slug])).content.decode()
+    labels = re.findall(r'<label class="phase-name"[^>]*>(.*?)</label>', page, re.DOTALL)
+    assert labels == ["Validation"]
+    assert page.count('class="countdown"') == 1
+
+
+def test_news_do_not_look_like_warnings(cast: Cast, client: Client) -> None:
+    EmailAddress.objects.create(user=cast.owner, email=cast.owner.email)
+    client.force_login(cast.owner)
+    again = {"action_send": "", "email": cast.owner.email}
+    answer = client.post(reverse("account_email"), again, follow=True)
+    assert '<li class="note info">' in said(answer)
+    css = (Path(__file__).parents[2] / "leaderboard/static/leaderboard/site.css").read_text()
+    looks = {kind: re.findall(rf"\.note\.{kind} {{(.*?)}}", css) for kind in ("info", "success", "error")}
+    plain = re.findall(r"^\.note {(.*?)}", css, re.MULTILINE)
+    assert "--warn" in plain[0]
+    assert all(found and "--warn" not in found[0] for found in looks.values()), looks
