@@ -5,7 +5,9 @@ RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --disable-pip-v
 
 FROM python:3.12-slim-bookworm
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data STATIC_ROOT=/app/collected
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin leaderboard && install -d -o leaderboard -m 0700 /data
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin leaderboard \
+ && useradd --uid 10002 --no-create-home --shell /usr/sbin/nologin reader \
+ && install -d -o leaderboard -m 0700 /data
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY manage.py ./

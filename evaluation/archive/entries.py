@@ -52,7 +52,7 @@ def read_archive(
         try:
             if i in faults:
                 raise faults[i]
-            decoder.add(index, _content(raw, method, crc, size, largest))
+            decoder.add(index, content(raw, method, crc, size, largest))
         except InvalidMask as refusal:
             decoder.refusals[index] = refusal
     decoder.flush()
@@ -78,7 +78,7 @@ def _finish(
     return packed
 
 
-def _content(raw: memoryview, method: int, crc: int, size: int, largest: int) -> bytes:
+def content(raw: memoryview, method: int, crc: int, size: int, largest: int) -> bytes:
     """A file of the archive, inflated with a bound and checked against the directory."""
     if size > largest:
         raise InvalidMask("file_too_large", most=largest)
@@ -86,12 +86,12 @@ def _content(raw: memoryview, method: int, crc: int, size: int, largest: int) ->
     if method == DEFLATED:
         stream = inflater.decompressobj(-15)
         try:
-            content = stream.decompress(raw, size + 1)
+            found = stream.decompress(raw, size + 1)
             whole = stream.eof and not stream.unused_data
         except inflater.error:
-            whole, content = False, b""
+            whole, found = False, b""
     else:
-        content = bytes(raw)
-    if whole and len(content) == size and inflater.crc32(content) == crc:
-        return content
+        found = bytes(raw)
+    if whole and len(found) == size and inflater.crc32(found) == crc:
+        return found
     raise InvalidMask("file_damaged")

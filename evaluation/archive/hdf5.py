@@ -60,15 +60,11 @@ def _no_signature(content: bytes) -> InvalidMask:
 
 
 def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
-    dataset = _open(h5f.open_file_image(content))
+    dataset = open_dataset(content, NAME)
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
-    if layout == h5d.VIRTUAL:
-        raise InvalidMask("virtual_dataset")
-    if properties.get_external_count():
-        raise InvalidMask("external_storage")
     dtype = _dtype(dataset.get_type())
-    _check_shape(dataset.get_space(), spec)
+    _check_shape(dims(dataset), spec)
     if layout == h5d.CONTIGUOUS:
         start, size = dataset.get_offset(), spec.pixels * dtype.itemsize
         if start is None:
@@ -86,19 +82,40 @@ def _explain(content: bytes, spec: MaskSpec) -> Layout | Pixels:
     raise InvalidMask("unsupported_storage")
 
 
-def _open(file: h5f.FileID) -> h5d.DatasetID:
-    """The dataset named mask, reached by a hard link alone."""
-    if not file.links.exists(NAME):
+def open_dataset(content: bytes, name: bytes) -> h5d.DatasetID:
+    """The dataset of this name in a file's bytes: reached by a hard link alone, its data in the file itself.
+
+    Raises InvalidMask for anything else, and what h5py raises for damaged files.
+    """
+    file = h5f.open_file_image(content)
+    if not file.links.exists(name):
         names: list[bytes] = []
         file.links.iterate(_collect(names, 4))
         raise _other_names(names)
-    link = file.links.get_info(NAME)
+    link = file.links.get_info(name)
     if link.type != h5l.TYPE_HARD:
         raise InvalidMask("dataset_is_link")
-    dataset = h5o.open(file, NAME)
+    dataset = h5o.open(file, name)
     if not isinstance(dataset, h5d.DatasetID):
         raise InvalidMask("not_a_dataset")
+    properties = dataset.get_create_plist()
+    if properties.get_layout() == h5d.VIRTUAL:
+        raise InvalidMask("virtual_dataset")
+    if properties.get_external_count():
+        raise InvalidMask("external_storage")
     return dataset
+
+
+def mask_shape(content: bytes) -> tuple[int, int]:
+    """Height and width of the mask in a file's bytes. Raises InvalidMask, ValueError and what h5py raises."""
+    height, width = dims(open_dataset(content, NAME))
+    return height, width
+
+
+def dims(dataset: h5d.DatasetID) -> tuple[int, ...]:
+    """The shape of a dataset; () for a single value."""
+    space = dataset.get_space()
+    return space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
 
 
 def _collect(items: list[Any], most: int) -> Callable[[Any], bool | None]:
@@ -143,8 +160,7 @@ def _is_bool(type_id: Any) -> bool:
     return members == {b"FALSE": 0, b"TRUE": 1}
 
 
-def _check_shape(space: h5s.SpaceID, spec: MaskSpec) -> None:
-    shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
+def _check_shape(shape: tuple[int, ...], spec: MaskSpec) -> None:
     if shape != (spec.height, spec.width):
         found = "x".join(map(str, shape[:6])) or "a single value"
         raise InvalidMask("wrong_shape", found=found, height=str(spec.height), width=str(spec.width))
@@ -230,6 +246,6 @@ def mask_file(mask: npt.ArrayLike, **options: Any) -> bytes:
 @lru_cache(maxsize=8)
 def official_layout(spec: MaskSpec) -> Layout:
     """The layout of a file that we write ourselves: archives of the official predictor need no other."""
-    layout = explain(mask_file(np.ones((spec.height, spec.width))), spec)
+    layout = explain(mask_file(np.ones((spec.height, spec.width), np.uint8)), spec)
     assert isinstance(layout, Layout)
     return layout

@@ -68,6 +68,7 @@ class Decoder:
     """
 
     _BLOCK = 16  # masks whose values are checked and packed at a time: small enough for the cache
+    _BLOCK_BYTES = 16 << 20  # of larger masks fewer
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Decoder:
         self._layout = known
         self._buffer: memoryview | None = None
         self._waiting: list[int] = []
+        self._together = self._BLOCK
 
     def add(self, index: int, content: bytes) -> None:
         """Take the file of the mask at `index` (from 0). Raises InvalidMask, and Unexplained for a layout
@@ -102,11 +104,12 @@ class Decoder:
                 layout = self._layout = explained
                 self._buffer = None
         if self._buffer is None:
-            self._buffer = _scratch(self._BLOCK * layout.length)
+            self._together = max(1, min(self._BLOCK, self._BLOCK_BYTES // layout.length))
+            self._buffer = _scratch(self._together * layout.length)
         start = len(self._waiting) * layout.length
         self._buffer[start : start + layout.length] = content
         self._waiting.append(index)
-        if len(self._waiting) == self._BLOCK:
+        if len(self._waiting) == self._together:
             self.flush()
 
     def flush(self) -> None:

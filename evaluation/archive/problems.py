@@ -51,6 +51,7 @@ CODES = {
     "wrong_values": "The mask holds values other than 0 and 1.",
     # The organiser's labels
     "no_positive_pixel": f"A label set has no {TASK.positive} pixel at all.",
+    "labels_too_large": "A label set has more masks, pixels or bytes than the server takes.",
     # The list itself
     "more_problems": "The number of problems left out of the list.",
     # The server

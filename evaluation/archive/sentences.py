@@ -120,6 +120,14 @@ SENTENCES = {
     # The organiser's labels
     "no_positive_pixel": "No pixel of these labels is positive, so no submission could score. "
     f"Check that the masks hold 1 for {TASK.positive}.",
+    "labels_too_large": "{patches} masks of {height} x {width} pixels are more than the {most} pixels that a label set may "
+    "have. Use smaller patches, or fewer.",
+    "labels_too_large.mask": "The masks have {height} x {width} pixels, at most {most} are taken. Cut the scene into "
+    "smaller patches.",
+    "labels_too_large.masks": "The archive holds {found} masks, at most {most} are taken. Split them into several phases.",
+    "labels_too_large.bytes": "The labels have {size} bytes, at most {most} are taken. Write the masks as uint8.",
+    "labels_too_large.packed": "The masks have {height} x {width} pixels, expected a multiple of 8 (masks are kept as "
+    "one bit a pixel). Use patches such as 128 x 128.",
     # The list itself
     "more_problems": "{total} more problems are not shown: {kinds}.",
     "more_problems.one": "1 more problem is not shown: {kinds}.",

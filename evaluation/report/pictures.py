@@ -7,13 +7,12 @@ the outline around the label, one pixel wide, hides none of the label's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
+from h5py import h5s
 
+from evaluation.archive.hdf5 import dims, open_dataset
 from evaluation.report.png import Picture, overlay_png, png
 from evaluation.scoring.counts import Packed, unpack
 from evaluation.task import TASK, MaskSpec
@@ -28,7 +27,7 @@ OVERLAY = ((86, 180, 233), (240, 228, 66), (213, 94, 0))
 
 
 class ImageError(ValueError):
-    """Why a folder of images cannot be used; names the file."""
+    """Why a file of an image cannot be used."""
 
 
 def patch_pictures(
@@ -118,34 +117,38 @@ def _patch(patch: int, masks: Packed, spec: MaskSpec) -> npt.NDArray[np.uint8]:
     return unpack(masks[patch : patch + 1], spec)[0]
 
 
-def read_images(folder: Path, spec: MaskSpec) -> dict[str, list[bytes]]:
-    """The images of a folder (TASK.image_name, from 1) as PNG files, in order, for each of TASK.composites by its key.
+def composites(content: bytes, height: int, width: int) -> list[bytes]:
+    """The pictures of an image file as PNG files, in the order of TASK.composites.
 
-    Each band of each patch is stretched between its 2nd and 98th percentile. Raises ImageError and OSError.
+    Each band is stretched between its 2nd and 98th percentile. Raises ImageError. A server has a confined child do this
+    (evaluation.sandbox.files).
     """
-    pictures: dict[str, list[bytes]] = {composite.key: [] for composite in TASK.composites}
-    for number in range(1, spec.patches + 1):
-        path = folder / TASK.image_name(number)
-        if not path.is_file():
-            raise ImageError(f"{path} is missing: one image for each of 1 to {spec.patches} is needed.")
-        image = _read_image(path, spec)
-        for composite in TASK.composites:
-            bands = _stretched(image[..., list(composite.bands)])
-            pictures[composite.key].append(png(bands if len(composite.bands) == 3 else bands[..., 0]))
-    return pictures
+    image = _read_image(content, (height, width, len(TASK.bands)))
+    made = []
+    for composite in TASK.composites:
+        bands = _stretched(image[..., list(composite.bands)])
+        made.append(png(bands if len(composite.bands) == 3 else bands[..., 0]))
+    return made
 
 
-def _read_image(path: Path, spec: MaskSpec) -> npt.NDArray[np.float64]:
-    shape = (spec.height, spec.width, len(TASK.bands))
+def _read_image(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.float64]:
     try:
-        with h5py.File(path) as file:
-            data: Any = file[TASK.image_dataset]
-            if data.shape != shape:
-                raise ImageError(f"{path}: {TASK.image_dataset} is {data.shape}, not {shape}.")
-            return np.asarray(data[()], np.float64)
-    except (OSError, KeyError, AttributeError, TypeError) as error:
+        dataset = open_dataset(content, TASK.image_dataset.encode())
+        found = dims(dataset)
+        if found != shape:
+            raise ImageError(f"{TASK.image_dataset} is {found}, not {shape}.")
+        image = np.empty(shape, np.float64)
+        dataset.read(h5s.ALL, h5s.ALL, image)
+        return image
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError("The image takes more memory than is allowed.") from error
+    except (
+        Exception
+    ) as error:  # h5py raises eight kinds for damaged files; links and virtual datasets are refused too
         raise ImageError(
-            f"{path} holds no image: the dataset {TASK.image_dataset} of {len(TASK.bands)} bands is expected."
+            f"This is not an image: the dataset {TASK.image_dataset} of {len(TASK.bands)} bands is expected."
         ) from error
 
 

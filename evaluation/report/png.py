@@ -13,6 +13,8 @@ Picture = npt.NDArray[np.uint8]
 """Shape (height, width, 3), red, green and blue; or (height, width), grey."""
 Colour = tuple[int, int, int]
 
+MOST_SIDE = 4096
+
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _UP = 2  # the filter that stores each row as its difference from the one above: equal rows cost nothing
 
@@ -29,11 +31,18 @@ def overlay_png(values: npt.NDArray[np.uint8], colours: Sequence[Colour]) -> byt
 
 
 def read_png(content: bytes) -> Picture:
-    """A picture from what `png` made of it, or the values of an `overlay_png`; nothing else is understood."""
+    """A picture from what `png` made of it, or the values of an `overlay_png`; nothing else is understood.
+
+    Raises ValueError for anything else, and for more than MOST_SIDE pixels a side: it takes no more memory than that.
+    """
     width, height, _, kind = struct.unpack_from(">IIBB", content, 16)
+    if max(width, height) > MOST_SIDE:
+        raise ValueError(f"a picture of {width} x {height} pixels; at most {MOST_SIDE} a side are read")
     start = content.index(b"IDAT") + 4
     (length,) = struct.unpack_from(">I", content, start - 8)
-    rows = np.frombuffer(zlib.decompress(content[start : start + length]), np.uint8).reshape(height, -1)
+    most = height * (1 + width * (3 if kind == _RGB else 1))
+    pixels = zlib.decompressobj().decompress(content[start : start + length], most + 1)
+    rows = np.frombuffer(pixels, np.uint8).reshape(height, -1)
     picture = np.add.accumulate(rows[:, 1:], axis=0, dtype=np.uint8)
     return picture.reshape(height, width, 3) if kind == _RGB else picture
 

@@ -18,6 +18,7 @@ NOBODY = 65534
 _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 _SECCOMP_MODE_FILTER = 2
+_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, _CAP_SETUID, _CAPABILITY_VERSION = 47, 4, 7, 0x20080522
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # the same on every architecture
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -191,13 +192,38 @@ def address_space() -> int:
 
 
 def drop_privileges(user: int) -> None:
-    """Become `user` for good if this process is root, and may (a container can forbid it)."""
-    if os.geteuid() == 0:
+    """Become `user` for good where this process may (root, or the capability to change its user; a container can forbid
+    both), and give up every capability."""
+    if os.geteuid() == 0 or _may_change_user():
         with suppress(OSError):
             os.setgroups([])
         with suppress(OSError):
             os.setgid(user)
             os.setuid(user)
+    if os.geteuid() != 0:
+        _drop_capabilities()
+
+
+def _may_change_user() -> bool:
+    """Whether this process has CAP_SETUID without being root: a worker started by setpriv, as in the compose file."""
+    try:
+        with open("/proc/self/status") as file:
+            effective = next((line for line in file if line.startswith("CapEff:")), "CapEff: 0")
+    except OSError:
+        return False
+    return bool(int(effective.split()[1], 16) >> _CAP_SETUID & 1)
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+def _drop_capabilities() -> None:
+    """Changing from one user to another that is not root keeps them, other than a change from root."""
+    _prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_CAP_AMBIENT_CLEAR_ALL))
+    if _LINUX:
+        header, none = _CapabilityHeader(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+        _LIBC.capset(ctypes.byref(header), ctypes.byref(none))
 
 
 def confine_reader(user: int, parent: int) -> int:

@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from operator import setitem
 
@@ -58,7 +59,7 @@ class ReaderProcess:
         self.pid, self.child = os.getpid(), 0
         signal.signal(signal.SIGALRM, self._wall_clock)
         worker = os.getppid()
-        _warm_up(connection, explain)
+        self.warm_up()
         self.address_space = guards.address_space()
         system_calls = guards.SystemCallFilter()
         self.system_calls = system_calls if system_calls.works() else None
@@ -72,35 +73,45 @@ class ReaderProcess:
             self.connection,
             json.dumps(guards.held(self.system_calls, self.address_space, self.landlock)).encode(),
         )
-        while True:
-            message, fds, _, _ = socket.recv_fds(self.connection, REQUEST.size, 2)
-            if len(message) != REQUEST.size or len(fds) != 2:
-                return
-            request = Request(*REQUEST.unpack(message))
-            head = receive(self.connection, request.head_bytes)
-            tail = receive(self.connection, request.tail_bytes)
-            self.connection.sendall(self._answer(request, head, tail, fds))
+        while (answer := self.take()) is not None:
+            self.connection.sendall(answer)
 
-    def _answer(self, request: Request, head: bytes, tail: bytes, fds: list[int]) -> bytes:
-        """Have a child read the archive, and kill it at the wall clock."""
-        started = time.process_time()
+    def warm_up(self) -> None:
+        _warm_up(self.connection, self.explain)
+
+    def take(self) -> bytes | None:
+        """Take a request and have it answered by a child; None when the worker has closed its end."""
+        message, fds, _, _ = socket.recv_fds(self.connection, REQUEST.size, 2)
+        if len(message) != REQUEST.size or len(fds) != 2:
+            return None
+        request = Request(*REQUEST.unpack(message))
+        head = receive(self.connection, request.head_bytes)
+        tail = receive(self.connection, request.tail_bytes)
         spec = MaskSpec(request.patches, request.height, request.width)
         official = Layout(len(head) + spec.pixels + len(tail), head, tail, np.dtype(np.uint8))
         index_of_names(spec)  # once here rather than in every child
+        read = partial(self._read, request, spec, official, *fds)
+        return self.in_a_child(read, fds, request.cpu_s, request.wall_s)
+
+    def in_a_child(self, read: Callable[[], None], fds: list[int], cpu_s: float, wall_s: float) -> bytes:
+        """Have a child do it, kill it at the wall clock, and say how it ended."""
+        started = time.process_time()
         self.child, self.out_of_time = 0, False
-        signal.setitimer(signal.ITIMER_REAL, request.wall_s)
+        signal.setitimer(signal.ITIMER_REAL, wall_s)
         self.child = os.fork()
         if self.child == 0:
+            status = 1
             try:
-                self._read(request, spec, official, *fds)
+                read()
+                status = 0
             finally:
-                os._exit(1)
+                os._exit(status)
         for fd in fds:
             os.close(fd)
         _, status, usage = os.wait4(self.child, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         cpu = time.process_time() - started + usage.ru_utime + usage.ru_stime
-        limited = self.out_of_time or usage.ru_utime + usage.ru_stime >= request.cpu_s
+        limited = self.out_of_time or usage.ru_utime + usage.ru_stime >= cpu_s
         from_outside = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and not limited
         return ANSWER.pack(
             status, from_outside, cpu, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -133,7 +144,6 @@ class ReaderProcess:
             HEADER.pack_into(result, 0, PROBLEMS, 0, len(text))
         else:
             HEADER.pack_into(result, 0, MASKS, 0, 0)
-        os._exit(0)
 
 
 def _as_json(invalid: InvalidArchive) -> bytes:

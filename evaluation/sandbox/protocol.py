@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from evaluation.task import MaskSpec
@@ -19,7 +20,10 @@ ANSWER = struct.Struct("<i?dQ")
 """Wait status of the child, whether it was killed from outside, CPU seconds of child and reader process, peak memory of the child in bytes."""
 HEADER = struct.Struct("<3I")
 """In front of the shared memory: state, index of the mask being read, bytes of the problems as JSON."""
-UNFINISHED, MASKS, PROBLEMS, UNEXPLAINED = 0, 1, 2, 3
+UNFINISHED, MASKS, PROBLEMS, UNEXPLAINED, DONE, REFUSED = 0, 1, 2, 3, 4, 5
+JOB = struct.Struct("<16s3Q2dI")
+"""A job for evaluation.sandbox.files_process: name, bytes of the file, of the answer and of memory, seconds of processor
+and wall clock, bytes of the JSON that follows. The file and the memory for the answer travel beside it."""
 MASKS_AT = 64 << 10
 """Packed masks begin here in the shared memory, problems lie between HEADER and here."""
 
@@ -58,3 +62,21 @@ def send_part(connection: socket.socket, part: bytes) -> None:
 
 def receive_part(connection: socket.socket) -> bytes:
     return receive(connection, *PARTS.unpack(receive(connection, PARTS.size)))
+
+
+def join(parts: Sequence[bytes]) -> bytes:
+    """Parts behind their lengths, for `split`."""
+    return b"".join(PARTS.pack(len(part)) + part for part in parts)
+
+
+def split(joined: bytes) -> list[bytes]:
+    """The parts that `join` put together. Raises ValueError for anything else."""
+    parts, at = [], 0
+    while at + PARTS.size <= len(joined):
+        (length,) = PARTS.unpack_from(joined, at)
+        at += PARTS.size
+        parts.append(joined[at : at + length])
+        at += length
+    if at != len(joined):
+        raise ValueError("a part is cut off")
+    return parts

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Hashable
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -36,8 +37,8 @@ from evaluation.archive.problems import (
     from_dicts,
     unreadable,
 )
+from evaluation.sandbox import bounds, sealed
 from evaluation.sandbox import protocol as protocol
-from evaluation.sandbox import sealed
 from evaluation.sandbox.guards import NOBODY
 from evaluation.sandbox.sealed import Sealed
 from evaluation.scoring.counts import Packed
@@ -89,7 +90,7 @@ class Lost(Exception):
     """The reader process, or its child, was killed from outside."""
 
 
-class _Handle:
+class Handle:
     """One reader process: light (evaluation.sandbox.process) or with libhdf5 (evaluation.sandbox.hdf5_process)."""
 
     def __init__(self, module: str, user: int) -> None:
@@ -150,7 +151,8 @@ class _Handle:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
-                self.process.kill()
+                with suppress(PermissionError):  # another user's: it ends when the connection does
+                    self.process.kill()
         return self.process.communicate()[1].decode(errors="replace").strip()
 
 
@@ -166,9 +168,9 @@ class Reader:
     def __init__(
         self,
         *,
-        cpu_s: float = 20.0,
-        wall_s: float = 60.0,
-        memory_bytes: int = 256 << 20,
+        cpu_s: float = bounds.CPU_S,
+        wall_s: float = bounds.WALL_S,
+        memory_bytes: int = bounds.MEMORY_BYTES,
         user: int = NOBODY,
         confined: bool = False,
     ) -> None:
@@ -176,7 +178,7 @@ class Reader:
         self.cpu_s, self.wall_s, self.memory_bytes, self.user = cpu_s, wall_s, memory_bytes, user
         self.usage = Usage(0.0, 0)
         self._lock = threading.Lock()
-        self._handles: dict[str, _Handle] = {}
+        self._handles: dict[str, Handle] = {}
         self._answer: SharedAnswer | None = None
         self._met: dict[Hashable, int] = {}
         self._owner = os.getpid()
@@ -294,9 +296,9 @@ class Reader:
                 handle.forget()
             self._handles, self._answer, self._owner = {}, None, os.getpid()
 
-    def _handle(self, module: str) -> _Handle:
+    def _handle(self, module: str) -> Handle:
         if module not in self._handles:
-            handle = _Handle(module, self.user)
+            handle = Handle(module, self.user)
             if self.confined and not handle.guards["system_calls"]:
                 handle.close()
                 raise ReaderNotConfined(NOT_CONFINED)

@@ -14,9 +14,6 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models, transaction
 
-from evaluation.archive.problems import InvalidArchive
-from evaluation.report.pictures import ImageError, read_images
-from evaluation.scoring import labels as label_files
 from evaluation.scoring.counts import sha256
 from evaluation.task import MaskSpec
 from evaluation.trust.site_files import SiteFileError, read_sites
@@ -36,6 +33,7 @@ from . import data_files
 from .board_updates import phase_changed
 from .calendars import dated
 from .judging import keep_images, load_labels, name_sites
+from .organiser_files import FileInvalid, images_of, labels_of
 from .organisers import appoint, check_may_organise, in_turn
 from .refusals import Refusal
 
@@ -386,8 +384,8 @@ class _Checker:
         self.known_keys(where, table, LABEL_KEYS)
         path = self.folder / str(table.get("path", ""))
         try:
-            masks, spec = label_files.load(path)
-        except InvalidArchive as error:
+            masks, spec = labels_of(path)
+        except FileInvalid as error:
             self.problems += [f"{where}: {path}: {problem}" for problem in error.problems]
             return
         except OSError as error:
@@ -425,8 +423,8 @@ class _Checker:
     def _images(self, where: str, table: dict[str, Any], spec: MaskSpec) -> dict[str, list[bytes]] | None:
         path = self.folder / str(table["images"])
         try:
-            return read_images(path, spec)
-        except (ImageError, OSError) as error:
+            return images_of(path, spec)
+        except (FileInvalid, OSError) as error:
             self.problems.append(f"{where}.images: {error}")
         return None
 

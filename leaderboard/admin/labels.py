@@ -12,11 +12,10 @@ from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
 
-from evaluation.archive.problems import InvalidArchive
-from evaluation.scoring import labels as label_files
 from evaluation.task import TASK
 from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.actions import corrections, judging
+from leaderboard.actions.organiser_files import FileInvalid, labels_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import LabelSet, Phase
 from leaderboard.pages.forms import RefusedForm
@@ -52,9 +51,9 @@ class LabelsForm(RefusedForm, forms.Form):
 
     def clean_masks(self) -> Any:
         try:
-            masks, self.spec = label_files.load(self.cleaned_data["masks"].read())
-        except InvalidArchive as refusal:
-            raise forms.ValidationError([str(problem) for problem in refusal.problems]) from refusal
+            masks, self.spec = labels_of(self.cleaned_data["masks"])
+        except FileInvalid as refusal:
+            raise forms.ValidationError(refusal.problems) from refusal
         return masks
 
     def clean_sites(self) -> Any:

@@ -1,15 +1,18 @@
 """The ZIP of an export: files with their checksums, the same bytes for the same content."""
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
+
+from evaluation.sandbox import bounds
+from evaluation.sandbox.files import Entry, FileRefused
+from leaderboard.scoring.confined import file_reader
 
 FORMAT = "landslide4sense-leaderboard-competition"
 VERSION = 1
@@ -98,31 +101,60 @@ class Package:
 
 
 class OpenedPackage:
-    """An export being read. Opening it checks every file against its checksum; nothing is unpacked to disk."""
+    """An export being read. A confined process reads the ZIP; opening it checks every file against its checksum.
+
+    Raises ExportInvalid, OSError, and CannotRead where this machine cannot read files safely.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._open = ExitStack()
         try:
-            self.zip = zipfile.ZipFile(path)
-            self.manifest = json.loads(self.zip.read(MANIFEST))
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise ExportInvalid(f"{path} is not an export of a competition.") from error
-        if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
-            raise ExportInvalid(f"{path} is not an export of a competition.")
-        if self.manifest.get("version") != VERSION:
-            raise ExportInvalid(
-                f"{path} has version {self.manifest.get('version')} of the format; this program reads version {VERSION}."
-            )
-        self._check()
+            self._file: BinaryIO = self._open.enter_context(path.open("rb"))
+            self.reader = self._open.enter_context(file_reader())
+            self._entries = {entry.name: entry for entry in self._directory(path)}
+            self.manifest = self._manifest(path)
+            self._check()
+        except BaseException:
+            self._open.close()
+            raise
 
     def __enter__(self) -> "OpenedPackage":
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.zip.close()
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def _directory(self, path: Path) -> list[Entry]:
+        try:
+            return self.reader.directory(self._file)
+        except FileRefused as refusal:
+            raise ExportInvalid(f"{path} is not an export of a competition: {refusal}") from refusal
+
+    def _manifest(self, path: Path) -> dict[str, Any]:
+        """The manifest, if this program can read what it describes."""
+        entry = self._entries.get(MANIFEST)
+        if entry is None or entry.size > bounds.LINE_BYTES:
+            raise ExportInvalid(f"{path} is not an export of a competition.")
+        manifest = parsed(self.read(MANIFEST), MANIFEST)
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ExportInvalid(f"{path} is not an export of a competition.")
+        if manifest.get("version") != VERSION:
+            raise ExportInvalid(
+                f"{path} has version {manifest.get('version')} of the format; this program reads version {VERSION}."
+            )
+        files = manifest.get("files")
+        sound = isinstance(files, dict) and all(
+            isinstance(entry, dict) and isinstance(entry.get("sha256"), str) for entry in files.values()
+        )
+        if not sound or not all(
+            isinstance(manifest.get(key), str) for key in ("competition", "contents_sha256")
+        ):
+            raise ExportInvalid(f"The manifest of {path} is incomplete.")
+        return manifest
 
     def _check(self) -> None:
         files = self.manifest["files"]
-        there = set(self.zip.namelist()) - {MANIFEST, CHECKSUMS}
+        there = set(self._entries) - {MANIFEST, CHECKSUMS}
         if missing := sorted(set(files) - there):
             raise ExportInvalid(
                 f"{missing[0]} is missing from the export, and {len(missing) - 1} other files."
@@ -130,28 +162,57 @@ class OpenedPackage:
         if surplus := sorted(there - set(files)):
             raise ExportInvalid(f"{surplus[0]} is in the export but not in its manifest.")
         for name, entry in files.items():
-            try:
-                with self.open(name) as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-            except zipfile.BadZipFile as error:
-                raise ExportInvalid(f"{name} in the export is damaged.") from error
-            if found != entry["sha256"]:
+            digest = hashlib.sha256()
+            with self.open(name) as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+            if digest.hexdigest() != entry["sha256"]:
                 raise ExportInvalid(
                     f"{name} in the export does not match its SHA-256: it was damaged or changed."
                 )
 
     @contextmanager
-    def open(self, name: str) -> Iterator[Any]:
-        with self.zip.open(name) as file:
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A file of the export, for reading in pieces."""
+        if name not in self._entries:
+            raise ExportInvalid(f"The export refers to {name}, which it does not hold.")
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(self.reader.member(self._file, self._entries[name]))
+            except FileRefused as refusal:
+                raise ExportInvalid(f"{refusal} The export is damaged.") from refusal
             yield file
 
     def read(self, name: str) -> bytes:
-        return self.zip.read(name)
+        """The content of a small file."""
+        if name in self._entries and self._entries[name].size > bounds.LABEL_BYTES:
+            raise ExportInvalid(f"{name} in the export is larger than any such file can be.")
+        with self.open(name) as file:
+            return file.read()
 
     def has(self, name: str) -> bool:
         return name in self.manifest["files"]
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The rows of a table. Raises ExportInvalid for a line that is too long or is not a row."""
         with self.open(name) as file:
-            for line in io.TextIOWrapper(file, encoding="utf-8"):
-                yield json.loads(line)
+            while line := file.readline(bounds.LINE_BYTES + 1):
+                if len(line) > bounds.LINE_BYTES:
+                    raise ExportInvalid(
+                        f"A line of {name} in the export is longer than {bounds.LINE_BYTES:,} bytes."
+                    )
+                row = parsed(line, name)
+                if not isinstance(row, dict):
+                    raise ExportInvalid(f"A line of {name} in the export is not a row.")
+                yield row
+
+
+def parsed(text: bytes, name: str) -> Any:
+    """JSON of an export: bounded in what it can become in memory."""
+    values = text.count(b",") + text.count(b"[") + text.count(b"{")
+    if values > bounds.LINE_VALUES:
+        raise ExportInvalid(f"{name} in the export holds too many values in one line.")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ExportInvalid(f"{name} in the export is not JSON.") from error

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.core.exceptions import ValidationError
 from django.core.files import File
 from django.core.files.storage import storages
-from django.db import models, transaction
+from django.core.validators import validate_slug
+from django.db import DataError, IntegrityError, models, transaction
 
 from evaluation.archive.problems import InvalidArchive
 from evaluation.scoring import labels
@@ -23,6 +25,16 @@ from .package import ExportInvalid, OpenedPackage
 from .tables import TABLES, USER_COLUMNS, Row, Table, decode
 
 BATCH = 200
+MALFORMED = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    ValidationError,
+    DataError,
+    IntegrityError,
+)
 FORMER_NAMES = {"postponed": "put_off"}  # of columns, in exports of earlier versions
 
 
@@ -83,30 +95,45 @@ def import_competition(
             raise CompetitionExists(
                 f"There is a competition {slug} on this server already. Give another slug with --slug."
             )
+        check_slug(slug)
         tell(f"checksums of {len(package.manifest['files'])} files hold")
-        stored = store_archives(package, slug)
-        tell(f"{len(stored)} archives stored")
+        stored: dict[int, str] = {}
         try:
+            store_archives(package, slug, stored)
+            tell(f"{len(stored)} archives stored")
             with transaction.atomic():
                 imported = create_everything(package, slug, stored)
                 ring_on_commit(work)
-        except BaseException:
+        except BaseException as error:
             for name in stored.values():
                 storages["uploads"].delete(name)
+            if isinstance(error, MALFORMED):
+                raise ExportInvalid(f"A row of the export cannot be read: {type(error).__name__}.") from error
             raise
     return imported
 
 
-def store_archives(package: OpenedPackage, slug: str) -> dict[int, str]:
-    """Put each submission's archive into the storage of uploads; returns its name there by the submission's number."""
-    stored: dict[int, str] = {}
+def check_slug(slug: str) -> None:
+    """A slug becomes part of addresses and of paths."""
+    try:
+        validate_slug(slug)
+    except ValidationError as error:
+        raise ExportInvalid(
+            f"The export's slug {slug!r} cannot be used. Give another with --slug."
+        ) from error
+
+
+def store_archives(package: OpenedPackage, slug: str, stored: dict[int, str]) -> None:
+    """Put each submission's archive into the storage of uploads; its name there goes into ``stored`` by the submission's
+    number."""
     for line in package.lines("data/submissions.jsonl"):
         if line["archive"] is None:
             continue
+        number, digest = line["number"], line["sha256"]
+        if type(number) is not int or line["archive"] != f"archives/{digest}.zip":
+            raise ExportInvalid(f"Submission {number} of the export does not name its archive.")
         with package.open(line["archive"]) as file:
-            name = f"imported/{slug}/{line['number']}-{line['sha256']}.zip"
-            stored[line["number"]] = storages["uploads"].save(name, File(file))
-    return stored
+            stored[number] = storages["uploads"].save(f"imported/{slug}/{number}-{digest}.zip", File(file))
 
 
 def create_everything(package: OpenedPackage, slug: str, stored: dict[int, str]) -> Imported:
@@ -226,11 +253,13 @@ def values_of(table: Table, line: Row, rows: Rows) -> Row:
 
 def masks_of(package: OpenedPackage, number: int, label_set: LabelSet) -> bytes:
     """The hidden masks as they are stored, checked against the label set; empty where the export has none."""
-    if not package.has(f"labels/{number}.zip"):
-        return b""
-    spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
     try:
-        masks, _ = labels.load(package.read(f"labels/{number}.zip"), spec)
+        spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
+        labels.check_bounds(spec)
+        if not package.has(f"labels/{number}.zip"):
+            return b""
+        with package.open(f"labels/{number}.zip") as file:
+            masks, _ = package.reader.labels(file, spec)
     except InvalidArchive as invalid:
         raise ExportInvalid(f"labels/{number}.zip cannot be read: {invalid}") from invalid
     if labels.sha256(masks, spec) != label_set.sha256:

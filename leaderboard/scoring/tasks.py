@@ -36,7 +36,7 @@ from leaderboard.scoring.failures import report_failures
 
 log = structlog.get_logger(__name__)
 
-reader = Reader(confined=not settings.SCORE_WITHOUT_FILTER)
+reader = Reader(confined=not settings.SCORE_WITHOUT_FILTER, user=settings.READER_UID)
 
 
 _stopping = threading.Event()

@@ -1,8 +1,10 @@
 """The guards themselves: the system-call filter of both architectures, Landlock, a hidden memory."""
 
 import itertools
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import textwrap
 import threading
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -194,3 +197,53 @@ def test_the_limit_of_processor_time_is_not_a_kill_from_outside(monkeypatch):
     with Reader(cpu_s=1, wall_s=30) as made, pytest.raises(InvalidArchive) as found:
         made.read(build(corpus.entries(b"stubborn ")), corpus.SPEC)
     assert found.value.problems[0].code == "unreadable"
+
+
+AS_IN_THE_COMPOSE_FILE = """
+import json, os, pathlib, sys
+from evaluation.archive import mask_zip
+from evaluation.sandbox.reader import Reader
+from evaluation.task import MaskSpec
+import io, numpy
+made = io.BytesIO()
+mask_zip.write(made, numpy.ones((2, 8, 8), numpy.uint8))
+with Reader(user=10002) as reader:
+    packed = reader.read(made.getvalue(), MaskSpec(2, 8, 8))
+    [pid] = reader.pids
+    status = dict(line.split(":\t") for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    out = {name: status[name] for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "Groups")}
+    out |= {"guards": reader.guards[0], "me": os.geteuid(), "pixels": int(packed.sum())}
+print(json.dumps(out | {"gone": not pathlib.Path(f"/proc/{pid}").exists()}))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv")
+def test_a_worker_that_is_not_root_gives_its_reader_a_user_without_capabilities():
+    """The command of the compose file's worker, with the numbers of the image's users."""
+    caps = "+setuid,+setgid,+kill"
+    command = ["setpriv", "--reuid=10001", "--regid=10001", "--clear-groups"]
+    command += [f"--inh-caps={caps}", f"--ambient-caps={caps}"]
+    libraries = f"{ROOT}:{Path(np.__file__).parents[1]}"
+
+    def run(python, program):
+        return subprocess.run(
+            [*command, python, "-c", program],
+            cwd="/",
+            env={"PYTHONPATH": libraries},
+            capture_output=True,
+            text=True,
+        )
+
+    pythons = (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}")
+    again = "import h5py, subprocess, sys; subprocess.check_call([sys.executable, '-c', '1'])"
+    python = next((each for each in pythons if not run(each, again).returncode), None)
+    if python is None:
+        pytest.skip("another user may not run an interpreter with h5py here")
+    done = run(python, AS_IN_THE_COMPOSE_FILE)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["me"], told["guards"]["user"]) == (10001, 10002)
+    assert {int(told[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")} == {0}
+    assert told["Groups"].strip() == ""
+    assert told["pixels"] == 2 * 8 * 255
+    assert told["gone"]

@@ -1,5 +1,7 @@
 """Pictures of patches: the PNG that other programs read, and the right colour in the right place."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import h5py
@@ -13,15 +15,15 @@ from evaluation.report.pictures import (
     OUTLINE,
     OVERLAY,
     PAPER,
-    ImageError,
     mask_overlay,
     pair_overlay,
     patch_pictures,
-    read_images,
 )
 from evaluation.report.png import overlay_png, png, read_png
+from evaluation.sandbox.files import FileReader, FileRefused
 from evaluation.scoring.counts import pack
 from evaluation.task import MaskSpec
+from tests.memory import memory
 
 SPEC = MaskSpec(2, 8, 8)
 SCALE = 384 // 8
@@ -114,7 +116,8 @@ def test_two_masks_over_a_patch_show_what_is_in_both_and_in_one_alone() -> None:
 def test_images_are_read_in_true_and_false_colour_and_as_slope(tmp_path: Path) -> None:
     for number in (1, 2):
         write_image(tmp_path, number)
-    made = read_images(tmp_path, SPEC)
+    with FileReader() as reader:
+        made = reader.images(tmp_path, SPEC)
     assert {key: len(pictures) for key, pictures in made.items()} == {"true": 2, "false": 2, "slope": 2}
     true, false, slope = (read_png(made[key][0]) for key in ("true", "false", "slope"))
     assert true[0, 0].tolist() == [0, 0, 0]
@@ -126,12 +129,25 @@ def test_images_are_read_in_true_and_false_colour_and_as_slope(tmp_path: Path) -
 
 
 def test_wrong_images_are_named(tmp_path: Path) -> None:
-    write_image(tmp_path, 1)
-    with pytest.raises(ImageError, match=r"image_2\.h5 is missing"):
-        read_images(tmp_path, SPEC)
-    write_image(tmp_path, 2, (8, 8, 4))
-    with pytest.raises(ImageError, match=r"image_2\.h5: img is \(8, 8, 4\)"):
-        read_images(tmp_path, SPEC)
-    (tmp_path / "image_1.h5").write_bytes(b"no HDF5")
-    with pytest.raises(ImageError, match=r"image_1\.h5 holds no image"):
-        read_images(tmp_path, SPEC)
+    with FileReader() as reader:
+        write_image(tmp_path, 1)
+        with pytest.raises(FileRefused, match=r"image_2\.h5 is missing"):
+            reader.images(tmp_path, SPEC)
+        write_image(tmp_path, 2, (8, 8, 4))
+        with pytest.raises(FileRefused, match=r"image_2\.h5: img is \(8, 8, 4\)"):
+            reader.images(tmp_path, SPEC)
+        (tmp_path / "image_1.h5").write_bytes(b"no HDF5")
+        with pytest.raises(FileRefused, match=r"image_1\.h5: This is not an image"):
+            reader.images(tmp_path, SPEC)
+
+
+def test_a_png_that_would_grow_is_cut() -> None:
+    content = png(np.zeros((8, 8), np.uint8))
+    bomb = zlib.compress(bytes(200 << 20), 9)
+    start = content.index(b"IDAT")
+    grown = content[: start - 4] + struct.pack(">I", len(bomb)) + b"IDAT" + bomb + bytes(16)
+    with memory() as used, pytest.raises(ValueError, match="reshape"):
+        read_png(grown)
+    assert used.peak < 5 << 20
+    with pytest.raises(ValueError, match="at most 4096 a side"):
+        read_png(content[:16] + struct.pack(">II", 1 << 30, 1 << 30) + content[24:])

@@ -12,6 +12,7 @@ from leaderboard.export.read import CompetitionExists, Imported, import_competit
 from leaderboard.export.write import export_competition
 from leaderboard.management.planner import tell_planner
 from leaderboard.reporting import counting
+from leaderboard.scoring.confined import CannotRead
 
 
 class Command(BaseCommand):
@@ -32,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *, file: Path, slug: str, verify: bool, **_: Any) -> None:
         try:
             imported = import_competition(file, slug=slug, tell=self.stderr.write)
-        except (ExportInvalid, CompetitionExists) as error:
+        except (ExportInvalid, CompetitionExists, CannotRead) as error:
             raise CommandError(f"Nothing was imported. {error}") from error
         except OSError as error:
             raise CommandError(f"{file} cannot be read ({error.strerror or error}).") from error

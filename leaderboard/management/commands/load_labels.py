@@ -7,12 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from evaluation.archive.problems import InvalidArchive
-from evaluation.report.pictures import ImageError, read_images
-from evaluation.scoring import labels
 from evaluation.task import TASK, MaskSpec
 from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.actions import judging
+from leaderboard.actions.organiser_files import FileInvalid, images_of, labels_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.management.rows import find_phase
 from leaderboard.models import LabelSet, Phase
@@ -103,8 +101,8 @@ def spec_in_force(phase: Phase) -> MaskSpec:
 
 def read_labels(path: str) -> tuple[Any, MaskSpec]:
     try:
-        return labels.load(path)
-    except InvalidArchive as invalid:
+        return labels_of(path)
+    except FileInvalid as invalid:
         lines = [f"  {problem}" for problem in invalid.problems]
         raise CommandError("\n".join([f"The labels in {path} cannot be used:", *lines])) from invalid
     except OSError as error:
@@ -124,6 +122,6 @@ def read_site_file(path: Path, spec: MaskSpec) -> tuple[str, ...]:
 
 def read_image_folder(path: Path, spec: MaskSpec) -> dict[str, list[bytes]]:
     try:
-        return read_images(path, spec)
-    except (ImageError, OSError) as error:
+        return images_of(path, spec)
+    except (FileInvalid, OSError) as error:
         raise CommandError(str(error)) from error
