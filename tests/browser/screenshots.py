@@ -30,6 +30,7 @@ from tests.conftest import BROWSER_OPTIONS, BROWSERS
 ROOT = Path(__file__).resolve().parents[2]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+REPORTED = "l4s-2022-history/test"
 VARIANTS = {
     f"{device}-{scheme}": {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     for device, width, height in (("desktop", 1280, 900), ("phone", 390, 844))
@@ -48,8 +49,8 @@ def server(data: Path) -> Iterator[str]:
     manage = [sys.executable, str(ROOT / "manage.py")]
     is_new = not (data / "demo.json").exists()
     subprocess.run([*manage, "demo"], env=environment, check=True, stdout=subprocess.DEVNULL)
-    if is_new:
-        subprocess.run([*manage, "demo_history"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    for command in (["demo_history"], ["build_report", REPORTED, "--publish"]) if is_new else ():
+        subprocess.run([*manage, *command], env=environment, check=True, stdout=subprocess.DEVNULL)
     log = (data / "screenshots.log").open("w")
     serve = [*manage, "serve", "--with-parent", str(os.getpid())]
     process = subprocess.Popen(serve, env=environment, stdout=log, stderr=log)

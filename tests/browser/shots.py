@@ -107,6 +107,7 @@ PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
         "history-overview": "/c/{history}/",
         "history-board": "/c/{history}/board/validation/",
         "history-board-past": "/c/{history}/board/validation/?on=2022-05-20",
+        "history-report": "/c/{history}/report/test/",
         "history-statistics": "/c/{history}/statistics/",
     },
     "team": {

@@ -7,7 +7,8 @@ import pytest
 from django.utils import timezone
 
 from tests.browser.screenshots import violations
-from tests.leaderboard.factories import make_cast, make_submission
+from tests.browser.test_main_job import sign_in
+from tests.leaderboard.factories import make_cast, make_submission, make_team
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -84,3 +85,30 @@ def test_without_a_script_the_day_is_a_date_field(browser: Any, live_server: Any
     page.locator(".past").wait_for()
     assert page.locator(".ranking .team").all_inner_texts() == ["Alpine"]
     context.close()
+
+
+def top(page: Any, selector: str) -> float:
+    return float(page.locator(selector).first.evaluate("each => each.getBoundingClientRect().top"))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_board_keeps_its_head_and_the_own_row_in_view(page: Any, width: int) -> None:
+    cast = make_cast()
+    for number in range(83):
+        make_submission(make_team(cast.competition), cast.phase, (60 + number, 40, 40))
+    make_submission(cast.team, cast.phase, (55, 40, 40))
+    make_submission(cast.other_team, cast.phase, (50, 40, 40))
+    sign_in(page, "owner")
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(f"/c/{cast.competition.slug}/board/{cast.phase.slug}/")
+    assert page.locator(".ranking tbody tr").count() == 85
+    own = ".ranking tr.mine > .who" if width > 700 else ".ranking tr.mine"
+    page.locator(".ranking tbody tr").nth(20).scroll_into_view_if_needed()
+    assert 0 < top(page, own) < 844  # of rank 84, and pinned
+    assert page.locator(".ranking tr.mine").get_by_text("84", exact=True).is_visible()
+    rows = page.locator(".ranking tbody tr").nth(30).bounding_box()
+    assert rows["height"] < 70  # two lines
+    assert page.evaluate("document.documentElement.scrollHeight") < 85 * 70 + 1200
+    if width > 700:
+        page.evaluate("scrollTo(0, 2000)")
+        assert top(page, ".ranking thead th") == pytest.approx(0, abs=1)
