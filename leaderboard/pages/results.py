@@ -39,7 +39,7 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
         "phase": phase,
         "rescore": None
         if row["unfinished"]
-        else submission.evaluations.unfinished().exclude(pk=submission.evaluation_id).first(),
+        else submission.evaluations.unfinished().exclude(pk=submission.evaluation_id or 0).first(),
         "may_withdraw": is_mine
         and submission.withdrawn_at is None
         and actions.why_not_withdraw(submission, now) is None,
