@@ -336,7 +336,10 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 # A worker consumes both queues; if scoring workers have no network access, a separate one sends the mail.
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "mail")]
-CELERY_TASK_ROUTES = {"leaderboard.notifications.mails.deliver": {"queue": "mail"}}
+CELERY_TASK_ROUTES = {
+    "leaderboard.notifications.mails.deliver": {"queue": "mail"},
+    "leaderboard.notifications.notices.work": {"queue": "mail"},
+}
 CELERY_WORKER_POOL = "solo"  # one evaluation at a time per process; more workers are more processes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
@@ -368,6 +371,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "leaderboard.notifications.mails.deliver",
         "schedule": 30.0,  # for retries, and for mails whose message was lost
         "options": {"expires": 30.0},
+    },
+    "notices": {
+        "task": "leaderboard.notifications.notices.work",
+        "schedule": 10.0,
+        "options": {"expires": 20.0},
     },
     "announcements": {
         "task": "leaderboard.notifications.announcements.work",

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -13,16 +12,14 @@ from leaderboard.models import (
     Evaluation,
     LabelReport,
     LabelSet,
-    Membership,
     Phase,
     Standing,
-    Submission,
     Team,
 )
 from leaderboard.models.boards import with_ranks
 from leaderboard.models.locks import lock_rows
 from leaderboard.models.visibility import Ratio
-from leaderboard.notifications import mails
+from leaderboard.notifications.corrections import post_correction
 
 from .judging import check_same_task, log_act, need_reason, put_labels_in_force
 from .refusals import Conflict, InvalidInput, NoTeam, check_fields, check_organiser
@@ -124,7 +121,7 @@ def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
         log_act("labels switched", user, phase, f"version {label_set.version}", reason,
                 {"commitment": label_set.commitment}, public=True)  # fmt: skip
         put_labels_in_force(phase, label_set)
-        _tell_teams(phase, label_set, reason)
+        post_correction(phase, label_set, reason)
 
 
 def _locked(label_set: LabelSet) -> Phase:
@@ -138,20 +135,3 @@ def _board(phase: Phase) -> dict[str, tuple[int, Ratio]]:
         standing.team.name: (rank, Ratio(standing.rank_key, KEY_SCALE))
         for rank, standing in with_ranks(board)
     }
-
-
-def _tell_teams(phase: Phase, label_set: LabelSet, reason: str) -> None:
-    """One mail to the owners of each team that submitted in the phase; no score stands in it."""
-    teams = Team.objects.filter(
-        pk__in=Submission.objects.filter(phase=phase).values("team"), is_organisers=False
-    )
-    owners = Membership.objects.filter(team__in=teams, role=Membership.Role.OWNER).exclude(user__email="")
-    board = f"{settings.SITE_URL}/c/{phase.competition.slug}/board/{phase.slug}/"
-    old_boards = f"{settings.SITE_URL}/c/{phase.competition.slug}/labels/{phase.slug}/"
-    text = (
-        f"The labels of {phase.name} in {phase.competition} were corrected: version {label_set.version} is in force. "
-        f"All submissions are scored on them; nothing is taken from your quota.\n\nWhy: {reason}\n\n"
-        f"The leaderboard: {board}\nBoards under earlier labels: {old_boards}\n"
-    )
-    addresses = owners.values_list("user__email", flat=True).distinct()
-    mails.send(phase.competition, f"Labels of {phase.name} were corrected", text, addresses)

@@ -101,6 +101,12 @@ class InvitationUnknown(Refusal):
     code, status = "invitation_unknown", 404
 
 
+class LinkUnknown(Refusal):
+    """A link of a mail that leads nowhere."""
+
+    code, status = "link_unknown", 404
+
+
 class SameArchive(Refusal):
     """``submission``: the number of the team's earlier submission of the same bytes."""
 

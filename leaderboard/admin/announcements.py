@@ -13,7 +13,7 @@ from leaderboard.actions import announcements
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Announcement
 from leaderboard.pages.forms import RefusedForm
-from leaderboard.pages.markdown import render
+from leaderboard.platform.markdown import render
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 

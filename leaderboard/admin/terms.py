@@ -14,7 +14,7 @@ from leaderboard.actions import participation
 from leaderboard.actions.refusals import Conflict
 from leaderboard.models import Terms, TermsAcceptance
 from leaderboard.pages.forms import RefusedForm
-from leaderboard.pages.markdown import render
+from leaderboard.platform.markdown import render
 
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who, number_of
 from .exports import resource

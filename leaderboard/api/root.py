@@ -30,6 +30,7 @@ ENTRANCES = {
     "mergers": "merger-list",
     "tokens": "token-list",
     "account": "account-list",
+    "notifications": "account-notifications",
     "schema": "schema",
     "docs": "docs",
 }

@@ -14,6 +14,7 @@ from leaderboard.models import (
     Mail,
     Merger,
     MethodDescription,
+    NoticeChoice,
     PhaseReport,
     Question,
     RefusedUpload,
@@ -89,6 +90,7 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         "mails_not_sent_yet": list(
             Mail.objects.filter(to__iexact=user.email).exclude(to="").values("subject", "queued_at")
         ),
+        "mails_wanted": NoticeChoice.objects.of(user),
         "notes_on_submissions": list(
             SubmissionNote.objects.filter(edited_by=user).values("submission", "text", "tags", "edited_at")
         ),

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.template.loader import render_to_string
 
 from leaderboard.models import Competition
-from leaderboard.pages.markdown import render
+from leaderboard.platform.markdown import render
 from leaderboard.reporting.board_files import COLUMNS, described, entries_of
 from leaderboard.reporting.boards import board_of
 from leaderboard.reporting.spreadsheets import write_csv

@@ -124,7 +124,7 @@ TABLES = (
     Table(
         "standings",
         Standing,
-        apart=("earlier_rank",),  # of yesterday: counted again each day
+        apart=("earlier_rank", "noticed_key"),  # of one day, and of one server's mails
         orders=("phase_id", "label_set_id", "kind", "-rank_key", "achieved_at", "team_id"),
     ),
     Table("label_reports", LabelReport),
@@ -142,6 +142,8 @@ NOT_EXPORTED = {
     "RefusedUpload": "a month of one server's refusals",
     "Worker": "a process of one server",
     "Mail": "on its way, from one server",
+    "Notice": "on its way, from one server",
+    "NoticeChoice": "a person's own, for the mails of one server",
     "Upload": "on its way, to one server",
     "UploadPart": "on its way, to one server",
     "ApiToken": "a secret of one person on one server",

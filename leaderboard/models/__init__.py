@@ -16,6 +16,7 @@ from .data import DataFile
 from .figures import CompetitionFigures, PhaseFigures
 from .mails import Mail
 from .notes import SubmissionNote
+from .notices import Notice, NoticeChoice, NoticeKind
 from .questions import Question
 from .refused import RefusedUpload
 from .reports import PatchPicture, PhaseReport
@@ -47,6 +48,9 @@ __all__ = [
     "Membership",
     "Merger",
     "MethodDescription",
+    "Notice",
+    "NoticeChoice",
+    "NoticeKind",
     "Page",
     "PatchPicture",
     "Phase",

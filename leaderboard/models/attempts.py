@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import models
@@ -88,6 +90,29 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             day_ends_at=today + timedelta(days=1),
             invalid_today=held["invalid_today"],
         )
+
+    def used_up(self, phase: Phase, now: datetime) -> Any:
+        """The teams (as ``team``) whose quotas let them submit nothing more before the phase ends.
+
+        The quota of the day counts on the last day, that of the board only where nothing can be withdrawn.
+        """
+        today = utc_day(now)
+        last_day = phase.closes_at is not None and phase.closes_at <= today + timedelta(days=1)
+        limits = {
+            "total": phase.quota_total,
+            "today": phase.quota_per_day if last_day else None,
+            "on_board": None if phase.allows_withdrawal else phase.quota_on_board,
+        }
+        reached = [models.Q(**{f"{name}__gte": limit}) for name, limit in limits.items() if limit is not None]
+        if not reached:
+            return self.none().values("team")
+        held = self.filter(phase=phase).order_by().values("team")
+        counted = held.annotate(
+            total=models.Count("total_slot"),
+            today=models.Count("day_slot", filter=models.Q(day=today.date())),
+            on_board=models.Count("board_slot"),
+        )
+        return counted.filter(reduce(or_, reached)).values("team")
 
     def reserve(self, submission: Submission, now: datetime) -> "Attempt":
         """Take the lowest free slot of every quota. Unique constraints reject any race that the lock missed."""

@@ -72,6 +72,8 @@ class StandingQuerySet(models.QuerySet["Standing"]):
         Call inside a transaction. The phase is locked first, so later reads include every earlier change.
         """
         self.refresh_locked(lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))[0], team)
+        # Only a new score overtakes: not what follows from a withdrawal, a decision or other labels.
+        self.filter(phase=phase, team=team).update(noticed_key=models.F("rank_key"))
 
     def refresh_locked(self, phase: Phase, team: Team) -> None:
         """The same for a phase that is locked already, as it is since then."""
@@ -188,6 +190,9 @@ class Standing(models.Model):
         null=True,
         editable=False,
         help_text="At the end of the day before that of PhaseFigures.ranks_of (UTC).",
+    )
+    noticed_key = models.PositiveBigIntegerField(
+        null=True, editable=False, help_text="The rank key up to which overtaken teams have been told."
     )
 
     objects = StandingQuerySet.as_manager()

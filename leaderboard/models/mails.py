@@ -38,6 +38,13 @@ class Mail(models.Model):
     sender = models.CharField(max_length=320)
     subject = models.CharField(max_length=300)
     text = models.TextField()
+    html = models.TextField(blank=True, db_default="", help_text="The same, for readers that show HTML.")
+    unsubscribe = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        help_text="One POST there ends mails of its kind (RFC 8058).",
+    )
     queued_at = models.DateTimeField(default=timezone.now)
     next_try_at = models.DateTimeField(default=timezone.now)
     tries = models.PositiveSmallIntegerField(default=0)

@@ -11,6 +11,7 @@ from .boards import PublishedEntry, Standing
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .mails import Mail
+from .notices import Notice
 from .questions import Question
 from .refused import RefusedUpload
 from .reports import PhaseReport
@@ -31,6 +32,7 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     QuickLook: "phase__competition",
     Review: "phase__competition",
     Mail: "competition",
+    Notice: "phase__competition",
     Announcement: "competition",
     Question: "competition",
     Terms: "competition",

@@ -207,6 +207,10 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
         """Waiting or being scored. Filters by finished_at, because SQLite uses no index for `state IN`."""
         return self.filter(finished_at=None)
 
+    def unnoticed(self) -> "EvaluationQuerySet":
+        """Finished, and not yet a notice to the team."""
+        return self.filter(finished_at__isnull=False, noticed_at=None)
+
     def failed_unreported(self) -> "EvaluationQuerySet":
         """Failed by a fault of the server, and no mail has gone to the organisers."""
         return self.filter(state=Evaluation.State.FAILED, failure_reported_at=None)
@@ -289,6 +293,9 @@ class Evaluation(models.Model):
     patch_counts = models.BinaryField(null=True, blank=True, editable=False)
     problems = models.JSONField(default=list, blank=True)
     incident = models.CharField(max_length=40, blank=True)
+    noticed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its end became a notice to the team, or was passed over."
+    )
     failure_reported_at = models.DateTimeField(
         null=True, editable=False, help_text="When the organisers were mailed about the failure."
     )
@@ -352,6 +359,11 @@ class Evaluation(models.Model):
             ),
             models.Index(
                 fields=["-finished_at"], condition=models.Q(state="failed"), name="evaluations_failed"
+            ),
+            models.Index(
+                fields=["finished_at"],
+                condition=models.Q(finished_at__isnull=False, noticed_at=None),
+                name="evaluations_unnoticed",
             ),
             models.Index(
                 fields=["incident"], condition=~models.Q(incident=""), name="evaluations_by_incident"

@@ -68,6 +68,11 @@ def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None 
     return View(allowed, Standing.Kind.SHOWN if phase.freezes_at else Standing.Kind.EXACT)
 
 
+def participants_view(phase: Phase, now: datetime) -> View:
+    """What whoever does not organise sees: what may stand in mails and webhooks."""
+    return view_of(phase, None, now, organises=False)
+
+
 def snapshots_may_be_public(phase: Phase, view: View) -> bool:
     """Whether a phase without end may show its report now: if it does not hide, freeze or coarsen its board."""
     return phase.closes_at is None and view.board == Standing.Kind.EXACT and view.shows("f1")

@@ -7,16 +7,17 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
-from leaderboard.models import Announcement, Team, User
+from leaderboard.models import Announcement, NoticeChoice, NoticeKind, Team, User
 from leaderboard.models.locks import lock_rows
+from leaderboard.platform.markdown import render_for_mail
 
-from . import mails
+from .letters import Letter, post
 
 AUDIENCE = Announcement.Audience
 
 
 def readers_of(announcement: Announcement) -> models.QuerySet[User]:
-    """The members, with a mail address, of the teams that the announcement is for."""
+    """The members of the teams that the announcement is for, as far as they want such mails."""
     teams = Team.objects.competing().filter(competition=announcement.competition_id)
     if announcement.audience == AUDIENCE.NO_SUBMISSION:
         teams = teams.filter(submissions=None)
@@ -25,8 +26,8 @@ def readers_of(announcement: Announcement) -> models.QuerySet[User]:
     elif announcement.audience == AUDIENCE.TEAM:
         assert announcement.team_id is not None
         teams = teams.filter(pk=announcement.team_id)
-    people = User.objects.filter(memberships__team__in=teams, is_active=True).exclude(email="")
-    return people.distinct()
+    people = User.objects.filter(memberships__team__in=teams)
+    return NoticeChoice.objects.readers(NoticeKind.ANNOUNCEMENT, people).distinct()
 
 
 @shared_task(name="leaderboard.notifications.announcements.work")
@@ -43,17 +44,23 @@ def send_due(now: datetime) -> int:
             if not found:
                 continue  # another worker was faster
             announcement = found[0]
-            addresses = sorted(set(readers_of(announcement).values_list("email", flat=True)))
-            mails.send(announcement.competition, announcement.title, text_of(announcement), addresses)
-            Announcement.objects.filter(pk=number).update(sent_at=now, recipients=len(addresses))
+            recipients = post([(letter_of(announcement), readers_of(announcement).order_by("pk"))])
+            Announcement.objects.filter(pk=number).update(sent_at=now, recipients=recipients)
             sent += 1
     return sent
 
 
-def text_of(announcement: Announcement) -> str:
-    """The mail: the Markdown as written, and where it stands."""
+def letter_of(announcement: Announcement) -> Letter:
+    """The mail: the Markdown as written and as HTML, and where it stands."""
     competition = announcement.competition
     page = f"{settings.SITE_URL}/c/{competition.slug}/"
-    if announcement.audience == AUDIENCE.EVERYONE:
-        page += "announcements/"
-    return f"{announcement.body.strip()}\n\n--\nThe organisers of {competition}\n{page}\n"
+    is_public = announcement.audience == AUDIENCE.EVERYONE
+    return Letter(
+        NoticeKind.ANNOUNCEMENT,
+        competition,
+        announcement.title,
+        ("All announcements", f"{page}announcements/") if is_public else ("The competition", page),
+        text=announcement.body.strip(),
+        html=render_for_mail(announcement.body, f"{settings.SITE_URL}/"),
+        reason=f"The organisers of {competition} write to the members of its teams.",
+    )

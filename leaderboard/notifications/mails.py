@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.db.models import F
@@ -36,8 +36,7 @@ NOTICE_EVERY = timedelta(hours=1)
 
 
 class Outbox(BaseEmailBackend):
-    """Stores messages, one row per recipient, so that nobody sees other addresses. Text only: HTML alternatives are
-    dropped, attachments rejected."""
+    """Stores messages, one row per recipient, so that nobody sees other addresses. Attachments are rejected."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         rows = []
@@ -51,6 +50,8 @@ class Outbox(BaseEmailBackend):
                     sender=message.from_email,
                     subject=" ".join(message.subject.split())[:300],
                     text=str(message.body),
+                    html=_html_of(message),
+                    unsubscribe=message.extra_headers.get("List-Unsubscribe", "").strip("<>"),
                 )
                 for address in message.recipients()
             ]
@@ -58,6 +59,19 @@ class Outbox(BaseEmailBackend):
             Mail.objects.bulk_create(rows)
             ring_on_commit(deliver)
         return len(rows)
+
+
+def _html_of(message: EmailMessage) -> str:
+    """The HTML alternative of a message, "" without one."""
+    alternatives = getattr(message, "alternatives", None) or []
+    return next((str(content) for content, mimetype in alternatives if mimetype == "text/html"), "")
+
+
+def unsubscribe_headers(url: str) -> dict[str, str]:
+    """The headers by which a mail program offers to unsubscribe with one click (RFC 8058); none without an address."""
+    if not url:
+        return {}
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
 def send(competition: Competition, subject: str, text: str, addresses: Iterable[str]) -> None:
@@ -112,10 +126,13 @@ def _claim() -> Mail | None:
 
 
 def _message(mail: Mail, connection: Any) -> EmailMessage:
-    headers = {"Auto-Submitted": "auto-generated"}
-    return EmailMessage(
+    headers = {"Auto-Submitted": "auto-generated", **unsubscribe_headers(mail.unsubscribe)}
+    message = EmailMultiAlternatives(
         mail.subject, mail.text, mail.sender, [mail.to], connection=connection, headers=headers
     )
+    if mail.html:
+        message.attach_alternative(mail.html, "text/html")
+    return message
 
 
 def _postpone(mail: Mail, error: Exception) -> None:

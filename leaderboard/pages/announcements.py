@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.feedgenerator import Atom1Feed
 
 from leaderboard.models import Announcement, Competition
+from leaderboard.platform.markdown import render as render_markdown
 
-from .markdown import render as render_markdown
 from .page_context import find_competition, render_in
 
 SHOWN = 50

@@ -13,7 +13,7 @@ from evaluation.task import TASK
 from leaderboard.models import LabelSet, Phase, QuotaUsage
 from leaderboard.models.text import day as day_in_words
 from leaderboard.models.text import moment as moment_in_words
-from leaderboard.pages import markdown as markdown_texts
+from leaderboard.platform import markdown as markdown_texts
 
 register = template.Library()
 

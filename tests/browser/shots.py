@@ -134,6 +134,7 @@ PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
         "masks-change": "/submissions/{submission}/masks/?show=change&order=changed",
         "account": "/account/",
         "access": "/account/access/",
+        "mails": "/account/notifications/",
         "email": "/accounts/email/",
         "password-change": "/accounts/password/change/",
         "two-factor": "/accounts/2fa/",

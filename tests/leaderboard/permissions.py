@@ -29,6 +29,7 @@ from leaderboard.models import (
     Mail,
     Merger,
     MethodDescription,
+    NoticeKind,
     Page,
     PatchPicture,
     Phase,
@@ -45,6 +46,7 @@ from leaderboard.models import (
     User,
     Worker,
 )
+from leaderboard.notifications.letters import unsubscribe_token
 from leaderboard.reporting import reports
 from rehearsal.walk import TIMES_AND_SIZES
 from tests.leaderboard.factories import (
@@ -281,6 +283,9 @@ class Stage:
             return f"/{name}".replace("<path:object_id>", str(row.pk)).replace("(?P<url>.*)$", "nothing/")
         if name == "pages:join":
             return reverse(name, query={"invitation": self.invitation_token})
+        if name == "pages:unsubscribe":
+            token = unsubscribe_token(self.cast.owner, NoticeKind.SCORED)
+            return reverse(name, query={"token": token})
         slug = {"slug": self.cast.competition.slug}
         known = {
             "phase_slug": self.cast.phase.slug,
@@ -369,6 +374,7 @@ class Stage:
             "api:invitation-accept": {"token": self.invitation_token},
             "api:merger-list": {"team": self.cast.team.pk, "other": self.third.pk},
             "api:account-delete-account": {"password": PASSWORD},
+            "api:account-notifications": {"scored": True},
         }
         if name == "api:upload":
             return {"data": b"PK", "content_type": "application/offset+octet-stream"}

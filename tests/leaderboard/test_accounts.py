@@ -55,6 +55,7 @@ TOLD = {
     "Terms.published_by",
     "TermsAcceptance.user",
     "Question.answered_by",
+    "NoticeChoice.user",
     "Upload.user",
 }
 NOT_TOLD = {

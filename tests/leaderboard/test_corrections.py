@@ -122,6 +122,7 @@ def test_the_switch_counts_finished_evaluations_at_once_and_keeps_the_old_board(
     assert sorted(address for message in mail.outbox for address in message.to) == [
         "owner@example.org",
         "rival@example.org",
+        "teammate@example.org",
     ]
     assert "patch 2 was wrong" in mail.outbox[0].body
     assert "100" not in mail.outbox[0].body

@@ -469,6 +469,7 @@ def test_every_column_is_exported() -> None:
         ("LabelSet", "sites"),
         ("Prediction", "masks"),
         ("Standing", "earlier_rank"),
+        ("Standing", "noticed_key"),
     }
     kept_private = {"id", "password", "last_login", "is_superuser", "is_staff", "is_active"}
     assert {column.name for column in User._meta.concrete_fields} - kept_private == set(tables.USER_COLUMNS)

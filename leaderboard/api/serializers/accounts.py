@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from leaderboard.models import ApiToken, Competition, Scope
+from leaderboard.models import ApiToken, Competition, NoticeKind, Scope
 
 from .fields import ChosenBySlug, FromRequest
 
@@ -64,3 +64,12 @@ class NewTokenSerializer(FromRequest, serializers.ModelSerializer):
 
 class PasswordSerializer(serializers.Serializer):
     password = serializers.CharField(trim_whitespace=False, max_length=4096)
+
+
+class NotificationsSerializer(serializers.Serializer):
+    """Whether the person gets each kind of mail."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {
+            kind.value: serializers.BooleanField(required=False, help_text=kind.label) for kind in NoticeKind
+        }

@@ -1,6 +1,7 @@
 """Organisers' Markdown as safe HTML."""
 
 from functools import lru_cache
+from typing import Any
 
 import markdown
 import nh3
@@ -20,6 +21,12 @@ ATTRIBUTES = {
     **{heading: {"id"} for heading in HEADINGS},
 }
 
+SAFE: dict[str, Any] = {
+    "attributes": ATTRIBUTES,
+    "url_schemes": {"http", "https", "mailto"},
+    "link_rel": "nofollow noopener noreferrer",
+}
+
 
 @lru_cache(maxsize=2048)
 def render(text: str) -> SafeString:
@@ -28,13 +35,18 @@ def render(text: str) -> SafeString:
         extensions=["abbr", "def_list", "fenced_code", "sane_lists", "tables", "toc"],
         extension_configs={"tables": {"use_align_attribute": True}, "toc": {"baselevel": 2}},
     )
-    clean = nh3.clean(
-        converter.convert(text),
-        tags=TEXT | BLOCKS | TABLES,
-        attributes=ATTRIBUTES,
-        url_schemes={"http", "https", "mailto"},
-        link_rel="nofollow noopener noreferrer",
-    )
+    clean = nh3.clean(converter.convert(text), tags=TEXT | BLOCKS | TABLES, **SAFE)
     for wide in ("pre", "table"):  # scrolls on a phone, so a keyboard must reach it
         clean = clean.replace(f"<{wide}>", f'<{wide} tabindex="0">')
+    return mark_safe(clean)  # noqa: S308  sanitised by nh3
+
+
+def render_for_mail(text: str, base: str) -> SafeString:
+    """The same without pictures, which a mail would load from somewhere; relative links begin at ``base``."""
+    clean = nh3.clean(
+        render(text),
+        tags=(TEXT | BLOCKS | TABLES) - {"img"},
+        url_relative=("rewrite_with_base", base),
+        **SAFE,
+    )
     return mark_safe(clean)  # noqa: S308  sanitised by nh3
