@@ -24,7 +24,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 TASK_MODULES = {
     "leaderboard.scoring": ("tasks",),
     "leaderboard.reporting": ("counting", "reports", "reviews"),
-    "leaderboard.notifications": ("mails", "announcements", "notices"),
+    "leaderboard.notifications": ("mails", "announcements", "notices", "webhooks"),
     "leaderboard.actions": ("uploads",),
     "leaderboard.platform": ("housekeeping",),
 }

@@ -236,6 +236,9 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL else "none"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = bool(EMAIL_URL)
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 
+# Webhooks reach hosts of the public internet only, by https; with this setting also private ones, and http.
+WEBHOOK_PRIVATE_ADDRESSES = env.flag("WEBHOOK_PRIVATE_ADDRESSES")
+
 # REST API
 KNOX_TOKEN_MODEL = "leaderboard.ApiToken"  # noqa: S105  a model's name
 MIGRATION_MODULES = {
@@ -339,6 +342,7 @@ CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "mail
 CELERY_TASK_ROUTES = {
     "leaderboard.notifications.mails.deliver": {"queue": "mail"},
     "leaderboard.notifications.notices.work": {"queue": "mail"},
+    "leaderboard.notifications.webhooks.deliver": {"queue": "mail"},
 }
 CELERY_WORKER_POOL = "solo"  # one evaluation at a time per process; more workers are more processes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -371,6 +375,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "leaderboard.notifications.mails.deliver",
         "schedule": 30.0,  # for retries, and for mails whose message was lost
         "options": {"expires": 30.0},
+    },
+    "webhooks": {
+        "task": "leaderboard.notifications.webhooks.deliver",
+        "schedule": 15.0,  # for retries, and for calls whose message was lost
+        "options": {"expires": 15.0},
     },
     "notices": {
         "task": "leaderboard.notifications.notices.work",

@@ -12,6 +12,7 @@ from .submissions import AttemptViewSet, SubmissionViewSet
 from .teams import TeamViewSet
 from .tokens import TokenViewSet
 from .uploads import UploadsView, UploadView
+from .webhooks import WebhookViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("competitions", CompetitionViewSet, "competition")
@@ -26,6 +27,10 @@ router.register("attempts", AttemptViewSet, "attempt")
 router.register("tokens", TokenViewSet, "token")
 router.register("account", AccountViewSet, "account")
 
+webhook = WebhookViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})
+webhook_secret = WebhookViewSet.as_view({"post": "change_secret"})
+webhook_test = WebhookViewSet.as_view({"post": "send_test"})
+
 app_name = "api"
 urlpatterns = [
     path("v1/", RootView.as_view(), name="root"),
@@ -33,6 +38,9 @@ urlpatterns = [
     path("v1/docs/", DocsView.as_view(), name="docs"),
     path("v1/uploads/", UploadsView.as_view(), name="uploads"),
     path("v1/uploads/<uuid:pk>/", UploadView.as_view(), name="upload"),
+    path("v1/teams/<int:pk>/webhook/", webhook, name="team-webhook"),
+    path("v1/teams/<int:pk>/webhook/secret/", webhook_secret, name="team-webhook-secret"),
+    path("v1/teams/<int:pk>/webhook/test/", webhook_test, name="team-webhook-test"),
     path("v1/", include(router.urls)),
     re_path(r"^[\s\S]*$", UnknownView.as_view(), name="unknown"),
 ]

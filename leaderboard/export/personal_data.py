@@ -23,6 +23,7 @@ from leaderboard.models import (
     SubmissionNote,
     Terms,
     Upload,
+    Webhook,
 )
 from leaderboard.models.visibility import Viewpoint
 
@@ -89,6 +90,11 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "mails_not_sent_yet": list(
             Mail.objects.filter(to__iexact=user.email).exclude(to="").values("subject", "queued_at")
+        ),
+        "webhooks": list(
+            Webhook.objects.filter(created_by=user).values(
+                "team__name", "url", "events", "created_at", "is_active", "last_at", "last_result"
+            )
         ),
         "mails_wanted": NoticeChoice.objects.of(user),
         "notes_on_submissions": list(

@@ -143,6 +143,8 @@ NOT_EXPORTED = {
     "Worker": "a process of one server",
     "Mail": "on its way, from one server",
     "Notice": "on its way, from one server",
+    "Webhook": "has a secret, and calls for one server",
+    "WebhookCall": "on its way, from one server",
     "NoticeChoice": "a person's own, for the mails of one server",
     "Upload": "on its way, to one server",
     "UploadPart": "on its way, to one server",

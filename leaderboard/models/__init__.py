@@ -26,6 +26,7 @@ from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
 from .terms import Terms, TermsAcceptance
 from .uploads import Upload, UploadPart
+from .webhooks import Webhook, WebhookCall, WebhookEvent
 from .workers import Worker
 
 __all__ = [
@@ -74,5 +75,8 @@ __all__ = [
     "Upload",
     "UploadPart",
     "User",
+    "Webhook",
+    "WebhookCall",
+    "WebhookEvent",
     "Worker",
 ]

@@ -32,6 +32,13 @@ OFF_BY_DEFAULT = frozenset({NoticeKind.SCORED, NoticeKind.DEADLINE_1H})
 """A score appears within seconds on the page of whoever waits for it, and a team of five would get a mail for each
 submission of each member. The last hour often falls into the night, and whoever works then sees the countdown."""
 
+BEFORE = {
+    NoticeKind.DEADLINE_7D: timedelta(days=7),
+    NoticeKind.DEADLINE_24H: timedelta(days=1),
+    NoticeKind.DEADLINE_1H: timedelta(hours=1),
+}
+"""How long before the end of a phase each reminder comes."""
+
 HINTS = {
     NoticeKind.SCORED: "Several within ten minutes come as one mail.",
     NoticeKind.INVALID: "For archives that you uploaded. The attempt is given back.",

@@ -20,6 +20,7 @@ from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
 from .terms import Terms, TermsAcceptance
+from .webhooks import Webhook, WebhookCall
 
 COMPETITION_OF: dict[type[models.Model], str] = {
     Competition: "pk",
@@ -40,6 +41,8 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Team: "competition",
     Membership: "competition",
     Invitation: "team__competition",
+    Webhook: "team__competition",
+    WebhookCall: "webhook__team__competition",
     JoinRequest: "team__competition",
     Merger: "team__competition",
     MethodDescription: "team__competition",

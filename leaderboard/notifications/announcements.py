@@ -11,13 +11,15 @@ from leaderboard.models import Announcement, NoticeChoice, NoticeKind, Team, Use
 from leaderboard.models.locks import lock_rows
 from leaderboard.platform.markdown import render_for_mail
 
+from .events import of_announcement
 from .letters import Letter, post
+from .webhooks import call
 
 AUDIENCE = Announcement.Audience
 
 
-def readers_of(announcement: Announcement) -> models.QuerySet[User]:
-    """The members of the teams that the announcement is for, as far as they want such mails."""
+def teams_of(announcement: Announcement) -> models.QuerySet[Team]:
+    """The teams that the announcement is for."""
     teams = Team.objects.competing().filter(competition=announcement.competition_id)
     if announcement.audience == AUDIENCE.NO_SUBMISSION:
         teams = teams.filter(submissions=None)
@@ -26,6 +28,12 @@ def readers_of(announcement: Announcement) -> models.QuerySet[User]:
     elif announcement.audience == AUDIENCE.TEAM:
         assert announcement.team_id is not None
         teams = teams.filter(pk=announcement.team_id)
+    return teams
+
+
+def readers_of(announcement: Announcement) -> models.QuerySet[User]:
+    """The members of these teams who want such mails."""
+    teams = teams_of(announcement)
     people = User.objects.filter(memberships__team__in=teams)
     return NoticeChoice.objects.readers(NoticeKind.ANNOUNCEMENT, people).distinct()
 
@@ -45,6 +53,7 @@ def send_due(now: datetime) -> int:
                 continue  # another worker was faster
             announcement = found[0]
             recipients = post([(letter_of(announcement), readers_of(announcement).order_by("pk"))])
+            call(of_announcement(announcement, teams_of(announcement).exclude(webhook=None)), now)
             Announcement.objects.filter(pk=number).update(sent_at=now, recipients=recipients)
             sent += 1
     return sent

@@ -25,10 +25,13 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.models.locks import lock_named, lock_rows
+from leaderboard.models.notices import BEFORE
 from leaderboard.models.visibility import participants_view
 
+from .events import of_notices
 from .letters import Letter, post
-from .reminders import BEFORE, remind
+from .reminders import remind
+from .webhooks import call
 from .wording import LETTERS
 
 LATE = timedelta(days=1)  # after an import or a long outage, nobody hears of what was scored long ago
@@ -80,6 +83,7 @@ def derive(now: datetime) -> int:
         notices = [_notice_of(evaluation) for evaluation in told]
         notices += overtakings(told, now)
         Notice.objects.bulk_create(notices, ignore_conflicts=True)
+        call(of_notices(notices, now), now)
         Evaluation.objects.filter(pk__in=[evaluation.pk for evaluation in ended]).update(noticed_at=now)
     return len(ended)
 
@@ -111,6 +115,7 @@ def _is_fresh(evaluation: Evaluation) -> bool:
 
 def _notice_of(evaluation: Evaluation) -> Notice:
     submission = evaluation.submission
+    submission.evaluation = evaluation
     return Notice(
         kind=ENDS[Evaluation.State(evaluation.state)],
         team=submission.team,

@@ -8,12 +8,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from leaderboard.models import Attempt, Notice, NoticeKind, Phase, Team
 from leaderboard.models.locks import lock_named
+from leaderboard.models.notices import BEFORE
 
-BEFORE = {
-    NoticeKind.DEADLINE_7D: timedelta(days=7),
-    NoticeKind.DEADLINE_24H: timedelta(days=1),
-    NoticeKind.DEADLINE_1H: timedelta(hours=1),
-}
+from .events import of_notices
+from .webhooks import call
+
 LATEST = timedelta(hours=6)
 """After an outage of less than this, reminders are sent late; after a longer one, or when an organiser moves the end
 into the near future, the next one follows."""
@@ -56,6 +55,7 @@ def _remind(phase: Phase, kind: NoticeKind, now: datetime) -> int:
         )[:BATCH])  # fmt: skip
         notices = [Notice(kind=kind, team=team, key=key, phase=phase) for team in teams]
         Notice.objects.bulk_create(notices, ignore_conflicts=True)
+        call(of_notices(notices, now), now)
     return len(notices)
 
 

@@ -8,12 +8,12 @@ from django.utils.timesince import timeuntil
 
 from evaluation.scoring.metrics import KEY_SCALE
 from leaderboard.models import Attempt, Competition, Notice, NoticeKind, Phase, Standing, Submission, Team
+from leaderboard.models.notices import BEFORE
 from leaderboard.models.text import moment
 from leaderboard.models.visibility import Ratio, View, participants_view, visible_scores
 from leaderboard.reporting.results import result_of
 
 from .letters import Letter
-from .reminders import BEFORE
 
 LISTED = 20
 PROBLEMS = 10

@@ -7,7 +7,17 @@ from knox.settings import knox_settings
 
 from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Competition, LabelReport, Question, Scope, Submission, Team, User
+from leaderboard.models import (
+    Competition,
+    LabelReport,
+    Question,
+    Scope,
+    Submission,
+    Team,
+    User,
+    Webhook,
+    WebhookEvent,
+)
 from leaderboard.models.countries import NAMES
 
 
@@ -147,6 +157,22 @@ class TeamForm(RefusedForm, forms.Form):
         required=False,
         max_length=Team._meta.get_field("affiliation").max_length,
         help_text="University, institute or company.",
+    )
+
+
+class WebhookForm(RefusedForm, forms.Form):
+    url = forms.CharField(
+        label="Address",
+        max_length=Webhook._meta.get_field("url").max_length,
+        widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"}),
+        help_text="It begins with https:// and is on the public internet.",
+        error_messages={"required": "Please give the address that is to be called."},
+    )
+    events = forms.MultipleChoiceField(
+        label="Call it when",
+        choices=WebhookEvent.choices,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one event, or remove the webhook."},
     )
 
 

@@ -87,7 +87,16 @@ SECTIONS = {
     "board": ("boards", "board", "labels", "old-board", "report", "team-page"),
     "submissions": ("submissions", "submission", "withdraw", "select", "compare", "masks"),
     "questions": ("questions", "question"),
-    "team": ("team", "edit-team", "invite", "join", "description", "ask-to-join", "propose-merger"),
+    "team": (
+        "team",
+        "edit-team",
+        "invite",
+        "join",
+        "description",
+        "ask-to-join",
+        "propose-merger",
+        "webhook",
+    ),
 }  # the pages that belong to a tab besides its own
 
 

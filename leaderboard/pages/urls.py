@@ -26,6 +26,7 @@ from . import (
     teams,
     terms,
     trust,
+    webhooks,
     workbench,
 )
 
@@ -97,6 +98,10 @@ urlpatterns = [
     path("c/<slug:slug>/team/mergers/withdraw/", rosters.withdraw_merger, name="withdraw-merger"),
     path("c/<slug:slug>/team/mergers/", rosters.propose_merger, name="propose-merger"),
     path("c/<slug:slug>/team/mergers/decide/", rosters.decide_merger, name="decide-merger"),
+    path("c/<slug:slug>/team/webhook/", webhooks.webhook, name="webhook"),
+    path("c/<slug:slug>/team/webhook/secret/", webhooks.change_secret, name="webhook-secret"),
+    path("c/<slug:slug>/team/webhook/test/", webhooks.send_test, name="webhook-test"),
+    path("c/<slug:slug>/team/webhook/remove/", webhooks.remove, name="webhook-remove"),
     path("c/<slug:slug>/team/description/", rosters.description, name="description"),
     path("c/<slug:slug>/winners/", awards.winners, name="winners"),
     path("c/<slug:slug>/winners/by-rank/", awards.give_ranked, name="give-ranked"),

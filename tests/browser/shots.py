@@ -126,6 +126,7 @@ PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
         "my-submissions": f"{COMPETITION}submissions/",
         "message": COMPETITION + "submissions/compare/?id={submission}",
         "team": f"{COMPETITION}team/",
+        "webhook": COMPETITION + "team/webhook/",
         "team-page": COMPETITION + "teams/{team}/",
         "submission": "/submissions/{submission}/",
         "invalid": "/submissions/{invalid}/",

@@ -57,6 +57,8 @@ def test_an_example_works(language: str, text: str, run, worker, tmp_path) -> No
     if shutil.which(RUNNERS[language][0]) is None:
         pytest.skip(f"NO R: {RUNNERS[language][0]} is not on the PATH, so its example was not run")
     out = run(language, text)
+    if "webhook-id" in text:
+        return  # tests/leaderboard/test_webhooks.py calls its function
     if "submi" not in text:
         assert '"rows":' in (tmp_path / "board.json").read_text()
         return

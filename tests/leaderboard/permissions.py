@@ -44,6 +44,7 @@ from leaderboard.models import (
     TermsAcceptance,
     Upload,
     User,
+    Webhook,
     Worker,
 )
 from leaderboard.notifications.letters import unsubscribe_token
@@ -194,6 +195,9 @@ class Stage:
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
             "group": Group.objects.create(name="group"),
         }
+        Webhook.objects.create(
+            team=cast.team, url="https://8.8.8.8/hook", secret=WEBHOOK_SECRET, created_by=cast.owner
+        )
         later = Phase.objects.create(
             competition=cast.competition,
             slug="later",
@@ -232,6 +236,9 @@ class Stage:
                 user=cast.owner, phase=cast.phase, length=2, expires_at=timezone.now() + timedelta(days=1)
             ),
             **dict.fromkeys(("api:team", "api:team-remove-member", "api:team-make-owner"), cast.team),
+            **dict.fromkeys(
+                ("api:team-webhook", "api:team-webhook-secret", "api:team-webhook-test"), cast.team
+            ),
             **dict.fromkeys(("pages:team-page", "pages:team-badge"), cast.team),
             "merger": self.offered,
             "methoddescription": description,
@@ -257,7 +264,7 @@ class Stage:
         with transaction.atomic():
             Competition.objects.filter(pk=self.cast.competition.pk).update(is_published=not row.hidden)
             send = getattr(self.clients[role], row.method.lower())
-            has_body = row.method in ("POST", "PATCH")
+            has_body = row.method in ("POST", "PATCH", "PUT")
             sent = self.body(row.name) if has_body else {}
             answer = send(self.address(row.name), headers=self.headers(row.name), **sent)
             answer.text_told = "" if answer.streaming else answer.content.decode("utf-8", "replace")
@@ -354,6 +361,7 @@ class Stage:
             "pages:select": {"selected": "1"},
             "pages:labels": {"patch": 1, "text": "wrong"},
             "pages:account-delete": {"password": PASSWORD},
+            "pages:webhook": {"url": "https://8.8.8.8/other", "events": ["submission.scored"]},
         }
         json: dict[str, dict[str, Any]] = {
             "api:submission-select": {"selected": False},
@@ -374,6 +382,7 @@ class Stage:
             "api:invitation-accept": {"token": self.invitation_token},
             "api:merger-list": {"team": self.cast.team.pk, "other": self.third.pk},
             "api:account-delete-account": {"password": PASSWORD},
+            "api:team-webhook": {"url": "https://8.8.8.8/other"},
             "api:account-notifications": {"scored": True},
         }
         if name == "api:upload":
@@ -386,6 +395,7 @@ class Stage:
 
 
 COUNTS = (8131, 1237, 2999)  # of the phase that shows F1 alone: precision 86.80 %, recall 73.05 %
+WEBHOOK_SECRET = "whsec_d2hhdC1zaWducy10aGUtY2FsbHM="
 DESCRIPTION = "what-only-the-team-and-the-organisers-read"
 HIDDEN_METRICS = ("86.80", "0.8679", "86,80", "73.05", "0.7305", "73,05")
 MAY_READ_METRICS = ("organiser", "administrator")
@@ -432,6 +442,6 @@ def unprotected(answer: Any, *, may_be_framed: bool = False) -> list[str]:
 
 def leaks(answer: Any, role: str) -> list[str]:
     """What the answer tells that the role must not read."""
-    secrets = [] if role in MAY_READ_DESCRIPTION else [DESCRIPTION]
+    secrets = [WEBHOOK_SECRET, *([] if role in MAY_READ_DESCRIPTION else [DESCRIPTION])]
     secrets += [] if role in MAY_READ_METRICS else HIDDEN_METRICS
     return [secret for secret in secrets if secret in answer.text_told]

@@ -56,6 +56,7 @@ TOLD = {
     "TermsAcceptance.user",
     "Question.answered_by",
     "NoticeChoice.user",
+    "Webhook.created_by",
     "Upload.user",
 }
 NOT_TOLD = {
