@@ -100,19 +100,22 @@ class _Pinned(http.client.HTTPConnection):
         super().__init__(host, port, timeout=CONNECT_SECONDS)
         self.default_port = 443 if context else 80  # such a port is left out of the Host header
         self.address, self.context = address, context
+        self.sock: Any = None
+        self.reached: Any = None  # stays when http.client has handed its socket to an answer
 
     def connect(self) -> None:
-        self.sock: Any = socket.create_connection((self.address, self.port), self.timeout)
+        self.sock = self.reached = socket.create_connection((self.address, self.port), self.timeout)
         if self.context:
             self.sock = self.context.wrap_socket(
                 self.sock, server_hostname=self.host, do_handshake_on_connect=False
             )
+            self.reached = self.sock
             self.sock.do_handshake()
 
     def cut(self) -> None:
         """End the connection from another thread, whatever it is waiting for."""
         try:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self.reached.shutdown(socket.SHUT_RDWR)
         except (AttributeError, OSError):
             pass
 

@@ -6,23 +6,27 @@ one writer at a time; what can go wrong does so on PostgreSQL: run with --backen
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from evaluation.scoring import labels
 from evaluation.scoring.counts import Counts, pack, sha256
-from leaderboard.actions import accounts, corrections, judging, rosters, teams
+from leaderboard.actions import accounts, corrections, judging, rosters, teams, webhooks
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.refusals import Conflict
-from leaderboard.models import Evaluation, LabelSet, Phase, Standing, Submission
+from leaderboard.models import Evaluation, LabelSet, Notice, Phase, Standing, Submission, Team, WebhookCall
 from leaderboard.models.attempts import AttemptQuerySet
 from leaderboard.models.audit import AuditQuerySet
 from leaderboard.models.boards import StandingQuerySet
 from leaderboard.models.competitions import PhaseQuerySet
+from leaderboard.models.notices import NoticeQuerySet
+from leaderboard.notifications import notices
 from leaderboard.scoring import queue
 from tests.leaderboard.factories import (
     PASSWORD,
@@ -209,3 +213,46 @@ def test_a_team_is_renamed_while_labels_are_switched(cast: Cast, monkeypatch) ->
         lambda: teams.edit_team(cast.owner, cast.team, name="Another name"),
     )
     assert Standing.objects.get(label_set=new).team.name == "Another name"
+
+
+@pytest.mark.parametrize("stop", ["bulk_create", "waiting"])
+def test_two_beats_at_once_tell_everything_once(
+    cast: Cast, monkeypatch: Any, mailoutbox: Any, stop: str
+) -> None:
+    """Both derive the same scores and deadlines and mail the same notices."""
+    monkeypatch.setattr("leaderboard.platform.bell.ring", lambda task: None)
+    monkeypatch.setattr(webhooks, "checked", lambda url: None)
+    webhooks.set_webhook(cast.owner, cast.team, "https://hook.example/")
+    now = timezone.now()
+    Team.objects.update(created_at=now - timedelta(days=5))
+    Phase.objects.update(closes_at=now + timedelta(hours=23, minutes=59))
+    make_submission(cast.other_team, cast.phase, state="invalid", by=cast.rival)
+    make_submission(cast.team, cast.phase, (80, 20, 20))
+    at_once(monkeypatch, (NoticeQuerySet, stop), notices.work, notices.work)
+    notices.work()
+    sent = sorted((message.to[0].split("@")[0], message.subject.partition("] ")[2]) for message in mailoutbox)
+    ends = "Validation ends in 24 hours"
+    assert sent == [
+        ("owner", ends), ("rival", ends), ("rival", "Validation: your archive is invalid"), ("teammate", ends),
+    ]  # fmt: skip
+    assert Notice.objects.count() == 4
+    assert sorted(WebhookCall.objects.values_list("type", flat=True)) == [
+        "phase.closing",
+        "submission.scored",
+    ]
+
+
+def test_a_switch_of_labels_while_notices_are_derived(cast: Cast, monkeypatch: Any) -> None:
+    """A switch of labels rebuilds the standings that the job is marking; neither waits for the other for ever."""
+    make_submission(cast.team, cast.phase, (80, 20, 20))
+    make_submission(cast.other_team, cast.phase, (90, 10, 10))
+    made = judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=5)), TINY, "redrawn")
+    label_set = LabelSet.objects.select_related("phase__competition").get(pk=made.pk)
+    at_once(
+        monkeypatch,
+        (NoticeQuerySet, "bulk_create"),
+        notices.work,
+        lambda: corrections.apply_correction(cast.organiser, label_set, "a mistake"),
+    )
+    assert Phase.objects.get().labels_id == label_set.pk
+    assert Notice.objects.filter(kind="scored").count() == 2

@@ -97,8 +97,11 @@ def test_what_is_no_address(url: str, sentence: str) -> None:
 def resolving_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
     """DNS gives these addresses, one list for each question; the last one repeats."""
     left = list(answers)
+    ask = socket.getaddrinfo
 
-    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+    def resolve(host: str, port: int, *others: Any, **more: Any) -> list[Any]:
+        if host.replace(".", "").isdigit():
+            return ask(host, port, *others, **more)  # an address, to which the connection goes
         found = left.pop(0) if len(left) > 1 else left[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 

@@ -142,6 +142,7 @@ def test_problems_and_failures(cast: Cast, hook: Webhook, receiver: Receiver) ->
 
 def test_the_other_events(cast: Cast, hook: Webhook, receiver: Receiver, monkeypatch: Any) -> None:
     make_submission(cast.team, cast.phase, (90, 10, 10))
+    run()
     make_submission(cast.other_team, cast.phase, (95, 5, 5))
     run()
     assert receiver.types == ["submission.scored", "team.overtaken"]
