@@ -48,7 +48,7 @@ lint: $(TOOLS) $(TRAINERS)  ## run linter, formatter and type checker; look for 
 	.venv/bin/mypy .
 	DATA_DIR=.venv/lint $(RUN) manage.py makemigrations --check --dry-run
 
-audit: $(TOOLS)  ## check pinned versions against public vulnerability lists (reports, never fails)
+audit: $(TOOLS)  ## check pinned versions against public vulnerability lists; fails if one is known
 	@$(RUN) -m tests.audit
 
 # Installs a Debian package for the tests, where root may, without starting it as a service.

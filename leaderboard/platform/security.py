@@ -1,19 +1,56 @@
-"""The Content-Security-Policy of each page: scripts and styles only from this site, none inline."""
+"""What each page may do in the browser: scripts and styles only from this site, none inline; no sensors, no payments."""
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-# The admin theme uses inline Alpine expressions, scripts and styles. Only organisers see it.
+# The admin theme (django-unfold) writes its behaviour as Alpine expressions in attributes, which Alpine compiles with
+# `Function`: hence unsafe-eval. Alpine's build without it cannot run the theme's statements and its use of localStorage.
+# Hence too unsafe-inline for scripts and styles. Only staff open these pages, and they show no HTML of participants.
 ADMIN_POLICY = {
     "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL],
     "style-src": [SELF, UNSAFE_INLINE],
 }
 
 
+DENIED = (
+    *(
+        "accelerometer",
+        "autoplay",
+        "browsing-topics",
+        "camera",
+        "display-capture",
+        "encrypted-media",
+        "geolocation",
+    ),
+    *(
+        "gyroscope",
+        "hid",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "picture-in-picture",
+        "screen-wake-lock",
+    ),
+    *("serial", "sync-xhr", "usb", "xr-spatial-tracking"),
+)
+OWN = (
+    "clipboard-write",
+    "fullscreen",
+    "publickey-credentials-create",
+    "publickey-credentials-get",
+)  # copy buttons, passkeys
+PERMISSIONS = ", ".join([*(f"{name}=()" for name in DENIED), *(f"{name}=(self)" for name in OWN)])
+
+
 class ContentPolicyMiddleware(CSPMiddleware):
-    """Sends CONTENT_SECURITY_POLICY and, for the admin, ADMIN_POLICY on top of it."""
+    """Sends CONTENT_SECURITY_POLICY and, for the admin, ADMIN_POLICY on top of it; and the Permissions-Policy."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        return super().process_response(request, response)  # type: ignore[no-any-return]
 
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False

@@ -11,7 +11,7 @@ from django.db.models.functions import Cast, NullIf
 
 from leaderboard.models import Phase, PublishedEntry, Standing, Submission, Team
 from leaderboard.models.boards import StandingQuerySet, with_ranks
-from leaderboard.models.text import folded
+from leaderboard.models.names import folded
 from leaderboard.models.visibility import Scores, View, released_by_ladder, view_of, visible_scores
 
 
@@ -205,13 +205,13 @@ def _scores(standing: Standing, phase: Phase, view: View) -> Scores:
 
 
 def references_of(phase: Phase, view: View) -> list[Row]:
-    """The organisers' entries, best first."""
+    """The organisers' entries, best first; by time where no score of them shows, because an order would tell it."""
     assert phase.labels is not None
     entries = (
         Submission.objects.filter(phase=phase, reference=True)
         .scored_on(phase.labels)
         .select_related("team", "evaluation")
-        .order_by("-evaluation__rank_key", "received_at")
+        .order_by(*(["-evaluation__rank_key"] if view.shows("f1") else []), "received_at")
     )
     return [
         Row(

@@ -5,7 +5,18 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_BEGINNINGS = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+    "\t",
+    "\r",
+)  # full-width ones are folded by some programs
 
 
 def safe_cell(value: Any) -> str:

@@ -92,6 +92,18 @@ def test_reference_entries_stand_apart_without_a_rank(cast):
     assert [(row.rank, row.team, row.reference) for row in board.references] == [(None, "Organisers", True)]
 
 
+@pytest.mark.parametrize("rules", [{"ladder_step": "0.005", "ladder_start": "0.5"}, {}])
+def test_the_order_of_reference_entries_tells_no_score_that_is_hidden(cast, rules):
+    set_rules(cast.phase, **rules)
+    organisers = make_team(cast.competition, "Organisers", is_organisers=True)
+    for method, counts in (("first", (10, 9, 9)), ("second", (99, 1, 1)), ("third", (50, 5, 5))):
+        make_submission(organisers, cast.phase, counts, reference=True, method=method)
+    order = [row.submission.method for row in board_of(cast.phase, AnonymousUser(), NOW).references]
+    assert order == (["first", "second", "third"] if rules else ["second", "third", "first"])
+    to_organisers = board_of(cast.phase, cast.organiser, NOW).references
+    assert [row.submission.method for row in to_organisers] == ["second", "third", "first"]
+
+
 @pytest.mark.parametrize(
     ("rules", "public", "organiser"),
     [

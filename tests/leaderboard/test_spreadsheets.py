@@ -8,7 +8,9 @@ import pytest
 from leaderboard.reporting.spreadsheets import safe_cell, write_csv
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1+1", "＋1", "－1", "＠SUM(A1)", "\tx", "\r=1"]
+)
 def test_no_cell_begins_a_formula(text: str) -> None:
     assert safe_cell(text) == "'" + text
 
