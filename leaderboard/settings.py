@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "django_htmx",
     "django_structlog",
     "csp",
@@ -99,6 +100,7 @@ MIDDLEWARE = [
     "leaderboard.platform.security.ContentPolicyMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "leaderboard.pages.second_factor.SecondFactorMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "leaderboard.api.frame.ApiFrameMiddleware",
     "leaderboard.api.client_version.ClientVersionMiddleware",
@@ -209,8 +211,16 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+AUTH_PASSWORD_VALIDATORS.append({"NAME": "leaderboard.actions.passwords.GuessablePasswordValidator"})
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "leaderboard.pages.allauth_hooks.AccountAdapter"
+ACCOUNT_FORMS = {
+    "change_password": "leaderboard.pages.allauth_hooks.ChangePasswordForm",
+    "reset_password_from_key": "leaderboard.pages.allauth_hooks.ResetPasswordForm",
+}
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # the second factor's pages require it by themselves
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
@@ -218,7 +228,10 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not ENCRYPTED  # browsers allow it on this machine only
+REQUIRE_SECOND_FACTOR = env.flag("REQUIRE_SECOND_FACTOR", PRODUCTION)  # of staff, which organisers are
 MFA_TOTP_ISSUER = SITE_NAME
 
 # Mail goes through the outbox (leaderboard.notifications.mails), and from there to files in DATA_DIR/mail unless

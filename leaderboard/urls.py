@@ -4,7 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from leaderboard.pages import prometheus
+from leaderboard.pages import allauth_hooks, prometheus  # noqa: F401  the hooks receive signals
 from leaderboard.platform import health
 
 admin.autodiscover()

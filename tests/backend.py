@@ -36,7 +36,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     for name in ("SITE_URL", "EMAIL_URL", "S3_BUCKET", "DATABASE_URL", "REDIS_URL", "DEBUG"):
         os.environ.pop(name, None)
-    os.environ.update(DATA_DIR=str(folder), SECRET_KEY="only for tests " * 5, LOG_JSON="no")
+    os.environ.update(
+        DATA_DIR=str(folder), SECRET_KEY="only for tests " * 5, LOG_JSON="no", REQUIRE_SECOND_FACTOR="no"
+    )
     if early_config.known_args_namespace.backend == "postgres":
         _use_postgresql_and_redis(stack)
     return (yield)

@@ -20,7 +20,9 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.models.locks import lock_named, lock_rows
-from leaderboard.models.text import tidy
+from leaderboard.models.names import tidy
+from leaderboard.models.text import day
+from leaderboard.notifications.accounts import tell
 
 from .refusals import Conflict, InvalidInput, check_fields
 from .teams import end_membership
@@ -57,7 +59,7 @@ def create_token(
             raise Conflict(
                 f"You have {limit} tokens already, the most that one person may have. Revoke one first."
             )
-        return ApiToken.objects.create(
+        token, text = ApiToken.objects.create(
             user,
             expiry=timedelta(days=days or longest),
             name=row.name,
@@ -65,11 +67,33 @@ def create_token(
             scope=row.scope,
             competition=competition,
         )
+        may = ", ".join(token.scopes)
+        tell(
+            user,
+            "New API token",
+            f"A new API token was created for your account {user}: “{token.name}” ({may}), valid until {day(token.expiry)}.",
+        )
+    return token, text
 
 
 def revoke_token(user: Any, digest: str) -> None:
     """Delete one of the person's own tokens; from then on it opens nothing."""
-    user.auth_token_set.filter(digest=digest).delete()
+    _revoke(user, user.auth_token_set.filter(digest=digest))
+
+
+def revoke_tokens(user: Any) -> int:
+    """Delete all of the person's tokens; returns how many there were."""
+    return _revoke(user, user.auth_token_set.all())
+
+
+def _revoke(user: Any, tokens: Any) -> int:
+    with transaction.atomic():
+        names = sorted(tokens.values_list("name", flat=True))
+        tokens.delete()
+        if names:
+            what = f"the API token “{names[0]}” was" if len(names) == 1 else f"{len(names)} API tokens were"
+            tell(user, "API tokens revoked", f"On your account {user} {what} revoked.")
+    return len(names)
 
 
 def delete_account(user: Any, password: str) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 from django.utils import timezone
 
 from leaderboard.models import Submission, SubmissionNote
+from leaderboard.models.names import tidy
 from leaderboard.models.notes import LONGEST_TAG, MOST_TAGS
-from leaderboard.models.text import tidy
 
 from .refusals import InvalidInput, NotAllowed, check_fields
 

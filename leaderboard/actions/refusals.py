@@ -5,6 +5,8 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from leaderboard.models.names import without_invisible
+from leaderboard.models.text import plain_text
 from leaderboard.platform.counters import REFUSALS
 
 
@@ -189,7 +191,13 @@ def check_organiser(user: Any, competition: Any) -> None:
 
 
 def check_fields(row: Any, *names: str) -> None:
-    """Refuse with InvalidInput, field by field, what a row's named columns cannot hold."""
+    """Refuse with InvalidInput, field by field, what a row's named columns cannot hold.
+
+    What nobody sees in a pasted text is removed first; it is no reason to refuse.
+    """
+    for name in names:
+        if plain_text in row._meta.get_field(name).validators and isinstance(getattr(row, name), str):
+            setattr(row, name, without_invisible(getattr(row, name)))
     try:
         row.clean_fields(exclude={field.name for field in row._meta.fields} - set(names))
     except ValidationError as error:

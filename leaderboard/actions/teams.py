@@ -79,6 +79,8 @@ def invite(user: Any, team: Team, email: str = "") -> tuple[Invitation, str]:
     check_owner(user, team)
     check_roster_open(team.competition, team)
     check_not_too_many(team.invitations.all(), "invitations of a team")
+    check_fields(asked := Invitation(email=email), "email")
+    email = asked.email
     token = secrets.token_urlsafe(24)
     with transaction.atomic():
         invitation = Invitation.objects.create(

@@ -11,7 +11,7 @@ from unfold.decorators import action, display
 from leaderboard.actions import board_updates, organisers, participation
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Membership, Submission, Team
-from leaderboard.models.text import folded
+from leaderboard.models.names import folded, imitation
 from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
@@ -55,7 +55,7 @@ class TeamAdmin(Exported, OrganiserAdmin):
     resource_classes = [resource(Team)]
     list_display = (
         "name", "competition", "affiliation", "member_count", "submission_count", "is_organisers", "merged_into",
-        "created_at",
+        "imitation", "created_at",
     )  # fmt: skip
     list_filter = (
         ("competition", ScopedRelatedFilter),
@@ -96,6 +96,10 @@ class TeamAdmin(Exported, OrganiserAdmin):
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
         board_updates.boards_changed(obj.competition)  # first: see boards_changed
         super().save_model(request, obj, form, change)
+
+    @display(description="name may imitate")
+    def imitation(self, team: Team) -> str:
+        return imitation(team.name) or "–"
 
     @display(description="approval", label=APPROVALS)
     def approval_state(self, team: Team) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
 
 from leaderboard.models import (
     Announcement,
@@ -47,6 +48,10 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
                 *("created", "expiry", "last_used_at", "last_used_from"),
             )
         ),
+        "sessions": list(
+            UserSession.objects.filter(user=user).values("ip", "user_agent", "created_at", "last_seen_at")
+        ),
+        "sign_ins": list(user.sign_ins.values("device", "network", "first_at", "last_at")),
         "organises": list(user.organised_competitions.values_list("slug", flat=True)),
         "teams": [
             {

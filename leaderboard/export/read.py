@@ -17,7 +17,17 @@ from evaluation.archive.problems import InvalidArchive
 from evaluation.scoring import labels
 from evaluation.task import MaskSpec
 from evaluation.trust.site_files import SiteFileError, read_sites
-from leaderboard.models import AuditEntry, Competition, Invitation, LabelSet, Prediction, Submission, User
+from leaderboard.models import (
+    AuditEntry,
+    Competition,
+    Invitation,
+    LabelSet,
+    Prediction,
+    Submission,
+    Team,
+    User,
+)
+from leaderboard.models.names import folded
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
 
@@ -223,6 +233,8 @@ def create_rows(package: OpenedPackage, table: Table, rows: Rows, stored: dict[i
         elif isinstance(row, Invitation):
             if Invitation.objects.filter(token_digest=row.token_digest).exists():
                 row.token_digest = secrets.token_hex(32)  # the link opens the original, which is here too
+        elif isinstance(row, Team):
+            check_name(row, line["number"])
         elif isinstance(row, Prediction):
             row.masks = package.read(f"predictions/{line['submission']}.bin")
         elif isinstance(row, LabelSet):
@@ -234,6 +246,17 @@ def create_rows(package: OpenedPackage, table: Table, rows: Rows, stored: dict[i
             flush()
     flush()
     return without_masks
+
+
+def check_name(team: Team, number: int) -> None:
+    """The rule for names holds for imported teams too; the folded name is this server's."""
+    try:
+        team.clean_fields(exclude={field.name for field in team._meta.fields} - {"name"})
+    except ValidationError as error:
+        raise ExportInvalid(
+            f"Team {number}: {' '.join(error.messages)} Rename it on the other server, and export again."
+        ) from error
+    team.folded_name = folded(team.name)
 
 
 def values_of(table: Table, line: Row, rows: Rows) -> Row:

@@ -4,7 +4,7 @@ Models contain the rules of one row or one phase. They never change state across
 and ``leaderboard.scoring.queue``), never read a request and never send anything.
 """
 
-from .accounts import ALL_SCOPES, ApiToken, Scope, User
+from .accounts import ALL_SCOPES, ApiToken, Scope, SignIn, User
 from .addresses import FormerSlug
 from .announcements import Announcement
 from .attempts import Attempt, QuotaUsage
@@ -66,6 +66,7 @@ __all__ = [
     "RefusedUpload",
     "Review",
     "Scope",
+    "SignIn",
     "Standing",
     "Submission",
     "SubmissionNote",

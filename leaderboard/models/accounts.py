@@ -8,6 +8,8 @@ from django.db.models.functions import Lower
 from knox.models import AbstractAuthToken, AuthTokenManager
 
 from .countries import known_country
+from .emails import NormalEmailField
+from .names import plain_name
 from .text import plain_text
 
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -16,8 +18,17 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declares no manager
     """A person. Teams compete; a person belongs to at most one team per competition."""
 
-    email = models.EmailField("e-mail address", blank=True)
-    affiliation = models.CharField(max_length=120, blank=True)
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        help_text="Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.",
+        validators=[AbstractUser.username_validator, plain_text, plain_name],
+        error_messages={"unique": "A user with that username already exists."},
+    )
+    first_name = models.CharField(max_length=150, blank=True, validators=[plain_text, plain_name])
+    last_name = models.CharField(max_length=150, blank=True, validators=[plain_text, plain_name])
+    email = NormalEmailField("e-mail address", blank=True)
+    affiliation = models.CharField(max_length=120, blank=True, validators=[plain_text, plain_name])
     country = models.CharField(
         "country or region",
         max_length=2,
@@ -70,7 +81,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 class ApiToken(AbstractAuthToken):
     """A named, revocable API token; only its SHA-512 digest is stored."""
 
-    name = models.CharField(max_length=60, default="token", validators=[plain_text])
+    name = models.CharField(max_length=60, default="token", validators=[plain_text, plain_name])
     note = models.CharField(max_length=200, blank=True, validators=[plain_text])
     scope = models.CharField(
         max_length=40,
@@ -101,3 +112,23 @@ class ApiToken(AbstractAuthToken):
     def has_full_power(self) -> bool:
         """Whether it may do all that its person may, account included."""
         return self.competition_id is None and len(self.scopes) == len(ALL_SCOPES)
+
+
+class SignIn(models.Model):
+    """A device and a network from which a person has signed in: a sign-in from others is announced by mail."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="sign_ins")
+    device = models.CharField(max_length=60, help_text="Browser and system, without versions.")
+    network = models.CharField(max_length=50, help_text="The network of the address: /24, or /48 of IPv6.")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "device", "network"], name="one_row_per_device_and_network"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} with {self.device} from {self.network}"

@@ -12,6 +12,7 @@ from evaluation.archive.problems import Problem, from_dicts
 
 from .competitions import Competition, LabelSet, Phase, organises
 from .locks import lock_rows
+from .names import plain_name, tidy
 from .teams import Team
 from .text import plain_text
 
@@ -134,7 +135,7 @@ class Submission(models.Model):
     submitted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="submissions"
     )
-    method = models.CharField("method name", max_length=80, validators=[plain_text])
+    method = models.CharField("method name", max_length=80, validators=[plain_text, plain_name])
     description = models.TextField(max_length=10_000, blank=True, validators=[plain_text])
     link = models.URLField("link to paper or code", blank=True)
     archive = models.FileField(storage=uploads_storage, upload_to=archive_name, max_length=200, blank=True)
@@ -181,6 +182,10 @@ class Submission(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.method} ({self.team})"
+
+    def clean_fields(self, exclude: Any = None) -> None:
+        self.method = tidy(self.method)
+        super().clean_fields(exclude)
 
     @property
     def took_long_to_arrive(self) -> bool:

@@ -7,7 +7,9 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from .text import folded, plain_text, tidy
+from .emails import NormalEmailField
+from .names import LONGEST_FOLDED, folded, plain_name, tidy
+from .text import plain_text
 
 SUGGESTED = 20
 
@@ -62,9 +64,9 @@ class Team(models.Model):
         REFUSED = "refused", "refused"
 
     competition = models.ForeignKey("leaderboard.Competition", models.CASCADE, related_name="teams")
-    name = models.CharField(max_length=60, validators=[plain_text])
-    folded_name = models.CharField(max_length=120, editable=False)
-    affiliation = models.CharField(max_length=120, blank=True, validators=[plain_text])
+    name = models.CharField(max_length=60, validators=[plain_text, plain_name])
+    folded_name = models.CharField(max_length=LONGEST_FOLDED, editable=False)
+    affiliation = models.CharField(max_length=120, blank=True, validators=[plain_text, plain_name])
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
     is_organisers = models.BooleanField(
         "the organisers' own",
@@ -184,7 +186,7 @@ class Invitation(models.Model):
     """A link that lets one person join a team. Only the digest of its token is stored."""
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="invitations")
-    email = models.EmailField(blank=True)
+    email = NormalEmailField(blank=True)
     token_digest = models.CharField(max_length=64, unique=True, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

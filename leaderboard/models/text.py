@@ -1,27 +1,21 @@
-"""Rules for short texts by participants, which end up on boards, in mails and in other people's spreadsheets; and how
-sentences write times.
+"""Rules for texts by participants, which end up on boards, in mails and in other people's spreadsheets (names: ``names``);
+and how sentences write times.
 """
 
-import unicodedata
 from datetime import UTC, datetime
 
 from django.core.exceptions import ValidationError
 
-
-def tidy(text: str) -> str:
-    """Normalised (NFC), with runs of white space folded to one space."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def folded(text: str) -> str:
-    """The form in which equal names compare as equal."""
-    return unicodedata.normalize("NFKC", tidy(text)).casefold()
+from .names import BIDI, is_nonsense
 
 
 def plain_text(value: str) -> None:
-    """Reject control and bidirectional characters: they can disguise one name as another."""
+    """Reject control characters and bidi overrides: they can disguise one text as another.
+
+    Harmless invisible characters pass; ``actions.refusals.check_fields`` removes them.
+    """
     for character in value:
-        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} and character not in "\n\r\t":
+        if character in BIDI or is_nonsense(character):
             raise ValidationError(
                 f"The character U+{ord(character):04X} cannot be used here. Please remove it.",
                 code="character",

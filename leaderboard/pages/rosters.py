@@ -12,7 +12,7 @@ from leaderboard.actions import descriptions
 from leaderboard.actions import rosters as actions
 from leaderboard.actions.refusals import InvalidInput, Refusal
 from leaderboard.models import Competition, JoinRequest, Merger, Team
-from leaderboard.models.text import folded
+from leaderboard.models.names import folded
 
 from .page_context import find_competition, post_only, say_refusal, signed_in
 from .teams import act_for_team

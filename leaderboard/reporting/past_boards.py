@@ -10,7 +10,7 @@ from django.db.models import Count, F, Max, Window
 from django.db.models.functions import RowNumber
 
 from leaderboard.models import Phase, PhaseFigures, Standing, Submission
-from leaderboard.models.text import folded
+from leaderboard.models.names import folded
 from leaderboard.models.visibility import View, visible_scores
 
 from .boards import Board, Choice, Row, references_of

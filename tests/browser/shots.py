@@ -136,6 +136,8 @@ PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
         "account": "/account/",
         "access": "/account/access/",
         "mails": "/account/notifications/",
+        "second-factor": "/account/second-factor/",
+        "passkeys": "/accounts/2fa/webauthn/",
         "email": "/accounts/email/",
         "password-change": "/accounts/password/change/",
         "two-factor": "/accounts/2fa/",

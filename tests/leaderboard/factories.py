@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -31,6 +32,18 @@ from leaderboard.models import (
 from leaderboard.scoring import queue
 
 PASSWORD = "a-long-enough-password"
+
+
+def sign_in_again(client: Any, user: Any) -> None:
+    """A session that has just given its password again: what changes of the account ask for."""
+    client.force_login(user)
+    session = client.session
+    session["account_authentication_methods"] = [
+        {"method": "password", "at": time.time(), "reauthenticated": True}
+    ]
+    session.save()
+
+
 TINY = MaskSpec(patches=3, height=16, width=16)
 
 _number = count(1)

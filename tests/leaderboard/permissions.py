@@ -57,6 +57,7 @@ from tests.leaderboard.factories import (
     make_submission,
     make_team,
     make_user,
+    sign_in_again,
     upload,
 )
 
@@ -256,7 +257,7 @@ class Stage:
         self.clients = {role: Client(raise_request_exception=False) for role in ROLES}
         for role, user in self.people.items():
             if user:
-                self.clients[role].force_login(user)
+                sign_in_again(self.clients[role], user)
 
     def ask(self, row: Row, role: str) -> Any:
         """Send the row's request as the role and take back whatever it changed; returns the answer."""
@@ -435,6 +436,7 @@ def unprotected(answer: Any, *, may_be_framed: bool = False) -> list[str]:
         "no content policy": "default-src 'self'" in policy and f"frame-ancestors {framed_by}" in policy,
         "the browser may guess its type": answer.get("X-Content-Type-Options") == "nosniff",
         "it may be framed": may_be_framed or answer.get("X-Frame-Options") == "DENY",
+        "it may use sensors": "camera=()" in answer.get("Permissions-Policy", ""),
         "its address goes along": answer.get("Referrer-Policy") == "same-origin",
     }
     return [lack for lack, holds in held.items() if not holds]

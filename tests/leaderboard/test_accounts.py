@@ -58,6 +58,7 @@ TOLD = {
     "NoticeChoice.user",
     "Webhook.created_by",
     "Upload.user",
+    *("SignIn.user", "UserSession.user"),
 }
 NOT_TOLD = {
     "Authenticator.user",  # the secret of the second factor

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from leaderboard.models import ApiToken, User
-from tests.leaderboard.factories import PASSWORD, Cast, make_user
+from tests.leaderboard.factories import PASSWORD, Cast, make_user, sign_in_again
 
 
 def said(answer: Any) -> str:
@@ -80,7 +80,7 @@ def test_the_profile_is_changed(cast: Cast, client: Client) -> None:
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(cast: Cast, client: Client) -> None:
-    client.force_login(cast.owner)
+    sign_in_again(client, cast.owner)
     answer = client.post(reverse("pages:create-token"), {"name": "cluster", "scopes": ["read", "submit"]})
     found = re.search(r"l4s_\w{20,}", said(answer))
     assert found
@@ -99,7 +99,7 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(cast: Cast, client:
 
 
 def test_a_token_without_a_name_is_refused(cast: Cast, client: Client) -> None:
-    client.force_login(cast.owner)
+    sign_in_again(client, cast.owner)
     for name in ("", "   ", "x" * 61):
         answer = client.post(reverse("pages:create-token"), {"name": name, "scopes": ["read"]})
         assert answer.status_code == 400
@@ -113,14 +113,14 @@ def test_a_token_without_a_name_is_refused(cast: Cast, client: Client) -> None:
 def test_too_many_tokens_are_refused(cast: Cast, client: Client) -> None:
     for number in range(20):
         ApiToken.objects.create(cast.owner, name=f"token {number}")
-    client.force_login(cast.owner)
+    sign_in_again(client, cast.owner)
     answer = client.post(reverse("pages:create-token"), {"name": "one more", "scopes": ["read"]})
     assert answer.status_code == 409
     assert "Revoke one first." in said(answer)
 
 
 def test_a_token_for_one_competition_that_expires_soon(cast: Cast, client: Client) -> None:
-    client.force_login(cast.owner)
+    sign_in_again(client, cast.owner)
     asked = {
         "name": "CI",
         "scopes": ["submit"],
@@ -140,7 +140,7 @@ def test_a_token_for_one_competition_that_expires_soon(cast: Cast, client: Clien
 
 def test_nobody_revokes_the_token_of_another(cast: Cast, client: Client) -> None:
     row, _ = ApiToken.objects.create(cast.owner, name="mine")
-    client.force_login(make_user())
+    sign_in_again(client, make_user())
     client.post(reverse("pages:revoke-token"), {"digest": row.digest})
     assert ApiToken.objects.filter(pk=row.pk).exists()
 

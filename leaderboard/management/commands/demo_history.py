@@ -30,7 +30,7 @@ from leaderboard.models import (
     Team,
     User,
 )
-from leaderboard.models.text import folded
+from leaderboard.models.names import folded
 from leaderboard.reporting import counting
 
 SLUG = "l4s-2022-history"
