@@ -36,11 +36,12 @@ def create_token(
     competition: Competition | None = None,
     note: str = "",
     days: int | None = None,
+    announce: bool = True,
 ) -> tuple[ApiToken, str]:
     """A new named token; returns its row and the token itself, which is shown once and not stored.
 
     ``competition``: the only one in which it works. ``days``: how long it holds, never longer than the setting, which is
-    the default. Raises InvalidInput, and Conflict where the person has as many as one may have.
+    the default. ``announce``: tell the person by mail. Raises InvalidInput, and Conflict where the person has as many as one may have.
     """
     longest = knox_settings.TOKEN_TTL.days
     if days is not None and not 1 <= days <= longest:
@@ -67,12 +68,10 @@ def create_token(
             scope=row.scope,
             competition=competition,
         )
-        may = ", ".join(token.scopes)
-        tell(
-            user,
-            "New API token",
-            f"A new API token was created for your account {user}: “{token.name}” ({may}), valid until {day(token.expiry)}.",
-        )
+        if announce:
+            may = ", ".join(token.scopes)
+            sentence = f"A new API token was created for your account {user}: “{token.name}” ({may})"
+            tell(user, "New API token", f"{sentence}, valid until {day(token.expiry)}.")
     return token, text
 
 

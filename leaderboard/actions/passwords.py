@@ -11,7 +11,8 @@ from leaderboard.models import Competition, Team
 
 OUR_WORDS = ("landslide", "landslides", "landslide4sense", "l4s", "leaderboard", "sentinel", "challenge")
 LONGEST_JUDGED = 72  # characters; the time that zxcvbn takes grows with the length
-ENOUGH = 2  # of 4: withstands 100 million guesses
+ENOUGH = 2  # of 4: withstands 100 million guesses by somebody who does not know the site
+ENOUGH_WITH_OUR_WORDS = 3
 
 
 class GuessablePasswordValidator:
@@ -21,9 +22,9 @@ class GuessablePasswordValidator:
     def validate(self, password: str, user: Any = None) -> None:
         """Raises ValidationError with a sentence that says why."""
         found = zxcvbn(password[:LONGEST_JUDGED], user_inputs=words_of(user))
-        if found["score"] >= ENOUGH:
-            return
         ours = any(part.get("dictionary_name") == "user_inputs" for part in found["sequence"])
+        if found["score"] >= (ENOUGH_WITH_OUR_WORDS if ours else ENOUGH):
+            return
         why = (
             "It is made from words of this site or from your own names."
             if ours

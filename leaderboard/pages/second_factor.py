@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -13,6 +14,7 @@ from django.views.decorators.cache import never_cache
 
 from .page_context import signed_in
 
+FACTORS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]  # recovery codes alone are none
 OPEN_APPS = ("account_", "mfa_")
 OPEN = {"pages:second-factor", "healthz", "readyz", "metrics"}
 SENTENCE = "Organisers and administrators need a second factor to sign in with. Set one up first."
@@ -22,7 +24,7 @@ def lacks_second_factor(user: Any) -> bool:
     """Whether the person must have a second factor and has none. Organisers are staff, so nobody else costs a query."""
     if not settings.REQUIRE_SECOND_FACTOR or not user.is_authenticated:
         return False
-    return (user.is_staff or user.is_superuser) and not is_mfa_enabled(user)
+    return (user.is_staff or user.is_superuser) and not is_mfa_enabled(user, FACTORS)
 
 
 class SecondFactorMiddleware:

@@ -23,7 +23,7 @@ def client_of(user: User | None = None) -> APIClient:
     """A client with a token of ``user``; it does not raise what the server would answer with 500."""
     client = Client(raise_request_exception=False)
     if user is not None:
-        client.credentials(HTTP_AUTHORIZATION=f"Bearer {create_token(user, 'test')[1]}")
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {create_token(user, 'test', announce=False)[1]}")
     return client
 
 

@@ -41,6 +41,7 @@ def sign_in_again(client: Any, user: Any) -> None:
     session["account_authentication_methods"] = [
         {"method": "password", "at": time.time(), "reauthenticated": True}
     ]
+    session["account_authentication_methods_user"] = str(user.pk)
     session.save()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
@@ -193,6 +194,9 @@ class Stage:
                 note=DESCRIPTION,
             ),
             "emailaddress": EmailAddress.objects.create(user=cast.owner, email="second@example.org"),
+            "usersession": UserSession.objects.create(
+                user=cast.owner, ip="192.0.2.7", session_key="of nobody", user_agent="Firefox"
+            ),
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
             "group": Group.objects.create(name="group"),
         }

@@ -67,11 +67,7 @@ def test_a_change_asks_for_the_password_again_and_goes_on(cast: Cast, name: str,
 
 def test_the_list_of_sessions_and_the_end_of_the_others(cast: Cast) -> None:
     here, there, third = sign_in(), sign_in(SAFARI, "192.0.2.9"), sign_in(SAFARI, "192.0.2.10")
-    sign_in_again_here = here.session
-    sign_in_again_here["account_authentication_methods"] = [
-        {"method": "password", "at": timezone.now().timestamp(), "reauthenticated": True}
-    ]
-    sign_in_again_here.save()
+    here.post(reverse("account_reauthenticate"), {"password": PASSWORD})
     page = said(here.get(reverse("pages:access")))
     for word in ("Firefox on Linux", "(this one)", "Safari on iPhone", "192.0.2.9"):
         assert word in page
@@ -196,7 +192,7 @@ def test_addresses_have_one_form(text: str, normal: str) -> None:
 ODD_ADDRESSES = [
     "İda@example.org",
     "ſam@example.org",
-    "Kelvin@example.org",
+    "\u212aelvin@example.org",
     "ädä@example.org",
     "a@b\u202e.org",
     "a@-x-.ü",
@@ -214,7 +210,7 @@ def test_addresses_that_mail_cannot_reach_are_refused_everywhere(cast: Cast, add
     client = Client()
     sign_in_again(client, cast.owner)
     client.post(reverse("account_email"), {"action_add": "", "email": address})
-    assert EmailAddress.objects.count() == 0
+    assert not EmailAddress.objects.exclude(email=cast.owner.email).exists()
     invite = reverse("pages:invite", args=[cast.competition.slug])
     assert client.post(invite, {"email": address}).status_code == 400
     api = client_of(cast.owner).post(f"{API}/invitations/", {"team": cast.team.pk, "email": address})
@@ -224,6 +220,11 @@ def test_addresses_that_mail_cannot_reach_are_refused_everywhere(cast: Cast, add
     with pytest.raises(ValidationError):
         User(username="x", email=address).clean_fields(exclude={"password"})
     assert not Invitation.objects.exists()
+
+
+def test_a_letter_that_only_folds_to_ascii_is_not_taken_for_it() -> None:
+    with pytest.raises(ValidationError, match="U\\+212A"):
+        normal_email("\u212aelvin@example.org")
 
 
 def test_the_sentence_names_the_character(db: None, client: Client) -> None:

@@ -96,7 +96,7 @@ class Command(BaseCommand):
         samples.mkdir(exist_ok=True)
         for number, (name, quality) in enumerate(SAMPLES.items()):
             mask_zip.write(samples / name, imperfect(truth, *quality, seed=number))
-        _, token = create_token(user, "demo", [Scope.SUBMIT], competition=competition)
+        _, token = create_token(user, "demo", [Scope.SUBMIT], competition=competition, announce=False)
         return {
             "url": settings.SITE_URL,
             "organiser": {"username": organiser.username, "password": organiser_password},

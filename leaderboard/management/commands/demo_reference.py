@@ -55,6 +55,7 @@ class Command(BaseCommand):
             [Scope.SUBMIT, Scope.ORGANISE],
             competition=competition,
             days=1,
+            announce=False,
         )
         command = [sys.executable, "-m", "baseline", "reference", "--competition", competition.slug]
         command += ["--images", demo["images"], "--out", str(Path(settings.DATA_DIR) / "reference")]
