@@ -192,7 +192,6 @@ def test_addresses_have_one_form(text: str, normal: str) -> None:
 ODD_ADDRESSES = [
     "İda@example.org",
     "ſam@example.org",
-    "\u212aelvin@example.org",
     "ädä@example.org",
     "a@b\u202e.org",
     "a@-x-.ü",
