@@ -28,6 +28,7 @@ NAMESPACES = {"", "pages:", "api:"}
 NOT_OPENED = {
     *((f"api:{name}", ()) for name in ("schema", "docs", "unknown", "account-delete-account")),
     *((f"pages:{name}", ()) for name in ("account-delete", "create-token", "revoke-token")),
+    *((f"pages:{name}", ()) for name in ("revoke-tokens", "end-sessions")),
     *((f"pages:{name}", ("slug",)) for name in ("ask-to-join", "decide-merger", "decide-request", "invite")),
     *((f"pages:{name}", ("slug",)) for name in ("propose-merger", "take-award-back")),
 }
