@@ -149,6 +149,7 @@ NOT_EXPORTED = {
     "Upload": "on its way, to one server",
     "UploadPart": "on its way, to one server",
     "ApiToken": "a secret of one person on one server",
+    "SignIn": "where a person signs in to one server",
 }
 
 
