@@ -14,7 +14,7 @@ def end_sessions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0029_token_scopes'),
+        ("leaderboard", "0031_webhooks"),
         ("sessions", "0001_initial"),
     ]
 
