@@ -19,7 +19,7 @@ def fold_again(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('leaderboard', '0030_sign_ins'),
+        ("leaderboard", "0032_sign_ins"),
     ]
 
     operations = [
