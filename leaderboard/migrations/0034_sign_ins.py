@@ -14,7 +14,7 @@ def end_sessions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("leaderboard", "0031_webhooks"),
+        ("leaderboard", "0033_names"),
         ("sessions", "0001_initial"),
     ]
 
