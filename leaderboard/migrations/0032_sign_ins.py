@@ -14,7 +14,7 @@ def end_sessions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("leaderboard", "0033_names"),
+        ("leaderboard", "0031_webhooks"),
         ("sessions", "0001_initial"),
     ]
 
