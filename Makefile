@@ -22,7 +22,7 @@ SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help setup demo screenshots reference bench-scoring chaos cluster test lint audit browser nginx prometheus archivers test-sqlite test-postgres test-slow lock
+.PHONY: help setup demo screenshots reference bench-scoring chaos chaos-long cluster test lint audit browser nginx prometheus archivers test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -94,6 +94,11 @@ test-slow: $(TOOLS) $(TRAINERS)  ## run the long statistical and race tests that
 chaos: $(TOOLS)  ## kill, freeze, fill and disconnect everything, on both databases, and count what is lost
 	$(RUN) -m benchmarks.chaos --backend sqlite
 	$(RUN) -m benchmarks.chaos --backend postgres
+	$(RUN) -m benchmarks.chaos --s3
+
+chaos-long: $(TOOLS)  ## the same in random order until 10,000 faults have struck: hours
+	$(RUN) -m benchmarks.chaos --backend sqlite --minutes 600 --faults 5000
+	$(RUN) -m benchmarks.chaos --backend postgres --minutes 600 --faults 5000
 
 cluster: $(TOOLS) nginx  ## many hosts in network namespaces (root on Linux): cut off, kill, empty, stop and upgrade them, and count what is lost
 	$(RUN) -m benchmarks.cluster

@@ -12,7 +12,8 @@ import psutil
 import psycopg
 import redis
 
-from benchmarks.stage import LEASE_SECONDS, Stage, killed
+from benchmarks import bad_days
+from benchmarks.stage import DURABLE, LEASE_SECONDS, Stage, killed
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Fault:
     inject: Callable[[Stage], int]
     backends: tuple[str, ...] = ("sqlite", "postgres")
     short: bool = False
+    needs: str = ""  # "s3", or "a small disk": a stage of its own, or root
     all_scored: bool = False  # none may end as failed, even with its attempt given back
 
 
@@ -37,21 +39,9 @@ def _strike_while_scoring(stage: Stage, times: int, victims: Callable[[], list[p
     struck = 0
     for _ in range(times):
         waiting = stage.post(2)
-        if _caught_scoring(stage, waiting):
+        if bad_days.caught(stage, waiting):
             struck += killed(victims())
     return struck
-
-
-def _caught_scoring(stage: Stage, submissions: list[int]) -> bool:
-    """Wait until one of them is being scored; False when all were over before anybody looked."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        states = [stage.state(submission) for submission in submissions]
-        if "scoring" in states:
-            return True
-        if "queued" not in states:
-            return False
-    return False
 
 
 def kill_beat(stage: Stage) -> int:
@@ -72,7 +62,7 @@ def kill_web_during_uploads(stage: Stage) -> int:
 
 def freeze_a_worker_past_its_lease(stage: Stage) -> int:
     for _ in range(10):
-        if _caught_scoring(stage, stage.post(1)):
+        if bad_days.caught(stage, stage.post(1)):
             worker = stage.scoring_worker()
             if worker is None:
                 continue
@@ -109,7 +99,7 @@ def redis_down_during_uploads(stage: Stage) -> int:
 def cut_every_database_connection(stage: Stage) -> int:
     struck = 0
     for _ in range(3):
-        _caught_scoring(stage, stage.post(2))
+        bad_days.caught(stage, stage.post(2))
         with psycopg.connect(_maintenance_url(), autocommit=True) as link:
             others = "pid <> pg_backend_pid() AND datname IS NOT NULL"
             cut = link.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
@@ -161,8 +151,8 @@ def storage_away(stage: Stage) -> int:
 
 
 def restart_the_machine(stage: Stage) -> int:
-    _caught_scoring(stage, stage.post(6))
-    revivals = [_kill_postgresql(), _kill_redis()] if stage.backend == "postgres" else []
+    bad_days.caught(stage, stage.post(6))
+    revivals = [kill_the_database(), _kill_redis()] if stage.backend == "postgres" else []
     stage.kill_everything()
     for revive in revivals:
         revive()
@@ -186,7 +176,7 @@ def _maintenance_url() -> str:
     return os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres"
 
 
-def _kill_postgresql() -> Callable[[], None]:
+def kill_the_database() -> Callable[[], None]:
     """Kill the private PostgreSQL with -9; returns what starts it again on the same data."""
     with psycopg.connect(_maintenance_url()) as link:
         data, port = link.execute(
@@ -199,6 +189,7 @@ def _kill_postgresql() -> Callable[[], None]:
     killed(family)
     psutil.wait_procs(family, timeout=10)
     command = [program, "-D", data, "-p", port, "-k", "", "-h", "127.0.0.1", "-c", "fsync=off"]
+    command += [word for name, value in DURABLE.items() for word in ("-c", f"{name}={value}")]
     return lambda: _start(command, data, user if os.geteuid() == 0 else None, _postgresql_answers)
 
 
@@ -265,4 +256,20 @@ FAULTS = (
     Fault("the storage of the archives goes away", storage_away, all_scored=True),
     Fault("restart of the whole machine", restart_the_machine),
     Fault("poison: three workers die of it", poison),
+    Fault("archives swapped, cut, changed, emptied, deleted", bad_days.harm_archives, short=True),
+    Fault("clock set back: leases of tomorrow, dead workers", bad_days.clock_set_back, short=True),
+    Fault("clock set forward and back: pauses until tomorrow", bad_days.clock_set_forward),
+    Fault("three beats", bad_days.three_beats),
+    Fault(
+        "web killed between file and commit; orphans swept",
+        bad_days.kill_web_between_file_and_commit,
+        short=True,
+    ),
+    Fault("the edge of the quota, web killed meanwhile", bad_days.edge_of_the_quota),
+    Fault("80 archives wait, no worker moves", bad_days.long_queue_without_workers, all_scored=True),
+    Fault("a column comes and goes under load", bad_days.migration_under_load, all_scored=True),
+    Fault("frozen inside SQLite's writer lock", bad_days.frozen_in_the_writer_lock, ("sqlite",)),
+    Fault("the database's disk is full", bad_days.database_disk_full, ("sqlite",), needs="a small disk"),
+    Fault("kill -9 PostgreSQL during uploads", bad_days.kill_postgresql, ("postgres",), short=True),
+    Fault("S3 goes away", bad_days.s3_away, needs="s3", all_scored=True),
 )

@@ -1,6 +1,7 @@
 """A stage for the chaos run: a real server in its own folder, a client that retries, and access to the rows."""
 
 import io
+import logging
 import os
 import secrets
 import signal
@@ -24,7 +25,9 @@ from tests import services
 ROOT = Path(__file__).resolve().parent.parent
 PATCHES, SIZE, TEAMS = 1500, 128, 4
 LEASE_SECONDS = 4
-SETTLE_SECONDS = 120
+SETTLE_SECONDS = 400
+DURABLE = {"synchronous_commit": "on"}
+"""What PostgreSQL has acknowledged is in its files when it is killed, as in production."""
 
 
 def slow_archive(masks: np.ndarray) -> bytes:
@@ -51,6 +54,8 @@ class Stage:
     phase: int = 0
     archive: bytes = b""
     accepted: dict[int, str] = field(default_factory=dict)  # submission: its idempotency key
+    harmed: set[int] = field(default_factory=set)  # submissions whose archive was: they must never be scored
+    bucket: Any = None  # the emulated S3 service, if archives lie there
     uploads: list[float] = field(default_factory=list)  # seconds that each accepted upload took
 
     # The server
@@ -225,8 +230,8 @@ def killed(processes: list[psutil.Process]) -> int:
 
 
 @contextmanager
-def stage(backend: str, folder: Path) -> Iterator[Stage]:
-    """A running server with four teams and one phase; everything is stopped at the end."""
+def stage(backend: str, folder: Path, *, s3: bool = False) -> Iterator[Stage]:
+    """A running server with four teams and one phase; everything is stopped at the end. `s3`: archives lie in a bucket."""
     with ExitStack() as stack:
         port = services.free_port()
         for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "DEBUG"):
@@ -243,13 +248,51 @@ def stage(backend: str, folder: Path) -> Iterator[Stage]:
             DJANGO_SETTINGS_MODULE="leaderboard.settings",
         )
         if backend == "postgres":
-            os.environ["DATABASE_URL"] = stack.enter_context(services.postgresql())
+            os.environ["DATABASE_URL"] = stack.enter_context(services.postgresql(**DURABLE))
             os.environ["REDIS_URL"] = stack.enter_context(services.redis_server()) + "/0"
-        made = Stage(backend, folder, port)
+        bucket = stack.enter_context(emulated_s3()) if s3 else None
+        made = Stage(backend, folder, port, bucket=bucket)
         _set_up(made)
         stack.callback(made.stop)
         made.start()
         yield made
+
+
+class EmulatedS3:
+    """An S3 service of this process, which keeps its objects while it is stopped."""
+
+    def __init__(self) -> None:
+        self.port = services.free_port()
+        self.start()
+
+    def start(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@contextmanager
+def emulated_s3() -> Iterator[EmulatedS3]:
+    import boto3
+
+    made = EmulatedS3()
+    address = f"http://127.0.0.1:{made.port}"
+    names = {"S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b", "S3_REGION": "us-east-1"}
+    os.environ.update(names, S3_BUCKET="chaos", S3_ENDPOINT_URL=address)
+    client = boto3.client(
+        "s3", "us-east-1", endpoint_url=address, aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    client.create_bucket(Bucket="chaos")
+    try:
+        yield made
+    finally:
+        made.stop()
+        for name in (*names, "S3_BUCKET", "S3_ENDPOINT_URL"):
+            os.environ.pop(name)
 
 
 def _set_up(made: Stage) -> None:
@@ -257,6 +300,7 @@ def _set_up(made: Stage) -> None:
     import django
 
     django.setup()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     import psycopg
     from django.core.management import call_command
     from django.utils import timezone

@@ -25,7 +25,7 @@ TASK_MODULES = {
     "leaderboard.scoring": ("tasks",),
     "leaderboard.reporting": ("counting", "reports", "reviews"),
     "leaderboard.notifications": ("mails", "announcements", "notices", "webhooks"),
-    "leaderboard.actions": ("uploads",),
+    "leaderboard.actions": ("bulk", "uploads"),
     "leaderboard.platform": ("housekeeping",),
 }
 for package, modules in TASK_MODULES.items():

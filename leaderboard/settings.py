@@ -404,6 +404,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,  # for scheduled ones
         "options": {"expires": 60.0},
     },
+    "bulk acts": {
+        "task": "leaderboard.actions.bulk.work",
+        "schedule": 60.0,  # for those whose message was lost, or whose worker was killed
+        "options": {"expires": 60.0},
+    },
     "uploads": {
         "task": "leaderboard.actions.uploads.sweep",
         "schedule": 3600.0,

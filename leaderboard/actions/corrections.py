@@ -13,11 +13,10 @@ from leaderboard.models import (
     LabelReport,
     LabelSet,
     Phase,
-    Standing,
     Team,
 )
-from leaderboard.models.boards import with_ranks
-from leaderboard.models.locks import lock_rows
+from leaderboard.models.boards import Result, exact_results
+from leaderboard.models.locks import lock_rows, snapshot
 from leaderboard.models.visibility import Ratio
 from leaderboard.notifications.corrections import post_correction
 
@@ -94,18 +93,18 @@ def decide_report(user: Any, report: LabelReport, accepted: bool, answer: str) -
 def dry_run(user: Any, label_set: LabelSet) -> DryRun:
     """The board as it would be with this label set in force, beside the current one.
 
-    It performs the real switch and rolls it back, so both follow the same rules.
+    It only reads, in one snapshot; both boards follow the one rule of ``exact_results``, in a query each.
     """
     check_organiser(user, label_set.phase.competition)
-    with transaction.atomic():
-        phase = _locked(label_set)
-        before = _board(phase)
-        put_labels_in_force(phase, label_set)
-        after = _board(phase)
-        transaction.set_rollback(True)
+    with snapshot():
+        phase = Phase.objects.with_labels().get(pk=label_set.phase_id)
+        before = _board(exact_results(phase))
+        after = _board(exact_results(phase, label_set))
+        names = Team.objects.in_bulk([*before, *after])
+        unfinished = Evaluation.objects.unfinished().filter(label_set=label_set).count()
     teams = dict.fromkeys([*after, *before])
-    moves = [Move(name, *before.get(name, (None, None)), *after.get(name, (None, None))) for name in teams]
-    unfinished = Evaluation.objects.unfinished().filter(label_set=label_set).count()
+    nothing = (None, None)
+    moves = [Move(names[pk].name, *before.get(pk, nothing), *after.get(pk, nothing)) for pk in teams]
     return DryRun(moves, sum(move.rank_after is None for move in moves), unfinished)
 
 
@@ -128,10 +127,10 @@ def _locked(label_set: LabelSet) -> Phase:
     return lock_rows(Phase.objects.with_labels().filter(pk=label_set.phase_id))[0]
 
 
-def _board(phase: Phase) -> dict[str, tuple[int, Ratio]]:
-    """Rank and F1 of each team under the labels in force, best first."""
-    board = Standing.objects.board(phase, Standing.Kind.EXACT)
-    return {
-        standing.team.name: (rank, Ratio(standing.rank_key, KEY_SCALE))
-        for rank, standing in with_ranks(board)
+def _board(results: dict[int, Result]) -> dict[int, tuple[int, Ratio]]:
+    """Rank and F1 of each team by its primary key, best first."""
+    ordered = sorted(results.items(), key=lambda item: (-item[1].rank_key, item[1].achieved_at, item[0]))
+    ranks = {
+        key: place for place, key in reversed(list(enumerate((r.rank_key for _, r in ordered), start=1)))
     }
+    return {team: (ranks[result.rank_key], Ratio(result.rank_key, KEY_SCALE)) for team, result in ordered}

@@ -4,7 +4,6 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from django.db import transaction
@@ -22,10 +21,8 @@ from leaderboard.models import (
     Evaluation,
     LabelSet,
     Phase,
-    PhaseFigures,
     QuickLook,
     Standing,
-    Submission,
 )
 from leaderboard.models.locks import lock_rows
 from leaderboard.models.text import moment
@@ -196,87 +193,19 @@ def evaluate_ahead(phase: Phase, label_set: LabelSet) -> int:
     pending = Evaluation.objects.queued().filter(priority=Evaluation.Priority.FRESH)
     rest = phase.submissions.exclude(evaluation__state=Evaluation.State.INVALID)
     rest = rest.exclude(pk__in=done.values("submission")).exclude(pk__in=pending.values("submission"))
-    return queue_evaluations(rest, label_set)
+    return len(queue_evaluations(rest, label_set))
 
 
-def rescore(user: Any, submissions: Any, reason: str) -> int:
-    """Score submissions again on the labels in force, behind all fresh ones; returns how many were queued."""
-    reason = need_reason(reason)
-    queued = 0
-    chosen = list(submissions.select_related("phase__competition", "phase__labels"))
-    for phase in {submission.phase for submission in chosen}:
-        check_organiser(user, phase.competition)
-    with transaction.atomic():
-        for phase in {submission.phase for submission in chosen}:
-            ids = [submission.pk for submission in chosen if submission.phase_id == phase.pk]
-            if phase.labels is None:
-                raise InvalidInput(f"{phase} has no labels yet.")
-            fresh = queue_evaluations(Submission.objects.filter(pk__in=ids), phase.labels)
-            log_act("re-scored", user, phase, f"{fresh} submissions", reason, {"submissions": ids})
-            queued += fresh
-    return queued
-
-
-def queue_evaluations(submissions: Any, label_set: LabelSet) -> int:
-    """Queue one low-priority evaluation for each submission that has none waiting on this label set."""
+def queue_evaluations(submissions: Any, label_set: LabelSet) -> list[Evaluation]:
+    """Queue one low-priority evaluation for each submission that has none waiting on this label set; returns them."""
     waiting = Evaluation.objects.unfinished().filter(label_set=label_set)
     fresh = list(submissions.exclude(pk__in=waiting.values("submission")).values_list("pk", flat=True))
-    Evaluation.objects.bulk_create(
+    made = Evaluation.objects.bulk_create(
         Evaluation(submission_id=pk, label_set=label_set, priority=Evaluation.Priority.RESCORE)
         for pk in fresh
     )
     ring_on_commit(work)
-    return len(fresh)
-
-
-def disqualify(user: Any, submission: Submission, reason: str, withhold: str = "") -> None:
-    """Take a submission out of the ranking, with a reason; nothing is deleted."""
-    disqualify_all(user, Submission.objects.filter(pk=submission.pk), reason, withhold)
-    submission.refresh_from_db()
-
-
-def restore(user: Any, submission: Submission, reason: str, withhold: str = "") -> None:
-    """Reverse a disqualification, with a reason."""
-    restore_all(user, Submission.objects.filter(pk=submission.pk), reason, withhold)
-    submission.refresh_from_db()
-
-
-def disqualify_all(user: Any, submissions: Any, reason: str, withhold: str = "") -> int:
-    """Disqualify each of the submissions that still takes part; returns how many.
-
-    Everyone can read the entry in the log, unless ``withhold`` is a reason against it.
-    """
-    reason = need_reason(reason)
-    new = {"disqualified_at": timezone.now(), "disqualified_reason": reason}
-    return _judge_by_team(
-        user, submissions.filter(disqualified_at=None), "disqualified", new, public_entry(reason, withhold)
-    )
-
-
-def restore_all(user: Any, submissions: Any, reason: str, withhold: str = "") -> int:
-    """Restore each of the submissions that is disqualified; returns how many."""
-    new = {"disqualified_at": None, "disqualified_reason": ""}
-    chosen = submissions.exclude(disqualified_at=None)
-    return _judge_by_team(user, chosen, "restored", new, public_entry(need_reason(reason), withhold))
-
-
-def _judge_by_team(user: Any, chosen: Any, act: str, new: dict[str, Any], entry: dict[str, Any]) -> int:
-    """Change the submissions team by team, each in a short transaction of its own, its standing refreshed once."""
-    found = chosen.select_related("phase__competition", "team").order_by("phase", "team", "pk")
-    groups = [(key, list(rows)) for key, rows in groupby(found, key=lambda row: (row.phase, row.team))]
-    for phase in {phase for (phase, _), _ in groups}:
-        check_organiser(user, phase.competition)
-    for (phase, team), rows in groups:
-        ids = [row.pk for row in rows]
-        subject = str(rows[0]) if len(rows) == 1 else f"{len(rows)} submissions of {team}"
-        details = {"submissions": ids, **entry["details"]}
-        with transaction.atomic():
-            Submission.objects.filter(pk__in=ids).order_by("pk").lock()
-            Submission.objects.filter(pk__in=ids).update(**new)
-            Standing.objects.refresh(phase, team)
-            PhaseFigures.objects.forget(phase)
-            log_act(act, user, phase, subject, entry["reason"], details, public=entry["public"])
-    return sum(len(rows) for _, rows in groups)
+    return made
 
 
 def why_not_final(phase: Phase, now: datetime) -> Conflict | None:

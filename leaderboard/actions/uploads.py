@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 from celery import shared_task
+from django.core.files.storage import Storage
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import transaction
 from django.utils import timezone
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 LIFETIME = timedelta(hours=24)
 MOST_UNFINISHED = 5  # per person; beginning another one gives up the oldest
 MOST_PARTS = 10_000
+ORPHAN_AGE = timedelta(days=1)
+MOST_ORPHANS = 20
 BLOCK = 256 * 1024  # bytes in memory at a time
 ALGORITHMS = ("sha1", "sha256")
 UUID_AT_END = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/?")
@@ -290,4 +293,35 @@ def sweep() -> str:
     left = [folder for folder in folders if folder not in arriving]
     for folder in left:
         _empty(folder)
-    return f"{len(expired)} expired uploads and {len(left)} left folders removed"
+    orphans = remove_orphans(now - ORPHAN_AGE)
+    return f"{len(expired)} expired uploads, {len(left)} left folders and {orphans} archives without a submission removed"
+
+
+def remove_orphans(before: datetime) -> int:
+    """Delete archives, last written before then, that no submission names: their process ended between file and commit.
+
+    Returns their number. An archive is written seconds before its submission, never a day. Where there are more than crashes
+    leave behind, the database may be an older one than the files: then none is deleted, and the log says so.
+    """
+    storage, found = uploads_storage(), []
+    for phase in Phase.objects.values_list("pk", flat=True):
+        made = Submission.objects.filter(phase=phase).exclude(archive="")
+        known = set(made.values_list("archive", flat=True))
+        for team in _listed(storage, str(phase))[0]:
+            paths = (f"{phase}/{team}/{name}" for name in _listed(storage, f"{phase}/{team}")[1])
+            found += [p for p in paths if p not in known and storage.get_modified_time(p) < before]
+    if len(found) > MOST_ORPHANS:
+        log.critical("many archives have no submission: was the database restored?", archives=len(found))
+        return 0
+    for path in found:
+        storage.delete(path)
+        log.warning("an archive without a submission was deleted", archive=path)
+    return len(found)
+
+
+def _listed(storage: Storage, path: str) -> tuple[list[str], list[str]]:
+    """Folders and files at a path; none where it does not exist."""
+    try:
+        return storage.listdir(path)
+    except FileNotFoundError:
+        return [], []

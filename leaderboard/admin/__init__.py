@@ -8,6 +8,7 @@ from . import (
     announcements,
     audit,
     awards,
+    bulk,
     competitions,
     corrections,
     labels,
@@ -26,6 +27,6 @@ from . import (
 )
 
 __all__ = [
-    "announcements", "audit", "awards", "competitions", "corrections", "labels", "mails", "people", "phases",
+    "announcements", "audit", "awards", "bulk", "competitions", "corrections", "labels", "mails", "people", "phases",
     "published", "questions", "reports", "reviews", "rosters", "server", "submissions", "teams", "terms",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -57,7 +58,11 @@ def ask_for_reason(
     ``act`` gets ``reason`` and whatever else ``form_class`` asks for, by name; ``done`` makes a sentence of what it
     returned. A refusal is shown on the page.
     """
-    rows = list(rows)
+    if isinstance(rows, QuerySet):
+        number, rows = rows.count(), list(rows[:SHOWN])
+    else:
+        rows = list(rows)
+        number = len(rows)
     form = form_class(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
         try:
@@ -78,7 +83,7 @@ def ask_for_reason(
         "explanation": explanation,
         "button": button,
         "rows": rows[:SHOWN],
-        "more": max(0, len(rows) - SHOWN),
+        "more": max(0, number - SHOWN),
         "kept": [(name, value) for name, values in kept.items() for value in values],
         "form": form,
         "back": back,

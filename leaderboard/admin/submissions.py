@@ -1,21 +1,22 @@
-"""Submissions, their evaluations and the ledger of attempts: looked at here, judged by ``actions.judging``."""
+"""Submissions, their evaluations and the ledger of attempts: looked at here, judged by ``actions.bulk``."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.defaultfilters import filesizeformat
+from django.template.defaultfilters import filesizeformat, pluralize
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import action, display
 
 from evaluation.scoring import metrics
-from leaderboard.actions import judging
-from leaderboard.models import Attempt, Evaluation, Submission
+from leaderboard.actions import bulk
+from leaderboard.models import Attempt, BulkAct, Evaluation, Submission
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
+from .bulk import CONSEQUENCES
 from .exports import resource
 from .long_lists import INCIDENT, find_by_team, find_submissions, with_incident
 from .reasons import PublicReasonForm, ReasonForm, ask_for_reason
@@ -140,7 +141,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         ("Attempt", {"fields": ("attempt_state",)}),
     )
     inlines = (EvaluationInline,)
-    actions = ("rescore", "disqualify", "restore")
+    actions = ("rescore", "disqualify", "restore", "give_back", "withdraw")
     actions_detail = ("rescore_one", "disqualify_one", "restore_one")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -236,6 +237,14 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
     def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         return self.judge(request, queryset, "restore")
 
+    @action(description="Give attempts back…", permissions=["judge"])
+    def give_back(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self.judge(request, queryset, "give_back")
+
+    @action(description="Withdraw…", permissions=["judge"])
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self.judge(request, queryset, "withdraw")
+
     @action(description="Re-score", icon="replay", permissions=["judge"])
     def rescore_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return self.judge_one(request, object_id, "rescore")
@@ -254,47 +263,41 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         return self.judge(request, Submission.objects.filter(pk=submission.pk), act, back=back)
 
     def judge(self, request: HttpRequest, chosen: QuerySet[Any], act: str, back: str = "") -> HttpResponse:
-        """Ask for a reason, then re-score, disqualify or restore the chosen submissions."""
-        title, button, done, explanation, perform = JUDGEMENTS[act]
+        """Say what follows and ask for a reason, then do it to the chosen submissions: a few at once, many by a worker."""
         chosen = Submission.objects.filter(pk__in=chosen.order_by().values("pk"))
+        kind = BulkAct.Kind(act)
+        where = chosen.aggregate(
+            number=Count("pk"), teams=Count("team", distinct=True), phases=Count("phase", distinct=True)
+        )
+        preview = (
+            f"{where['number']:,} submission{pluralize(where['number'])} of {where['teams']:,} team{pluralize(where['teams'])} "
+            f"in {where['phases']:,} phase{pluralize(where['phases'])}."
+        )
         return ask_for_reason(
             self,
             request,
-            title=title,
-            explanation=explanation,
-            button=button,
+            title=f"{kind.label.capitalize()}: {where['number']:,} submission{pluralize(where['number'])}",
+            explanation=f"{preview} {CONSEQUENCES[kind]}",
+            button=kind.label.capitalize(),
             rows=chosen.select_related("team", "phase__competition").order_by("pk"),
-            act=lambda **asked: perform(request.user, chosen, **asked),
-            done=lambda number: f"{number} submission{'' if number == 1 else 's'} {done}.",
+            act=lambda **asked: bulk.begin(request.user, kind, chosen, **asked),
+            done=done,
             back=back or request.get_full_path(),
-            form_class=ReasonForm if act == "rescore" else PublicReasonForm,
+            form_class=ReasonForm if kind == BulkAct.Kind.RESCORE else PublicReasonForm,
         )
 
 
-JUDGEMENTS: dict[str, tuple[str, str, str, str, Any]] = {
-    "rescore": (
-        "Re-score submissions",
-        "Re-score",
-        "queued to be scored again",
-        "Each gets a new evaluation on the labels in force, behind all fresh submissions. The old result stands until "
-        "the new one is there; no attempt is taken.",
-        judging.rescore,
-    ),
-    "disqualify": (
-        "Disqualify submissions",
-        "Disqualify",
-        "disqualified",
-        "They leave the ranking; nothing is deleted and the attempt stays taken. The team sees the reason.",
-        judging.disqualify_all,
-    ),
-    "restore": (
-        "Restore submissions",
-        "Restore",
-        "restored",
-        "Takes the disqualification back: they count in the ranking again.",
-        judging.restore_all,
-    ),
-}
+def done(act: BulkAct) -> Any:
+    """What has become of an act, with a link to its progress and its undoing."""
+    address = reverse("admin:leaderboard_bulkact_change", args=[act.pk])
+    link = format_html('<a class="underline" href="{}">Progress and undo</a>', address)
+    name = f"{act}".capitalize()
+    if act.finished_at is None:
+        return format_html("{}: {} submissions, done in the background. {}", name, f"{act.total:,}", link)
+    changed = f"{act.number_changed:,} submission{pluralize(act.number_changed)}"
+    same = act.total - act.number_changed
+    unchanged = f", {same:,} needed no change" if same else ""
+    return format_html("{}: {} changed{}. {}", name, changed, unchanged, link)
 
 
 @admin.register(Evaluation)

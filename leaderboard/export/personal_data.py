@@ -9,6 +9,7 @@ from allauth.usersessions.models import UserSession
 from leaderboard.models import (
     Announcement,
     AuditEntry,
+    BulkAct,
     Invitation,
     JoinRequest,
     LabelReport,
@@ -104,6 +105,9 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         "mails_wanted": NoticeChoice.objects.of(user),
         "notes_on_submissions": list(
             SubmissionNote.objects.filter(edited_by=user).values("submission", "text", "tags", "edited_at")
+        ),
+        "bulk_acts": list(
+            BulkAct.objects.filter(requested_by=user).values("kind", "reason", "requested_at", "total")
         ),
         "announcements_written": list(
             Announcement.objects.filter(author=user).values("competition__slug", "title", "publish_at")

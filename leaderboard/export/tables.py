@@ -133,6 +133,7 @@ TABLES = (
     Table("audit", AuditEntry, amend=_amend_audit),
 )
 NOT_EXPORTED = {
+    "BulkAct": "how one server did what its audit log says",
     "DataFile": "public data, large and kept apart: the new server names its own",
     "SubmissionNote": "a team's own, which organisers do not read",
     "PatchPicture": "shows hidden labels: a report that is built again has them",

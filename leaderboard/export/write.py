@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 import evaluation
@@ -17,6 +17,7 @@ from evaluation.scoring.counts import unpack
 from evaluation.task import MaskSpec
 from evaluation.trust.site_files import write_sites
 from leaderboard.models import AuditEntry, Competition, LabelSet, Prediction, Submission
+from leaderboard.models.locks import snapshot
 
 from .package import CHUNK, Package
 from .site import add_site
@@ -94,24 +95,6 @@ def export_competition(
             details={"contents_sha256": contents, "with_labels": with_labels},
         )
     return Written(rows, len(package.files), contents)
-
-
-def snapshot() -> Any:
-    """A transaction that sees one moment of the database."""
-    return _Snapshot()
-
-
-class _Snapshot:
-    def __enter__(self) -> None:
-        outermost = not connection.in_atomic_block
-        self.transaction = transaction.atomic()
-        self.transaction.__enter__()
-        if outermost and connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-
-    def __exit__(self, *error: Any) -> None:
-        self.transaction.__exit__(*error)
 
 
 def add_rows(package: Package, competition: Competition, numbers: Numbers) -> dict[str, int]:

@@ -10,6 +10,7 @@ from .announcements import Announcement
 from .attempts import Attempt, QuotaUsage
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
+from .bulk import BulkAct
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .data import DataFile
@@ -36,6 +37,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Award",
+    "BulkAct",
     "Competition",
     "CompetitionFigures",
     "DataFile",

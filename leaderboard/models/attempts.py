@@ -1,6 +1,6 @@
 """The ledger: what each submission uses of its team's quotas, and what is left."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import reduce
@@ -154,6 +154,28 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             day_slot=None,
             board_slot=None,
         )
+
+    def take_places(self, on_board: Container[int] | None = None, *, quota: bool = False) -> None:
+        """Take the lowest free place on the board for these attempts of one team and phase (those ``on_board``, or all), and
+        with ``quota`` those of the quotas. More may be taken than the phase allows."""
+        attempts: list[Any] = list(self.order_by("reserved_at", "pk"))
+        if not attempts:
+            return
+        theirs = list(
+            self.model.objects.of(attempts[0].team, attempts[0].phase).exclude(
+                pk__in=[a.pk for a in attempts]
+            )
+        )
+        for attempt in attempts:
+            if quota:
+                attempt.total_slot = _lowest_free(other.total_slot for other in theirs)
+                attempt.day_slot = _lowest_free(
+                    other.day_slot for other in theirs if other.day == attempt.day
+                )
+            if on_board is None or attempt.pk in on_board:
+                attempt.board_slot = _lowest_free(other.board_slot for other in theirs)
+            theirs.append(attempt)
+        self.model.objects.bulk_update(attempts, ["total_slot", "day_slot", "board_slot"])
 
     def free_board_place(self, submission_id: int) -> None:
         """A withdrawn result leaves the board but still counts towards the total and the day."""

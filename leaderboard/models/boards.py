@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import RowNumber
 
 from evaluation.scoring.ladder import Ladder, climb_all
 from evaluation.scoring.metrics import KEY_SCALE, f1_exact
 
 from .competitions import LabelSet, Phase
 from .locks import lock_rows
-from .submissions import Submission
+from .submissions import Evaluation, Submission, counting_order
 from .teams import Team
 
 
@@ -85,30 +88,48 @@ class StandingQuerySet(models.QuerySet["Standing"]):
         Phase.objects.bump_board(phase.pk)
 
     def rebuild(self, phase: Phase) -> None:
-        """Rebuild all rows under the current labels from the submissions; rows of other versions stay."""
-        in_force = Phase.objects.filter(pk=phase.pk).values("labels")
-        self.filter(phase=phase, label_set__in=in_force).delete()
-        for team in Team.objects.filter(submissions__phase=phase).distinct():
-            self.refresh(phase, team)
+        """Rebuild all rows under the current labels from the submissions; rows of other versions stay.
+
+        A few statements for each kind of row, whatever the number of teams. Call inside a transaction.
+        """
+        [phase] = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))
+        if phase.labels is None:
+            return
+        kinds = [(Standing.Kind.EXACT, exact_results(phase))]
+        if phase.shows_a_board_of_its_own:
+            kinds.append((Standing.Kind.SHOWN, shown_results(phase)))
+        rows = self.filter(phase=phase, label_set=phase.labels)
+        rows.exclude(kind__in=[kind for kind, _ in kinds]).delete()
+        for kind, results in kinds:
+            rows.filter(kind=kind).exclude(team__in=list(results)).delete()
+            place: dict[str, Any] = {"phase": phase, "label_set": phase.labels, "kind": kind}
+            made = (Standing(**place, team_id=team, **vars(result)) for team, result in results.items())
+            self._upsert(list(made))
+        Phase.objects.bump_board(phase.pk)
+
+    def _upsert(self, rows: list["Standing"]) -> None:
+        """One statement for a batch, whether there are rows or not."""
+        Standing.objects.bulk_create(
+            rows,
+            batch_size=500,
+            update_conflicts=True,
+            unique_fields=["phase", "label_set", "team", "kind"],
+            update_fields=["submission", "rank_key", "achieved_at", "entries"],
+        )
 
     def _put(self, phase: Phase, team: Team, kind: str, result: "Result | None") -> None:
         place: dict[str, Any] = {"phase": phase, "label_set": phase.labels, "team": team, "kind": kind}
         if result is None:
             self.filter(**place).delete()
         else:
-            Standing.objects.bulk_create(  # one statement, whether there is a row or not
-                [Standing(**place, **vars(result))],
-                update_conflicts=True,
-                unique_fields=list(place),
-                update_fields=list(vars(result)),
-            )
+            self._upsert([Standing(**place, **vars(result))])
 
 
 @dataclass
 class Result:
     """What a standing shows: the submission that counts, its key, and the number of scored submissions."""
 
-    submission: Submission
+    submission_id: int
     rank_key: int
     achieved_at: datetime
     entries: int
@@ -120,24 +141,56 @@ def _scored(phase: Phase, team: Team, before: datetime | None) -> Any:
     return mine.scored_on(phase.labels).received_before(before)
 
 
-def _result(best: Submission, entries: int) -> Result:
-    assert best.evaluation is not None, "a counted submission is scored"
-    assert best.evaluation.rank_key is not None, "a scored evaluation has its key"
-    return Result(best, best.evaluation.rank_key, best.received_at, entries)
-
-
 def _exact_result(phase: Phase, team: Team, before: datetime | None = None) -> Result | None:
+    """The same as ``exact_results`` for one team, by the indexes: what each score asks for."""
     if team.is_organisers or team.merged_into_id:
         return None
     counted = Submission.objects.counted(phase, team, before)
     entries = _scored(phase, team, before).order_by().values("team").annotate(number=models.Count("pk"))
-    best = (
-        counted.annotate(entries=models.Subquery(entries.values("number")))
-        .select_related("evaluation")
-        .defer("description", "evaluation__patch_counts", "evaluation__problems")
-        .first()
+    best = counted.annotate(entries=models.Subquery(entries.values("number")))
+    found: Any = best.values_list("pk", "evaluation__rank_key", "received_at", "entries").first()
+    return Result(*found) if found else None
+
+
+def exact_results(
+    phase: Phase, label_set: LabelSet | None = None, before: datetime | None = None
+) -> dict[int, Result]:
+    """Each team's result by its primary key, in one query.
+
+    ``label_set``: as if these labels were in force, each submission counting by its newest score on them.
+    """
+    scores = Evaluation.objects.filter(
+        state=Evaluation.State.SCORED,
+        submission__phase=phase,
+        submission__reference=False,
+        submission__withdrawn_at=None,
+        submission__disqualified_at=None,
+        submission__team__is_organisers=False,
+        submission__team__merged_into=None,
     )
-    return None if best is None else _result(best, best.entries)
+    if label_set is None or label_set.pk == phase.labels_id:
+        current = Submission.objects.filter(phase=phase).values("evaluation")
+        scores = scores.filter(label_set=phase.labels_id, pk__in=current)
+    else:
+        scores = scores.filter(pk__in=newest_scores(phase, label_set))
+    if before is not None:
+        scores = scores.filter(submission__received_at__lt=before)
+    team = [models.F("submission__team")]
+    order = counting_order(phase, "rank_key", "submission__")
+    ranked = scores.annotate(
+        place=models.Window(RowNumber(), partition_by=team, order_by=order),
+        entries=models.Window(models.Count("pk"), partition_by=team),
+    )
+    columns = ("submission__team", "submission", "rank_key", "submission__received_at", "entries")
+    return {key: Result(*found) for key, *found in ranked.filter(place=1).order_by().values_list(*columns)}
+
+
+def newest_scores(phase: Phase, label_set: LabelSet) -> Any:
+    """The primary key of each submission's newest score on a label set."""
+    on_it = Evaluation.objects.filter(
+        label_set=label_set, state=Evaluation.State.SCORED, submission__phase=phase
+    )
+    return on_it.order_by().values("submission").annotate(newest=models.Max("pk")).values("newest")
 
 
 def _shown_result(phase: Phase, team: Team) -> Result | None:
@@ -146,25 +199,44 @@ def _shown_result(phase: Phase, team: Team) -> Result | None:
         return _exact_result(phase, team, before=phase.freezes_at)
     if team.is_organisers or team.merged_into_id:
         return None
-    return _ladder_result(phase, phase.ladder, team)
+    return _climbed(phase.ladder, list(_climbing(phase).filter(team=team).values_list(*_RUNG)))
 
 
-def _ladder_result(phase: Phase, ladder: Ladder, team: Team) -> Result | None:
-    """Climb the Ladder with all scored submissions of the team, withdrawn or not: no step is ever undone."""
-    assert phase.labels is not None
-    made = Submission.objects.filter(phase=phase, team=team, reference=False, disqualified_at=None)
-    made = made.evaluated_on(phase.labels).received_before(phase.freezes_at)
-    counts = made.order_by("received_at", "pk").values_list(
-        "evaluation__tp", "evaluation__fp", "evaluation__fn"
+def shown_results(phase: Phase) -> dict[int, Result]:
+    """The same for every team, by its primary key, in one query."""
+    if phase.ladder is None:
+        return exact_results(phase, before=phase.freezes_at)
+    ranked = (
+        _climbing(phase).filter(team__is_organisers=False, team__merged_into=None).order_by("team", *_ORDER)
     )
-    rungs = climb_all(ladder, [f1_exact(tp or 0, fp or 0, fn or 0) for tp, fp, fn in counts])
+    found = {
+        team: _climbed(phase.ladder, [row[1:] for row in rows])
+        for team, rows in groupby(ranked.values_list("team", *_RUNG).iterator(), key=itemgetter(0))
+    }
+    return {team: result for team, result in found.items() if result is not None}
+
+
+_ORDER = ("received_at", "pk")
+_RUNG = ("pk", "received_at", "evaluation__tp", "evaluation__fp", "evaluation__fn")
+
+
+def _climbing(phase: Phase) -> models.QuerySet[Submission]:
+    """What climbs the Ladder: all scored submissions, withdrawn or not, so that no step is ever undone."""
+    assert phase.labels is not None
+    made = Submission.objects.filter(phase=phase, reference=False, disqualified_at=None)
+    return made.evaluated_on(phase.labels).received_before(phase.freezes_at).order_by(*_ORDER)
+
+
+def _climbed(ladder: Ladder, made: list[tuple[Any, ...]]) -> Result | None:
+    """A team's result by the Ladder, of its submissions as ``_RUNG``, in order."""
+    rungs = climb_all(ladder, [f1_exact(tp or 0, fp or 0, fn or 0) for _, _, tp, fp, fn in made])
     climbs = [place for place, rung in enumerate(rungs) if rung.improved]
     if not climbs:
         return None
-    leader = made.order_by("received_at", "pk")[climbs[-1]]
     best = rungs[-1].best
     assert best is not None, "it has climbed"
-    return Result(leader, int(best * KEY_SCALE), leader.received_at, len(rungs))
+    leader, achieved_at, *_ = made[climbs[-1]]
+    return Result(leader, int(best * KEY_SCALE), achieved_at, len(rungs))
 
 
 class Standing(models.Model):

@@ -5,9 +5,11 @@ then what belongs to these. This includes a worker that records a score.
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 
 def lock_named(name: str) -> None:
@@ -34,3 +36,26 @@ def lock_rows(rows: models.QuerySet[Any]) -> list[Any]:
         .values_list("pk")
     )
     return list(rows.order_by("pk"))
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """A transaction that only reads, sees one moment of the database, and stops no writer.
+
+    Inside another transaction it is a part of that one.
+    """
+    if connection.in_atomic_block:
+        yield
+        return
+    mode = getattr(connection, "transaction_mode", None)
+    if connection.vendor == "sqlite":
+        connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]
+    try:
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+    finally:
+        if connection.vendor == "sqlite":
+            connection.transaction_mode = mode  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from .announcements import Announcement
 from .attempts import Attempt
 from .audit import AuditEntry
 from .boards import PublishedEntry, Standing
+from .bulk import BulkAct
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .mails import Mail
@@ -38,6 +39,7 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Question: "competition",
     Terms: "competition",
     TermsAcceptance: "terms__competition",
+    BulkAct: "competition",
     Team: "competition",
     Membership: "competition",
     Invitation: "team__competition",

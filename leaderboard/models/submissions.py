@@ -106,25 +106,37 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return made
 
     def counted(self, phase: Phase, team: Team, before: datetime | None = None) -> "SubmissionQuerySet":
-        """A team's submissions that may count under the phase's rule, best first: the first is its result.
+        """A team's submissions that may count under the phase's rule: the first is its result.
 
-        Where selected ones count, a team that selected none gets its best, or its latest if scores were hidden.
+        Where selected ones count, those of a team that selected some come first.
         """
         if phase.labels is None:
             return self.none()
-        mine = (
-            self.filter(phase=phase, team=team, reference=False)
-            .scored_on(phase.labels)
-            .received_before(before)
-        )
-        latest = phase.counts == Phase.Counts.LATEST
-        if phase.counts == Phase.Counts.SELECTED:
-            selected = mine.filter(selected=True)
-            mine = selected if selected.exists() else mine
-            latest = phase.hidden_until_close and not selected.exists()
-        if latest:
-            mine = mine.filter(pk__in=mine.order_by("-received_at", "-pk").values("pk")[:1])
-        return mine.order_by("-evaluation__rank_key", "received_at", "pk")
+        mine = self.filter(phase=phase, team=team, reference=False).scored_on(phase.labels)
+        return mine.received_before(before).order_by(*counting_order(phase, "evaluation__rank_key"))
+
+
+def counting_order(phase: Phase, rank_key: str, submission: str = "") -> list[Any]:
+    """The one rule for which submission of a team counts, as an order whose first is its result.
+
+    ``rank_key``, and ``submission`` in front of a submission's columns, say where they are found. Where selected ones
+    count, a team that selected none gets its best, or its latest if scores were hidden.
+    """
+    received, number = models.F(f"{submission}received_at"), models.F(f"{submission}pk")
+    best = [models.F(rank_key).desc(), received.asc(), number.asc()]
+    latest = [received.desc(), number.desc()]
+    if phase.counts == Phase.Counts.LATEST:
+        return latest
+    if phase.counts != Phase.Counts.SELECTED:
+        return best
+    selected = models.F(f"{submission}selected").desc()
+    if not phase.hidden_until_close:
+        return [selected, *best]
+    chosen = models.When(**{f"{submission}selected": True, "then": models.F(rank_key)})
+    key = models.Case(chosen, default=models.Value(None), output_field=models.BigIntegerField())
+    when = models.When(**{f"{submission}selected": True, "then": received})
+    first = models.Case(when, default=models.Value(None), output_field=models.DateTimeField())
+    return [selected, key.desc(nulls_last=True), first.asc(nulls_last=True), *latest]
 
 
 class Submission(models.Model):

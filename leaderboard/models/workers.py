@@ -22,10 +22,12 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
 
     def alive(self, now: datetime) -> "WorkerQuerySet":
         """Workers with a heartbeat in the last three intervals, or in the last 30 seconds if that is longer."""
-        return self.filter(seen_at__gte=now - patience())
+        return self.filter(seen_at__range=(now - patience(), now + patience()))
 
     def forgotten(self, now: datetime) -> "WorkerQuerySet":
-        return self.filter(seen_at__lt=now - timedelta(days=1))
+        """Silent for a day; or signed by a clock that has been set back since."""
+        day = timedelta(days=1)
+        return self.exclude(seen_at__range=(now - day, now + day))
 
     def silent(self, now: datetime) -> "WorkerQuerySet":
         """Workers with a heartbeat in the last hour that went silent without signing off."""

@@ -64,6 +64,7 @@ MENU = [
     {
         "title": "Records",
         "items": [
+            _page("Bulk acts", "checklist", "bulkact_changelist"),
             _page("Audit log", "history_edu", "auditentry_changelist"),
             _page("Outbox", "outgoing_mail", "mail_changelist"),
             _page("Refused uploads", "do_not_disturb_on", "refusedupload_changelist"),

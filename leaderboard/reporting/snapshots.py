@@ -12,7 +12,8 @@ from evaluation.scoring.metrics import f1_exact
 from evaluation.statistics.history import Scored
 from evaluation.statistics.table import CountTable
 from evaluation.task import MaskSpec
-from leaderboard.models import LabelSet, Phase, Prediction, Review, Standing, Submission, Team
+from leaderboard.models import LabelSet, Phase, Prediction, Review, Standing, Submission
+from leaderboard.models.boards import exact_results
 
 
 def counted(phase: Phase, as_of: datetime | None = None) -> list[Submission]:
@@ -23,13 +24,9 @@ def counted(phase: Phase, as_of: datetime | None = None) -> list[Submission]:
             standing.submission
             for standing in standings.select_related("submission__evaluation", "submission__team")
         ]
-    teams = Team.objects.filter(submissions__phase=phase, is_organisers=False, merged_into=None).distinct()
-    best = [
-        Submission.objects.counted(phase, team, as_of).select_related("evaluation", "team").first()
-        for team in teams
-    ]
+    best = [result.submission_id for result in exact_results(phase, before=as_of).values()]
     return sorted(
-        (submission for submission in best if submission),
+        Submission.objects.filter(pk__in=best).select_related("evaluation", "team"),
         key=lambda submission: (-_rank_key(submission), submission.received_at, submission.team_id),
     )
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 # While the archive storage does not answer
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 PATIENCE = timedelta(days=1)
+SKEW = timedelta(seconds=30)  # by which the clocks of two hosts may differ
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,7 @@ class Swept:
 def sweep() -> Swept:
     """Take back the work of dead workers, give up after too many tries, count what waits. Always safe to run."""
     now = timezone.now()
+    cut_to_the_clock(now)
     taken_back, given_up = 0, []
     overdue = Evaluation.objects.scoring().filter(lease_until__lt=now).order_by("lease_until")
     overdue = overdue.select_related("submission")
@@ -267,6 +269,21 @@ def sweep() -> Swept:
     unheard = now - timedelta(seconds=settings.EVALUATION_SWEEP_SECONDS)
     waiting = Evaluation.objects.queued().filter(rung_at__lt=unheard).update(rung_at=now)
     return Swept(taken_back, given_up, waiting + taken_back)
+
+
+def cut_to_the_clock(now: datetime) -> int:
+    """Shorten leases and pauses that a clock since set back wrote too far into the future; returns their number.
+
+    A worker that lives extends its lease again at its next heartbeat; of one that does not, the work is taken back as usual.
+    """
+    lease = lease_end(now)
+    leases = Evaluation.objects.scoring().filter(lease_until__gt=lease + SKEW).update(lease_until=lease)
+    later = now + LONGEST_PAUSE
+    paused = Evaluation.objects.queued().filter(not_before__gt=later + SKEW).update(not_before=later)
+    rung = Evaluation.objects.queued().filter(rung_at__gt=later + SKEW).update(rung_at=now)
+    if leases or paused or rung:
+        log.warning("the clock was set back: %d leases and %d pauses shortened", leases, paused)
+    return leases + paused + rung
 
 
 def new_incident() -> str:

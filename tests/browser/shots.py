@@ -80,7 +80,7 @@ LISTS = (
     *("competition", "phase", "submission", "evaluation", "attempt", "phasereport", "review", "page"),
     *("announcement", "labelset", "labelreport", "prize", "award", "publishedentry", "team", "membership"),
     *("joinrequest", "merger", "methoddescription", "user", "auditentry", "mail"),
-    *("refusedupload", "worker", "question"),
+    *("refusedupload", "worker", "question", "bulkact"),
 )
 PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
     "nobody": {

@@ -23,6 +23,7 @@ from leaderboard.models import (
     Announcement,
     AuditEntry,
     Award,
+    BulkAct,
     Competition,
     DataFile,
     JoinRequest,
@@ -169,6 +170,13 @@ class Stage:
             ),
             "announcement": Announcement.objects.create(
                 competition=cast.competition, title="Dates", body=DESCRIPTION, audience="no_submission"
+            ),
+            "bulkact": BulkAct.objects.create(
+                competition=cast.competition,
+                kind="disqualify",
+                reason=DESCRIPTION,
+                submissions=[self.submission.pk],
+                total=1,
             ),
             "refusedupload": RefusedUpload.objects.create(
                 phase=cast.phase,

@@ -18,6 +18,7 @@ from leaderboard.models import (
     ApiToken,
     AuditEntry,
     Award,
+    BulkAct,
     Competition,
     Evaluation,
     JoinRequest,
@@ -105,6 +106,9 @@ def foreign(cast: Cast) -> Foreign:
                 day=timezone.now().date(),
                 last_at=timezone.now(),
                 sentence="Secret sentence",
+            ),
+            BulkAct: BulkAct.objects.create(
+                competition=competition, kind="disqualify", reason="Secret reason", submissions=[1], total=1
             ),
             Announcement: Announcement.objects.create(
                 competition=competition, title="Secret title", body="Secret", audience="no_submission"

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from evaluation.scoring import labels
 from evaluation.scoring.counts import Counts, pack, sha256
-from leaderboard.actions import accounts, corrections, judging, rosters, teams, webhooks
+from leaderboard.actions import accounts, bulk, corrections, judging, rosters, teams, webhooks
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.refusals import Conflict
 from leaderboard.models import Evaluation, LabelSet, Notice, Phase, Standing, Submission, Team, WebhookCall
@@ -142,7 +142,7 @@ def test_a_submission_is_taken_out_while_its_score_is_recorded(cast: Cast, monke
     acts = {
         "withdraw": lambda: actions.withdraw(cast.owner, submission),
         "select": lambda: actions.select(cast.owner, submission, True),
-        "disqualify": lambda: judging.disqualify(cast.organiser, submission, "a reason"),
+        "disqualify": lambda: bulk.disqualify(cast.organiser, submission, "a reason"),
     }
     at_once(monkeypatch, (StandingQuerySet, "refresh"), acts[act], lambda: score(held))
     assert Standing.objects.count() == (1 if act == "select" else 0)

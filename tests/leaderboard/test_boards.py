@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
-from leaderboard.actions import judging, refusals, submissions
+from leaderboard.actions import bulk, refusals, submissions
 from leaderboard.models import AuditEntry, Phase, Standing
 from leaderboard.models.visibility import view_of, visible_scores
 from leaderboard.reporting.boards import board_of
@@ -69,12 +69,12 @@ def test_disqualified_leaves_the_ranking_and_can_be_restored_with_reasons_in_the
     submission = make_submission(cast.team, cast.phase, (90, 5, 5))
     fallback = make_submission(cast.team, cast.phase, (50, 5, 5))
     with pytest.raises(refusals.InvalidInput):
-        judging.disqualify(cast.organiser, submission, " ")
+        bulk.disqualify(cast.organiser, submission, " ")
     with pytest.raises(refusals.NotAllowed):
-        judging.disqualify(cast.owner, submission, "because")
-    judging.disqualify(cast.organiser, submission, "copied masks")
+        bulk.disqualify(cast.owner, submission, "because")
+    bulk.disqualify(cast.organiser, submission, "copied masks")
     assert Standing.objects.get().submission == fallback
-    judging.restore(cast.organiser, submission, "a mistake of ours")
+    bulk.restore(cast.organiser, submission, "a mistake of ours")
     assert Standing.objects.get().submission == submission
     reasons = list(AuditEntry.objects.order_by("id").values_list("act", "reason"))
     assert reasons == [("disqualified", "copied masks"), ("restored", "a mistake of ours")]

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from evaluation.scoring import labels
 from evaluation.scoring.counts import Counts, pack
-from leaderboard.actions import awards, descriptions, judging, rosters
+from leaderboard.actions import awards, bulk, descriptions, judging, rosters
 from leaderboard.actions.teams import invite
 from leaderboard.export import read, tables, write
 from leaderboard.export.package import ExportInvalid, OpenedPackage
@@ -109,7 +109,7 @@ def rich(cast: Cast) -> Cast:
     submit(cast.team, cast.phase, state="queued")
     take(submit(cast.other_team, cast.phase, state="queued"))
     bad = submit(merged, cast.phase, (99, 0, 0))
-    judging.disqualify(cast.organiser, bad, "labels by hand")
+    bulk.disqualify(cast.organiser, bad, "labels by hand")
     LabelReport.objects.create(phase=cast.phase, team=cast.team, patch=2, text="a river", decided_at=now)
     PhaseReport.objects.create(
         phase=cast.phase,
@@ -142,7 +142,7 @@ def rich(cast: Cast) -> Cast:
         phase=cast.phase, kind="same_masks", team=cast.team, other=cast.other_team, evidence={"masks": 1}
     )
     judging.keep_images(cast.organiser, cast.phase, {"true": [b"\x89PNG", b"", b"\xff"]})
-    judging.rescore(cast.organiser, Submission.objects.filter(pk=bad.pk), "new labels")
+    bulk.rescore(cast.organiser, Submission.objects.filter(pk=bad.pk), "new labels")
     return cast
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evaluation.scoring.counts import pack
-from leaderboard.actions import accounts, announcements, corrections, judging, notices
+from leaderboard.actions import accounts, announcements, bulk, corrections, judging, notices
 from leaderboard.actions.submissions import withdraw
 from leaderboard.models import (
     Announcement,
@@ -166,7 +166,7 @@ def test_scoring_everything_again_is_one_mail_per_person(wanting: Cast) -> None:
     make_submission(wanting.other_team, wanting.phase, GOOD)
     run()
     later(days=1)
-    judging.rescore(wanting.organiser, Submission.objects.all(), "a new scorer")
+    bulk.rescore(wanting.organiser, Submission.objects.all(), "a new scorer")
     waiting = list(
         Evaluation.objects.unfinished().select_related("submission__team", "submission__phase", "label_set")
     )

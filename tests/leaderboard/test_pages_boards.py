@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.actions import judging
+from leaderboard.actions import bulk
 from leaderboard.actions import teams as actions
 from leaderboard.models import Evaluation, Page, Phase, PublishedEntry, Submission
 from leaderboard.pages import boards, labels
@@ -230,7 +230,7 @@ def test_the_fragment_is_rendered_once_for_everybody_who_is_in_no_team(
     assert "Rivals" in Client().get(board_url(cast), headers=polled).content.decode()
     actions.edit_team(cast.rival, cast.other_team, name="Renamed")
     assert "Renamed" in Client().get(board_url(cast), headers=polled).content.decode()
-    judging.disqualify(cast.organiser, Submission.objects.get(team=cast.other_team), "spam")
+    bulk.disqualify(cast.organiser, Submission.objects.get(team=cast.other_team), "spam")
     assert "Renamed" not in Client().get(board_url(cast), headers=polled).content.decode()
 
 

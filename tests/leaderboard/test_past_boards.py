@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.actions.judging import disqualify_all
+from leaderboard.actions import bulk
 from leaderboard.models import Submission
 from leaderboard.models.attempts import utc_day
 from leaderboard.models.visibility import view_of
@@ -183,7 +183,7 @@ def test_hidden_metrics_stay_hidden(phase: Any, cast: Cast, client: Client) -> N
 
 def test_who_is_disqualified_disappears_from_the_past_at_once(phase: Any, cast: Cast, client: Client) -> None:
     assert len(seen(ask(cast, client, 4))) == 2
-    disqualify_all(cast.organiser, Submission.objects.filter(team=cast.team), "copied")
+    bulk.begin(cast.organiser, "disqualify", Submission.objects.filter(team=cast.team), "copied")
     assert seen(ask(cast, client, 4)) == [(2, "Rivals", "60.00", 1)]
     cache.clear()
     assert seen(ask(cast, client, 4)) == [(1, "Rivals", "60.00", 1)]

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.actions import judging, phase_changes
+from leaderboard.actions import bulk, phase_changes
 from leaderboard.models import AuditEntry, Competition, Phase, Submission
 from tests.leaderboard.admin_forms import as_sent
 from tests.leaderboard.factories import Cast, make_phase, make_submission
@@ -98,7 +98,7 @@ def test_a_rule_needs_a_reason_and_both_are_public(organiser: Client, cast: Cast
 
 def test_withheld_entries_are_counted(organiser: Client, cast: Cast, phase: Phase) -> None:
     save(organiser, phase, quota_total=7, reason="a secret", withhold="names a person")
-    judging.disqualify(cast.organiser, Submission.objects.get(), "a fault", withhold="names a person")
+    bulk.disqualify(cast.organiser, Submission.objects.get(), "a fault", withhold="names a person")
     page = organiser.get(reverse("pages:trust", args=[cast.competition.slug])).content.decode()
     assert "2 entries are withheld" in page
     assert "a secret" not in page
@@ -128,7 +128,9 @@ def test_a_bulk_act_refreshes_each_team_once(cast: Cast, django_assert_max_num_q
         make_submission(cast.team, cast.phase)
         make_submission(cast.other_team, cast.phase)
     with django_assert_max_num_queries(60):
-        assert judging.disqualify_all(cast.organiser, Submission.objects.all(), "copied") == 40
+        assert (
+            bulk.begin(cast.organiser, "disqualify", Submission.objects.all(), "copied").number_changed == 40
+        )
     assert Submission.objects.exclude(disqualified_at=None).count() == 40
     assert AuditEntry.objects.filter(act="disqualified").count() == 2
-    assert judging.restore_all(cast.organiser, Submission.objects.all(), "not copied") == 40
+    assert bulk.begin(cast.organiser, "restore", Submission.objects.all(), "not copied").number_changed == 40

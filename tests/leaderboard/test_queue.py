@@ -16,7 +16,7 @@ from django.utils import timezone
 from evaluation.archive.problems import empty_file
 from evaluation.scoring.counts import Counts, pack, sha256
 from evaluation.scoring.labels import compress
-from leaderboard.actions import corrections, judging
+from leaderboard.actions import bulk, corrections, judging
 from leaderboard.models import Attempt, Evaluation, Phase, Prediction, Standing, Submission
 from leaderboard.scoring import queue, tasks
 from leaderboard.scoring.failures import LONGEST, SETTLED, report_failures
@@ -72,7 +72,7 @@ def test_a_team_being_scored_waits_while_another_team_waits(cast):
 
 def test_rescores_give_way_to_fresh_submissions(cast):
     old = make_submission(cast.team, cast.phase)
-    judging.rescore(cast.organiser, Submission.objects.filter(pk=old.pk), "labels were checked")
+    bulk.rescore(cast.organiser, Submission.objects.filter(pk=old.pk), "labels were checked")
     waiting(cast.other_team, cast.phase)
     assert claimed_teams(3) == ["Rivals", "Alpine", None]
 
@@ -200,7 +200,10 @@ def test_work_scores_a_real_archive_and_a_rescore_needs_no_archive(cast):
     first = submission.evaluation
     assert (first.fp, first.fn, first.tp) == (0, 0, int(make_masks().sum()))
     submission.archive.delete(save=False)
-    assert judging.rescore(cast.organiser, Submission.objects.filter(pk=submission.pk), "to see") == 1
+    assert (
+        bulk.rescore(cast.organiser, Submission.objects.filter(pk=submission.pk), "to see").number_changed
+        == 1
+    )
     assert tasks.work() == "scored"
     again = Submission.objects.with_evaluation().get(pk=submission.pk).evaluation
     assert again.pk != first.pk

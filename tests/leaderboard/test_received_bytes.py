@@ -9,7 +9,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from leaderboard.actions import judging, receipts, refusals
+from leaderboard.actions import bulk, receipts, refusals
 from leaderboard.models import Attempt, AuditEntry, Evaluation, Submission
 from leaderboard.scoring import failures, queue, tasks
 from leaderboard.scoring.archives import received_archive
@@ -74,7 +74,7 @@ def test_other_bytes_are_never_scored_and_cost_the_team_nothing(cast, storage, h
     assert "The server no longer has this archive as it received it" in page
 
     replaced(storage, submission.archive.name, content)  # from a backup
-    judging.rescore(cast.organiser, Submission.objects.filter(pk=submission.pk), "restored")
+    bulk.rescore(cast.organiser, Submission.objects.filter(pk=submission.pk), "restored")
     assert tasks.work() == "scored"
     scored = Submission.objects.with_evaluation().get(pk=submission.pk)
     statement = receipts.receipt_of(scored, cast.owner, timezone.now())["statement"]
@@ -124,5 +124,5 @@ def test_a_stored_prediction_needs_no_archive(cast):
     submission = submit(cast.owner, cast.phase)
     assert tasks.work() == "scored"
     submission.archive.storage.delete(submission.archive.name)
-    judging.rescore(cast.organiser, Submission.objects.filter(pk=submission.pk), "to see")
+    bulk.rescore(cast.organiser, Submission.objects.filter(pk=submission.pk), "to see")
     assert tasks.work() == "scored"

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.actions import judging
+from leaderboard.actions import bulk
 from leaderboard.models import Competition, CompetitionFigures, Phase, PhaseFigures, Standing, Submission
 from leaderboard.models.visibility import view_of
 from leaderboard.pages.page_context import phases_of
@@ -90,7 +90,7 @@ def test_submissions_by_utc_day_and_the_best_over_time(cast: Cast, client: Clien
     assert [number for _, number in phase.per_day] == [1, 1, 0, 1]
     assert [step.f1.percent for step in phase.best or []] == ["50.00", "80.00"]
     best = Submission.objects.latest("received_at")
-    judging.disqualify(cast.organiser, best, "a probe")
+    bulk.disqualify(cast.organiser, best, "a probe")
     shown = client.get(reverse("pages:statistics", args=[cast.competition.slug])).content.decode()
     assert "80.00" not in shown  # not even until a worker has counted again
     (phase,) = figures(cast.competition, cast.stranger).phases

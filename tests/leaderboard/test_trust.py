@@ -13,7 +13,7 @@ from evaluation.__main__ import main
 from evaluation.scoring import labels as label_files
 from evaluation.scoring.counts import pack
 from evaluation.trust import receipts
-from leaderboard.actions import judging
+from leaderboard.actions import bulk, judging
 from leaderboard.actions.refusals import Conflict, NotAllowed
 from leaderboard.models import AuditEntry, Evaluation, LabelSet
 from tests.leaderboard.factories import TINY, Cast, make_archive, make_masks, make_submission
@@ -98,7 +98,7 @@ def test_the_commitment_is_public_and_the_salt_after_the_end(cast: Cast, client:
 def test_the_public_log_is_read_by_all_and_its_digests_hold(cast: Cast, client: Client) -> None:
     submission = make_submission(cast.team, cast.phase)
     judging.load_labels(cast.organiser, cast.phase, pack(make_masks(seed=4)), TINY, "better ones")
-    judging.disqualify(cast.organiser, submission, "a private matter", withhold="names a person")
+    bulk.disqualify(cast.organiser, submission, "a private matter", withhold="names a person")
     page = client.get(url("trust", cast.competition.slug)).content.decode()
     assert "better ones" in page
     assert "a private matter" not in page
