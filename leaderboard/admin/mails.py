@@ -45,7 +45,7 @@ class MailAdmin(OrganiserAdmin):
     actions_detail = ("again", "discard")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("competition").defer("text")
+        return super().get_queryset(request).select_related("competition").defer("text", "html")
 
     @display(description="state", label=STATES)
     def state_label(self, mail: Mail) -> str:
