@@ -7,6 +7,7 @@ other classes, bands or files changes it here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,21 @@ class Task:
     def mask_name(self, number: int | str) -> str:
         """File name of the mask of patch `number`."""
         return f"{self.mask_stem}{number}{self.extension}"
+
+    def archive_format(self, spec: MaskSpec) -> dict[str, Any]:
+        """What an archive must hold, as data: enough to write one."""
+        return {
+            "container": "zip",
+            "files": spec.patches,
+            "first_number": 1,
+            "file_name": self.mask_name("{number}"),
+            "file_format": "hdf5",
+            "dataset": self.mask_dataset,
+            "dtype": "uint8",
+            "shape": [spec.height, spec.width],
+            "values": [*range(len(self.classes))],
+            "classes": [*self.classes],
+        }
 
     def image_name(self, number: int | str) -> str:
         """File name of the image of patch `number`."""

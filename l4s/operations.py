@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
 from evaluation.trust import receipts
 
 from . import tus
@@ -64,10 +64,22 @@ def names_of(phase: Json) -> tuple[str, ...]:
 
 
 def spec_of(phase: Json) -> MaskSpec:
-    """Number and size of the masks that an archive for the phase holds."""
+    """Number and size of the masks that an archive for the phase holds.
+
+    Raises WrongUse where the phase has none yet, or asks for another format than this version checks.
+    """
     if phase.get("patches") is None:
         raise WrongUse(f"{phase['name']} has no labels yet, so the number of its masks is not known.")
-    return MaskSpec(phase["patches"], phase["patch_height"], phase["patch_width"])
+    spec = MaskSpec(phase["patches"], phase["patch_height"], phase["patch_width"])
+    known = TASK.archive_format(spec)
+    asked = {name: value for name, value in (phase.get("format") or {}).items() if name in known}
+    if different := [name for name, value in asked.items() if value != known[name]]:
+        said = ", ".join(f"{name} {asked[name]!r} instead of {known[name]!r}" for name in different)
+        raise WrongUse(
+            f"{phase['name']} asks for archives that this version of l4s cannot check ({said}). Update it: "
+            "pip install --upgrade 'landslide4sense[client]'"
+        )
+    return spec
 
 
 def submit(

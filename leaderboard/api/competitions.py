@@ -1,10 +1,10 @@
-"""Competitions, their phases and leaderboards: public."""
+"""Competitions, their announcements, data files and awards: public."""
 
-import hashlib
 from typing import Any
 
-from django.http import Http404
-from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
+from django.http import Http404, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -14,19 +14,20 @@ from rest_framework.response import Response
 
 from leaderboard.actions import participation
 from leaderboard.actions.refusals import Conflict, InvalidInput
-from leaderboard.models import Competition, Phase, Terms
-from leaderboard.reporting.boards import board_of
+from leaderboard.export.data_files import file_response
+from leaderboard.models import Announcement, Competition, DataFile, Terms
 
 from .base import ViewSet
-from .links import with_links
-from .schema import ETAG, problems
+from .pagination import Pages
+from .renderers import Download
+from .schema import problems
 from .scopes import MANAGING_TEAMS, NOTHING
 from .serializers.awards import WinnersSerializer
-from .serializers.boards import BoardSerializer, WindowSerializer
 from .serializers.competitions import (
     AcceptedVersionSerializer,
+    AnnouncementSerializer,
     CompetitionSerializer,
-    PhaseSerializer,
+    DataFileSerializer,
     TermsSerializer,
 )
 
@@ -41,7 +42,7 @@ class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     serializer_class = CompetitionSerializer
     queryset = Competition.objects.none()
     needs = {
-        **dict.fromkeys(("list", "retrieve", "awards", "terms"), NOTHING),
+        **dict.fromkeys(("list", "retrieve", "awards", "terms", "data", "download"), NOTHING),
         "accept_terms": MANAGING_TEAMS,
     }
     lookup_field = "slug"
@@ -82,83 +83,50 @@ class CompetitionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         winners = {"awards": given, "waiting": waiting.select_related("phase")}
         return Response(WinnersSerializer(winners, context=self.get_serializer_context()).data)
 
+    def files(self) -> Any:
+        return DataFile.objects.for_viewer(self.request.user, self.get_object(), self.viewpoint.now)
 
-@extend_schema_view(
-    list=extend_schema(summary="All phases"),
-    retrieve=extend_schema(summary="One phase", responses=problems(404, ok=PhaseSerializer)),
-)
-class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
-    """A phase: its dates, quotas, the scores that you may see, and the masks that an archive must contain."""
-
-    serializer_class = PhaseSerializer
-    queries = {"leaderboard": WindowSerializer}
-    queryset = Phase.objects.none()
-    needs = {"list": NOTHING, "retrieve": NOTHING, "leaderboard": NOTHING}
-    lookup_value_converter = "int"
-
-    def get_queryset(self) -> Any:
-        return Phase.objects.visible_to(self.request.user).with_labels()
+    @extend_schema(summary="Data files", responses=problems(404, ok=DataFileSerializer(many=True)))
+    @action(detail=True)
+    def data(self, request: Request, slug: str) -> Response:
+        """Public data to download, in the order of the data page. Files of a phase appear when it opens."""
+        files = self.files().select_related("phase", "competition")
+        return Response(DataFileSerializer(files, many=True, context=self.get_serializer_context()).data)
 
     @extend_schema(
-        summary="The leaderboard",
-        parameters=[ETAG],
-        responses={304: None, **problems(400, 404, ok=BoardSerializer)},
+        operation_id="competitions_data_download",
+        summary="Download a data file",
+        responses={
+            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            (206, "application/octet-stream"): OpenApiTypes.BINARY,
+            302: None,
+            304: None,
+            416: None,
+            **problems(404, status=0),
+        },
     )
-    @action(detail=True)
-    def leaderboard(self, request: Request, pk: int) -> Response:
-        """The ranking as you may see it now: one row per team, best first; teams with equal F1 share a rank.
-
-        While a phase hides its board, `hidden` is true and `rows` is empty. Reference entries (the organisers' own)
-        and published entries (from papers) are listed separately, without a rank.
-
-        **Polling.** The response has an `ETag` that changes only when the board changes. Send it back in
-        `If-None-Match`; while the board is unchanged, you get a 304 without a body. Every five seconds is enough.
-        """
-        phase, window = self.get_object(), self.query()
-        etag = self.etag(phase, window)
-        unchanged = get_conditional_response(request._request, etag=etag)
-        return with_validator(unchanged or self.board(phase, **window), etag, request)
-
-    def etag(self, phase: Phase, window: dict[str, int]) -> str:
-        """Changes with the board's version, with what this viewer may see, and with the texts beside the board."""
-        view = self.viewpoint.view(phase)
-        texts = (
-            phase.competition.data_note,
-            phase.labels_public_since,
-            phase.accepts_submissions(self.viewpoint.now),
-        )
-        parts = (
-            phase.pk,
-            phase.board_version,
-            sorted(view.metrics),
-            view.board,
-            sorted(window.items()),
-            texts,
-        )
-        return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
-
-    def board(self, phase: Phase, limit: int, offset: int) -> Response:
-        board = board_of(phase, self.request.user, self.viewpoint.now, first=offset, limit=limit)
-
-        def at(start: int) -> str:
-            return self.request.build_absolute_uri(f"?offset={start}&limit={limit}")
-
-        links = {
-            "first": at(0),
-            "prev": at(max(0, offset - limit)) if offset else None,
-            "next": at(offset + limit) if offset + limit < board.total else None,
-            "last": at(max(0, board.total - 1) // limit * limit),
-        }
-        context = {**self.get_serializer_context(), "next": links["next"]}
-        return with_links(Response(BoardSerializer(board, context=context).data), **links)
+    @action(detail=True, url_path="data/<str:name>", url_name="data-file", renderer_classes=[Download])
+    def download(self, request: Request, slug: str, name: str) -> HttpResponseBase:
+        """The file, or with `Range` a part of it; a redirect (302) where it lies elsewhere. Compare its `sha256`."""
+        return file_response(request._request, get_object_or_404(self.files(), name=name))
 
 
-def with_validator(response: Any, etag: str, request: Request) -> Any:
-    """Add caching headers: shared caches may keep an anonymous board for five seconds."""
-    response["ETag"] = etag
-    patch_vary_headers(response, ["Authorization", "Cookie"])
-    if request.user.is_authenticated:
-        patch_cache_control(response, private=True, no_cache=True)
-    else:
-        patch_cache_control(response, public=True, max_age=5)
-    return response
+@extend_schema_view(
+    list=extend_schema(
+        summary="Announcements", responses=problems(400, 404, ok=AnnouncementSerializer(many=True))
+    )
+)
+class AnnouncementViewSet(ListModelMixin, ViewSet):
+    """What the organisers announced to everybody. By default the latest comes first."""
+
+    serializer_class = AnnouncementSerializer
+    pagination_class = Pages
+    orderings = {"published_at": "publish_at", "id": "pk"}
+    queryset = Announcement.objects.none()
+    needs = {"list": NOTHING}
+    lookup_field = "slug"
+
+    def get_queryset(self) -> Any:
+        seen = Competition.objects.visible_to(self.request.user)
+        competition = get_object_or_404(seen, slug=self.kwargs["slug"])
+        return competition.announcements.public(self.viewpoint.now).select_related("competition")

@@ -18,7 +18,7 @@ NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Pages(CursorPagination):
-    """Newest first, by id, or in an order of the view's ``orderings``; equal rows by id."""
+    """In an order of the view's ``orderings``, by default the first one reversed; equal rows by id."""
 
     page_size = 50
     page_size_query_param = "page_size"
@@ -34,7 +34,7 @@ class Pages(CursorPagination):
             raise ValidationError({"page_size": error.detail}) from error
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
-        asked = request.query_params.get("ordering", "-id")
+        asked = request.query_params.get("ordering", words_of(view)[0])
         if asked not in words_of(view):
             raise ValidationError({"ordering": [f"Choose one of {', '.join(words_of(view))}."]})
         self.queryset = queryset
@@ -89,7 +89,7 @@ class Pages(CursorPagination):
             "in": "query",
             "required": False,
             "description": "In which order; `-` before a word reverses it. Equal rows are ordered by id.",
-            "schema": {"type": "string", "enum": words_of(view), "default": "-id"},
+            "schema": {"type": "string", "enum": words_of(view), "default": words_of(view)[0]},
         }
         return [cursor, {**size, "schema": limits}, ordering]
 

@@ -5,10 +5,8 @@ import math
 import re
 from typing import Any
 
-from django.http import FileResponse
 from django.utils import timezone
 from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -19,7 +17,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from leaderboard.actions import submissions, uploads
-from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import (
     ArchiveTooLarge,
     BoardFull,
@@ -42,8 +39,7 @@ from leaderboard.actions.refusals import (
     UploadGone,
     UploadIncomplete,
 )
-from leaderboard.export.archives import archive_response
-from leaderboard.models import Attempt, Phase, Submission, Team
+from leaderboard.models import Attempt, Phase, Submission, SubmissionNote, Team
 from leaderboard.models.visibility import METRIC_KEY, with_metric_key
 from leaderboard.platform.arrival import begun_at
 
@@ -62,6 +58,7 @@ from .serializers.submissions import (
     SubmissionSerializer,
     SubmitSerializer,
 )
+from .submission_parts import SubmissionParts
 from .throttles import Uploads
 
 ORDERINGS = {
@@ -81,7 +78,7 @@ KEY = re.compile(r"[\x21-\x7e]{1,200}")
         responses=problems(400, 401, 404, ok=SubmissionSerializer(many=True)),
     ),
 )
-class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
+class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, SubmissionParts):
     """A submission of one of your teams: its state, the scores that the phase shows, and its problems.
 
     `state` goes from `queued` to `scoring`, then to one of three final states: `scored`; `invalid`, if the archive
@@ -98,7 +95,8 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     needs = {
         **dict.fromkeys(("list", "retrieve", "receipt"), OWN_SUBMISSIONS),
         **dict.fromkeys(("create", "withdraw", "select"), SUBMITTING),
-        "archive": READING,
+        **dict.fromkeys(("write_note", "remove_note"), SUBMITTING),
+        **dict.fromkeys(("archive", "counts", "note"), READING),
     }
     lookup_value_converter = "int"
 
@@ -112,7 +110,13 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         slug = "" if asked.get("phase", "").isdecimal() else asked.get("phase", "")
         if slug and not phases.filter(slug=slug).exists():
             raise ValidationError({"phase": [f"There is no phase {slug}. Give its slug or its id."]})
+        tag = asked.pop("tag", None)
         rows = rows.own(self.request.user).filter(**filters_of(asked))
+        if tag is not None:
+            tagged = SubmissionNote.objects.with_tag(tag).filter(
+                submission__team__in=Team.objects.of(self.request.user)
+            )
+            rows = rows.filter(pk__in=tagged.values("submission"))
         metric = self.request.query_params.get("ordering", "").removeprefix("-")
         if self.orderings.get(metric) == METRIC_KEY:
             rows = with_metric_key(rows, metric, phases.select_related("competition"), self.viewpoint)
@@ -239,30 +243,6 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         if usage.total_limit is not None:
             left = max(0, usage.total_limit - usage.total)
             note_limit(self.request, Limit("phase-total", usage.total_limit, left))
-
-    @extend_schema(
-        summary="A signed receipt of the score",
-        responses=problems(401, 404, 409, ok=OpenApiTypes.OBJECT),
-    )
-    @action(detail=True, methods=["get"])
-    def receipt(self, request: Request, pk: int) -> Response:
-        """What was received, when, and how it was scored, signed by the server (409 until there is a score).
-
-        Verify it with `python -m evaluation verify RECEIPT KEY`; the key is at `/receipts/key`.
-        """
-        return Response(receipt_of(self.get_object(), request.user, timezone.now()))
-
-    @extend_schema(
-        summary="Download the archive",
-        responses={
-            (200, "application/zip"): OpenApiTypes.BINARY,
-            **problems(401, 404, StorageUnavailable, status=0),
-        },
-    )
-    @action(detail=True, methods=["get"])
-    def archive(self, request: Request, pk: int) -> FileResponse:
-        """The archive as it was uploaded; 404 if it is not kept. Its SHA-256 is the submission's `sha256`."""
-        return archive_response(self.get_object())
 
     @extend_schema(
         summary="Withdraw a submission",

@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,13 +21,16 @@ from leaderboard.actions.refusals import (
     OrganisersDoNotCompete,
     RosterLocked,
 )
-from leaderboard.models import MethodDescription, Team, User
+from leaderboard.models import Competition, MethodDescription, Team, User
+from leaderboard.reporting.team_pages import public_of
 
 from .base import ViewSet
 from .pagination import Pages
 from .parsers import DescriptionParser
+from .renderers import Download
 from .schema import problems
-from .scopes import MANAGING_TEAMS, SEEING_TEAMS
+from .scopes import MANAGING_TEAMS, NOTHING, SEEING_TEAMS
+from .serializers.histories import TeamHistorySerializer
 from .serializers.rosters import (
     MemberNameSerializer,
     NewTeamSerializer,
@@ -36,7 +39,12 @@ from .serializers.rosters import (
     TeamLine,
     competing,
 )
-from .serializers.teams import DescriptionSerializer, NewDescriptionSerializer, TeamSerializer
+from .serializers.teams import (
+    DescriptionSerializer,
+    NewDescriptionSerializer,
+    OwnMembershipSerializer,
+    TeamSerializer,
+)
 from .throttles import Uploads
 
 
@@ -64,7 +72,8 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     needs = {
         **dict.fromkeys(("list", "retrieve", "mine", "download"), SEEING_TEAMS),
         **dict.fromkeys(("create", "partial_update", "leave", "hand_in"), MANAGING_TEAMS),
-        **dict.fromkeys(("remove_member", "make_owner"), MANAGING_TEAMS),
+        **dict.fromkeys(("remove_member", "make_owner", "membership"), MANAGING_TEAMS),
+        "history": NOTHING,
     }
     lookup_value_converter = "int"
 
@@ -86,6 +95,9 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     def get_parsers(self) -> Any:
         return [DescriptionParser()] if self.action == "hand_in" else super().get_parsers()
+
+    def get_renderers(self) -> Any:
+        return [Download()] if self.action == "download" else super().get_renderers()
 
     def get_throttles(self) -> Any:
         return [*super().get_throttles(), *([Uploads()] if self.action == "hand_in" else [])]
@@ -164,6 +176,39 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         """For owners. Owners invite people, decide on requests and mergers, and remove members."""
         team = self.get_object()
         teams.make_owner(request.user, team, self.member(team))
+        return self.shown(team)
+
+    @extend_schema(summary="A team's public history", responses=problems(404, ok=TeamHistorySerializer))
+    @action(detail=True, permission_classes=[AllowAny])
+    def history(self, request: Request, pk: int) -> Response:
+        """Its place on each board that you may see, and the results with which it stood there over time.
+
+        Anybody may read it of a team that stands on a public board; 404 otherwise. A team that became part of another one
+        has the history of that one.
+        """
+        seen = Competition.objects.visible_to(request.user)
+        rows = Team.objects.filter(competition__in=seen).select_related(
+            "competition", "merged_into__competition"
+        )
+        team = get_object_or_404(rows, pk=pk)
+        team = team.merged_into or team
+        phases = list(team.competition.phases.with_labels())
+        public = public_of(team, phases, request.user, self.viewpoint.now)
+        if public is None:
+            raise Http404
+        shown = TeamHistorySerializer(team, context={**self.get_serializer_context(), "public": public})
+        return Response(shown.data)
+
+    @extend_schema(
+        summary="Change my membership",
+        request=OwnMembershipSerializer,
+        responses=problems(400, 401, 404, ok=TeamSerializer),
+    )
+    @action(detail=True, methods=["patch"])
+    def membership(self, request: Request, pk: int) -> Response:
+        """Whether your name may stand on the team's public page. You can change it at any time."""
+        team = self.get_object()
+        teams.name_in_public(request.user, team, self.body(OwnMembershipSerializer)["is_named"])
         return self.shown(team)
 
     def member(self, team: Team) -> User:

@@ -4,7 +4,8 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from .account import AccountViewSet
-from .competitions import CompetitionViewSet, PhaseViewSet
+from .competitions import AnnouncementViewSet, CompetitionViewSet
+from .phases import PhaseViewSet
 from .questions import QuestionViewSet
 from .root import DocsView, RootView, SchemaView, UnknownView
 from .rosters import InvitationViewSet, JoinRequestViewSet, MergerViewSet
@@ -16,6 +17,7 @@ from .webhooks import WebhookViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("competitions", CompetitionViewSet, "competition")
+router.register("competitions/<slug:slug>/announcements", AnnouncementViewSet, "announcement")
 router.register("phases", PhaseViewSet, "phase")
 router.register("teams", TeamViewSet, "team")
 router.register("join-requests", JoinRequestViewSet, "join-request")
@@ -36,6 +38,11 @@ urlpatterns = [
     path("v1/", RootView.as_view(), name="root"),
     path("v1/schema/", SchemaView.as_view(), name="schema"),
     path("v1/docs/", DocsView.as_view(), name="docs"),
+    path(
+        "v1/phases/<int:pk>/leaderboard.csv",
+        PhaseViewSet.as_view({"get": "leaderboard_csv"}, detail=True),
+        name="phase-leaderboard-csv",
+    ),
     path("v1/uploads/", UploadsView.as_view(), name="uploads"),
     path("v1/uploads/<uuid:pk>/", UploadView.as_view(), name="upload"),
     path("v1/teams/<int:pk>/webhook/", webhook, name="team-webhook"),

@@ -23,6 +23,11 @@ class DataFileQuerySet(models.QuerySet["DataFile"]):
         """Files of no phase, and of phases that have opened."""
         return self.filter(models.Q(phase=None) | models.Q(phase__opens_at__lte=now))
 
+    def for_viewer(self, viewer: Any, competition: Competition, now: datetime) -> "DataFileQuerySet":
+        """The competition's files that the viewer may have: released ones, for organisers all."""
+        files = self.filter(competition=competition).select_related("phase")
+        return files if competition.is_organised_by(viewer) else files.released(now)
+
 
 class DataFile(models.Model):
     """A download on the data page. It comes out when its phase opens, or at once if it belongs to none."""

@@ -16,7 +16,6 @@ from django.views.decorators.clickjacking import xframe_options_exempt
 from leaderboard.models import Competition, Phase
 from leaderboard.reporting import board_files
 from leaderboard.reporting.boards import Board, board_of
-from leaderboard.reporting.spreadsheets import write_csv
 
 from .page_context import find_competition, phases_of
 
@@ -27,9 +26,8 @@ MOST_EMBEDDED = 100
 
 def csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     """The board as its viewer sees it, one line per entry."""
-    board = _board(request, slug, phase_slug)
-    lines = [[entry[name] for name in board_files.COLUMNS] for entry in board_files.entries_of(board)]
-    response = HttpResponse(write_csv(board_files.COLUMNS, lines), content_type="text/csv; charset=utf-8")
+    text = board_files.csv_of(_board(request, slug, phase_slug))
+    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{slug}-{phase_slug}.csv"'
     return _own(response)
 

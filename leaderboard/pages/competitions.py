@@ -8,11 +8,10 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from leaderboard.models import Attempt, Competition, Phase, Team
+from leaderboard.models import Attempt, Competition, DataFile, Phase, Team
 from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
 from leaderboard.reporting.calendar_file import calendar_of
 
-from .data import files_for
 from .page_context import example_phase, find_competition, my_team, phases_of, render_in
 
 TOP = 5
@@ -121,7 +120,7 @@ def text(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
     page = get_object_or_404(competition.pages, slug=page_slug)
     context: dict[str, Any] = {"page": page, "example": example_phase(phases_of(competition))}
     if page.slug == "data":
-        files = list(files_for(request, competition))
+        files = list(DataFile.objects.for_viewer(request.user, competition, timezone.now()))
         context |= {"data_files": files, "has_checksums": any(file.sha256 for file in files)}
     return render_in(request, competition, "competition/text.html", context)
 

@@ -10,30 +10,32 @@ from django.utils.safestring import SafeString, mark_safe
 from leaderboard.models import Competition, Team
 from leaderboard.reporting import board_files, charts
 from leaderboard.reporting.boards import board_of, row_of
-from leaderboard.reporting.team_pages import Place, places_of, reference_entries
+from leaderboard.reporting.team_pages import Place, public_of
 
-from .board_files import find_phase, public
+from .board_files import find_phase
+from .board_files import public as cached_by_all
 from .page_context import find_competition, my_team, phases_of, render_in
 
 
 def team_page(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """A team that stands on a board which the viewer sees, or of which the viewer is a member; otherwise 404."""
     competition, now = find_competition(request, slug), timezone.now()
-    shown = get_object_or_404(Team.objects.select_related("merged_into"), competition=competition, pk=pk)
+    shown = get_object_or_404(
+        Team.objects.select_related("merged_into", "competition"), competition=competition, pk=pk
+    )
     if shown.merged_into:
         return redirect("pages:team-page", slug, shown.merged_into.pk)
     phases, team = phases_of(competition), my_team(request, competition)
-    places = places_of(shown, phases, request.user, now)
-    references = reference_entries(shown, phases, request.user, now)
-    if not places and not references and team != shown and not competition.is_organised_by(request.user):
+    public = public_of(shown, phases, request.user, now)
+    if public is None:
         raise Http404
     named = shown.memberships.filter(is_named=True).select_related("user")
     context = {
         "phases": phases,
         "team": team,
         "shown": shown,
-        "places": [(place, _curve(place)) for place in places],
-        "references": references,
+        "places": [(place, _curve(place)) for place in public.places],
+        "references": public.references,
         "named": [membership.user for membership in named],
     }
     response = render_in(request, competition, "teams/public.html", context)
@@ -65,4 +67,4 @@ def badge(request: HttpRequest, slug: str, pk: int, phase_slug: str) -> HttpResp
         raise Http404
     right = f"rank {row.rank} of {board.total} · F1 {row.scores.f1}"
     svg = board_files.badge(f"{competition.name} · {phase.name}", right)
-    return public(HttpResponse(svg, content_type="image/svg+xml"))
+    return cached_by_all(HttpResponse(svg, content_type="image/svg+xml"))

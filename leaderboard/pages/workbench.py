@@ -249,7 +249,9 @@ def _ground(phase: Phase) -> str:
 def note(request: HttpRequest, pk: int) -> HttpResponseBase:
     submission = find_submission(request, pk)
     try:
-        notes.write_note(request.user, submission, request.POST.get("text", ""), request.POST.get("tags", ""))
+        notes.write_note(
+            request.user, submission, request.POST.get("text", ""), request.POST.get("tags", "").split(",")
+        )
     except Refusal as refused:
         return detail(request, pk, refused)
     messages.success(request, "The note is saved. Only your team can read it.")

@@ -8,8 +8,11 @@ from django.utils.feedgenerator import Atom1Feed
 from leaderboard.models import Competition
 
 from .boards import Board, Row
+from .spreadsheets import write_csv
 
-COLUMNS = ("rank", "kind", "team", "method", "f1", "precision", "recall", "entries", "received_at", "source")
+COLUMNS = (
+    "rank", "kind", "team", "method", "f1", "precision", "recall", "entries", "received_at", "source", "team_id", "submission",
+)  # fmt: skip
 NEWS = 30
 BADGE_HEIGHT, LETTER, PADDING = 24, 6.4, 9  # of the badge, in pixels; a letter's width is an average
 
@@ -52,7 +55,14 @@ def entry_of(row: Row, kind: str) -> dict[str, Any]:
         "entries": row.entries,
         "received_at": row.achieved_at.isoformat(),
         "source": None,
+        "team_id": row.team_id,
+        "submission": row.submission.pk,
     }
+
+
+def csv_of(board: Board) -> str:
+    """The board as CSV, one line for each entry."""
+    return write_csv(COLUMNS, ([entry[name] for name in COLUMNS] for entry in entries_of(board)))
 
 
 def described(board: Board) -> dict[str, Any]:

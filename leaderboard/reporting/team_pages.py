@@ -21,6 +21,23 @@ class Place:
     history: list[tuple[datetime, float]]
 
 
+@dataclass(frozen=True)
+class Public:
+    """What a viewer may read about a team: its places, the organisers' reference entries."""
+
+    places: list[Place]
+    references: list[tuple[Phase, Row]]
+
+
+def public_of(team: Team, phases: list[Phase], viewer: Any, now: datetime) -> Public | None:
+    """None for a team that stands on no board that the viewer sees, unless it is the viewer's own or the viewer organises."""
+    found = Public(places_of(team, phases, viewer, now), reference_entries(team, phases, viewer, now))
+    known = found.places or found.references
+    if known or team.has_member(viewer) or team.competition.is_organised_by(viewer):
+        return found
+    return None
+
+
 def places_of(team: Team, phases: list[Phase], viewer: Any, now: datetime) -> list[Place]:
     """The team's places on the boards that the viewer sees, in the order of the phases."""
     places = []

@@ -329,7 +329,7 @@ class Stage:
                 continue
         if name == "pages:report-picture":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "vote"])
-        if name == "pages:data-file":
+        if name in ("pages:data-file", "api:competition-data-file"):
             return reverse(name, args=[self.cast.competition.slug, self.data_file.name])
         if name == "pages:image":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "true"])
@@ -390,6 +390,8 @@ class Stage:
             "api:team-detail": {"affiliation": "Institute"},
             "api:team-remove-member": {"username": "teammate"},
             "api:team-make-owner": {"username": "teammate"},
+            "api:team-membership": {"is_named": True},
+            "api:submission-note": {"text": "to remember", "tags": []},
             "api:join-request-list": {"team": self.cast.team.pk},
             "api:invitation-list": {"team": self.cast.team.pk},
             "api:invitation-accept": {"token": self.invitation_token},

@@ -108,8 +108,8 @@ def test_filters(cast: Cast, client: Client) -> None:
     low, high, middle = three(cast)
     second = make_phase(cast.competition, "second")
     other = make_submission(cast.team, second)
-    write_note(cast.owner, high, "", "fold 1, Best idea")
-    write_note(cast.owner, low, "", "fold 10")
+    write_note(cast.owner, high, "", ["fold 1", "Best idea"])
+    write_note(cast.owner, low, "", ["fold 10"])
     client.force_login(cast.teammate)
     assert order(client, cast, phase="second") == [other.pk]
     assert order(client, cast, tag="fold 1") == [high.pk]
@@ -165,11 +165,11 @@ def test_a_refused_note_keeps_what_was_typed(cast: Cast, client: Client) -> None
 def test_rules_of_notes(cast: Cast) -> None:
     made = make_submission(cast.team, cast.phase)
     with pytest.raises(InvalidInput, match="A tag has at most 30 characters"):
-        write_note(cast.owner, made, "", "x" * 31)
+        write_note(cast.owner, made, "", ["x" * 31])
     with pytest.raises(InvalidInput, match="2000"):
-        write_note(cast.owner, made, "x" * 2001, "")
+        write_note(cast.owner, made, "x" * 2001, [])
     with pytest.raises(NotAllowed):
-        write_note(cast.organiser, made, "x", "")
+        write_note(cast.organiser, made, "x", [])
     write_note(cast.owner, made, "first", "a")
     write_note(cast.teammate, made, "second", "")
     assert SubmissionNote.objects.get().text == "second"

@@ -4,11 +4,13 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from evaluation.task import TASK
+from evaluation.task import TASK, MaskSpec
 from leaderboard.actions.participation import terms_address
-from leaderboard.models import Competition, LabelSet, Page, Phase, Terms
+from leaderboard.models import Announcement, Competition, DataFile, LabelSet, Page, Phase, Terms
 
 
 class LabelsSerializer(serializers.ModelSerializer):
@@ -36,6 +38,24 @@ class QuotasSerializer(serializers.ModelSerializer):
         fields = ["total", "per_day", "on_board"]
 
 
+class FormatSerializer(serializers.Serializer):
+    """What an archive must hold: enough to write one."""
+
+    container = serializers.CharField(help_text="The kind of the archive. The files lie at its top level.")
+    files = serializers.IntegerField(help_text="How many files it holds.")
+    first_number = serializers.IntegerField(help_text="The number of the first file; the others follow.")
+    file_name = serializers.CharField(help_text="The name of a file, with its number instead of `{number}`.")
+    file_format = serializers.CharField(help_text="The format of each file.")
+    dataset = serializers.CharField(help_text="The name of the one dataset in each file.")
+    dtype = serializers.CharField(help_text="The type of its elements, as NumPy names it.")
+    shape = serializers.ListField(child=serializers.IntegerField(), help_text="Its shape: height, width.")
+    values = serializers.ListField(
+        child=serializers.IntegerField(),
+        help_text="The values that a pixel may have, in the order of `classes`.",
+    )
+    classes = serializers.ListField(child=serializers.CharField(), help_text="What each value means.")
+
+
 class PhaseLinks(serializers.Serializer):
     self = serializers.HyperlinkedIdentityField(view_name="api:phase-detail")
     leaderboard = serializers.HyperlinkedIdentityField(view_name="api:phase-leaderboard")
@@ -58,6 +78,9 @@ class PhaseSerializer(serializers.ModelSerializer):
     )
     patch_height = serializers.IntegerField(source="labels.height", allow_null=True)
     patch_width = serializers.IntegerField(source="labels.width", allow_null=True)
+    format = serializers.SerializerMethodField(
+        help_text="What an archive must hold, enough to write one; null: not known before there are labels."
+    )
     labels = LabelsSerializer(allow_null=True, help_text="The hidden labels in use now.")
     max_upload_bytes = serializers.SerializerMethodField()
     links = PhaseLinks(source="*")
@@ -86,6 +109,7 @@ class PhaseSerializer(serializers.ModelSerializer):
             "patches",
             "patch_height",
             "patch_width",
+            "format",
             "labels",
             "labels_public_since",
             "max_upload_bytes",
@@ -98,8 +122,47 @@ class PhaseSerializer(serializers.ModelSerializer):
     def get_visible_metrics(self, phase: Phase) -> list[str]:
         return sorted(self.context["viewpoint"].view(phase).metrics)
 
+    @extend_schema_field(FormatSerializer(allow_null=True))
+    def get_format(self, phase: Phase) -> Any:
+        labels = phase.labels
+        return labels and TASK.archive_format(MaskSpec(labels.patches, labels.height, labels.width))
+
     def get_max_upload_bytes(self, phase: Phase) -> int:
         return settings.MAX_UPLOAD_BYTES
+
+
+class AnnouncementSerializer(serializers.ModelSerializer):
+    published_at = serializers.DateTimeField(
+        source="publish_at", read_only=True, help_text="When it appeared."
+    )
+    url = serializers.SerializerMethodField(help_text="Its place on the competition's page.")
+
+    class Meta:
+        model = Announcement
+        fields = ["id", "title", "body", "published_at", "url"]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.URLField())
+    def get_url(self, announcement: Announcement) -> str:
+        page = reverse("pages:announcements", args=[announcement.competition.slug])
+        return self.context["request"].build_absolute_uri(f"{page}#announcement-{announcement.pk}")
+
+
+class DataFileSerializer(serializers.ModelSerializer):
+    phase: Any = serializers.SlugRelatedField(
+        "slug", read_only=True, allow_null=True, help_text="The slug of the phase that it belongs to."
+    )
+    url = serializers.SerializerMethodField(help_text="Where to download it, also with `Range`.")
+
+    class Meta:
+        model = DataFile
+        fields = ["name", "note", "phase", "size", "sha256", "url"]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.URLField())
+    def get_url(self, file: DataFile) -> str:
+        path = reverse("api:competition-data-file", args=[file.competition.slug, file.name])
+        return self.context["request"].build_absolute_uri(path)
 
 
 class PageSerializer(serializers.ModelSerializer):
@@ -138,6 +201,10 @@ class CompetitionSerializer(serializers.ModelSerializer):
     pages = PageSerializer(many=True, read_only=True, help_text="Its pages, in Markdown.")
     url = serializers.HyperlinkedIdentityField(view_name="api:competition-detail", lookup_field="slug")
     awards = serializers.HyperlinkedIdentityField(view_name="api:competition-awards", lookup_field="slug")
+    data_files = serializers.HyperlinkedIdentityField(view_name="api:competition-data", lookup_field="slug")
+    announcements = serializers.HyperlinkedIdentityField(
+        view_name="api:announcement-list", lookup_field="slug"
+    )
     calendar = serializers.HyperlinkedIdentityField(
         view_name="pages:calendar",
         lookup_field="slug",
@@ -162,5 +229,7 @@ class CompetitionSerializer(serializers.ModelSerializer):
             "pages",
             "url",
             "awards",
+            "data_files",
+            "announcements",
             "calendar",
         ]

@@ -86,12 +86,50 @@ class CountsSerializer(serializers.Serializer):
     fn = serializers.IntegerField()
 
 
+class PatchScoresSerializer(serializers.Serializer):
+    """One value per patch, in the order of the patches."""
+
+    submission = serializers.IntegerField(source="submission.pk", help_text="The submission's id.")
+    labels_version = serializers.IntegerField(
+        source="submission.evaluation.label_set.version", help_text="The version of the labels compared with."
+    )
+    f1 = serializers.ListField(
+        child=serializers.FloatField(allow_null=True),
+        source="scores.f1",
+        help_text="F1 of each patch as a fraction of 1; null where neither mask nor label has a pixel.",
+    )
+    tp = serializers.ListField(
+        child=serializers.IntegerField(),
+        source="scores.tp",
+        allow_null=True,
+        help_text="True positives; null: hidden.",
+    )
+    fp = serializers.ListField(
+        child=serializers.IntegerField(),
+        source="scores.fp",
+        allow_null=True,
+        help_text="False positives; null: hidden.",
+    )
+    fn = serializers.ListField(
+        child=serializers.IntegerField(),
+        source="scores.fn",
+        allow_null=True,
+        help_text="False negatives; null: hidden.",
+    )
+
+    def to_representation(self, found: Any) -> Any:
+        shown = super().to_representation(found)
+        return {**shown, "f1": [None if value != value else value for value in shown["f1"]]}
+
+
 class SubmissionLinks(serializers.Serializer):
     self = serializers.HyperlinkedIdentityField(view_name="api:submission-detail")
     withdraw = serializers.HyperlinkedIdentityField(view_name="api:submission-withdraw")
     select = serializers.HyperlinkedIdentityField(view_name="api:submission-select")
     receipt = serializers.HyperlinkedIdentityField(view_name="api:submission-receipt")
     archive = serializers.HyperlinkedIdentityField(view_name="api:submission-archive")
+    counts = serializers.HyperlinkedIdentityField(view_name="api:submission-counts")
+    note = serializers.HyperlinkedIdentityField(view_name="api:submission-note")
     phase = serializers.HyperlinkedIdentityField(
         view_name="api:phase-detail", lookup_field="phase_id", lookup_url_kwarg="pk"
     )
@@ -205,6 +243,9 @@ class FilterSerializer(serializers.Serializer):
     )
     received_since = serializers.DateTimeField(required=False, help_text="Only received then or later.")
     received_until = serializers.DateTimeField(required=False, help_text="Only received before then.")
+    tag = serializers.CharField(
+        required=False, max_length=30, help_text="Only those whose note has this tag of your team."
+    )
     withdrawn = serializers.BooleanField(
         required=False, allow_null=True, default=None, help_text="Only withdrawn ones, or only others."
     )

@@ -19,7 +19,21 @@ class MemberSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Membership
-        fields = ["username", "role", "joined_at"]
+        fields = ["username", "role", "joined_at", "is_named"]
+
+
+class OwnMembershipSerializer(serializers.ModelSerializer):
+    """What a member decides about the own membership."""
+
+    class Meta:
+        model = Membership
+        fields = ["is_named"]
+        extra_kwargs = {
+            "is_named": {
+                "required": True,
+                "help_text": "Whether your name may stand on the team's public page.",
+            }
+        }
 
 
 class UsageSerializer(serializers.Serializer):
