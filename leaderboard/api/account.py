@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
@@ -18,6 +17,7 @@ from .base import ViewSet
 from .schema import problems
 from .scopes import ACCOUNT, READING
 from .serializers.accounts import NotificationsSerializer, PasswordSerializer
+from .serializers.documents import PersonalDataSerializer
 from .throttles import Passwords
 
 CHOSEN = OpenApiExample(
@@ -41,7 +41,7 @@ class AccountViewSet(ViewSet):
     def get_throttles(self) -> Any:
         return [*super().get_throttles(), *([Passwords()] if self.action == "delete_account" else [])]
 
-    @extend_schema(summary="My personal data", responses=problems(401, ok=OpenApiTypes.OBJECT))
+    @extend_schema(summary="My personal data", responses=problems(401, ok=PersonalDataSerializer))
     def list(self, request: Request) -> Response:
         """Everything the server stores about you: account, teams, invitations, submissions, tokens."""
         data = personal_data(request.user, self.viewpoint.now)

@@ -67,6 +67,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return self.shown(request)
 
     @extend_schema(
+        operation_id="phases_leaderboard_csv",
         summary="The leaderboard as CSV",
         parameters=[ETAG],
         responses={(200, "text/csv"): OpenApiTypes.STR, 304: None, **problems(400, 404, status=0)},

@@ -39,10 +39,24 @@ and `filename` as `Upload-Metadata`, and `sha256` if you want it compared. Send 
 loses is at most the part on its way. Then POST the `Location` as `upload` to `submissions/`. An upload counts as
 received when it began; once the phase has ended, it may finish until `uploads_end_at`.
 
+**Checksums.** With `Content-Digest: sha-256=:…:` or `sha-512` (RFC 9530) the body is compared as it arrives, the whole form
+where you send one; another body is refused (400, `digest_mismatch`). Parts of a resumable upload have `Upload-Checksum`.
+
+**Formats.** `format` of a phase says what an archive must hold, enough to write one.
+
+**Limits** stand in `RateLimit` and `RateLimit-Policy`: requests a minute and, in the answer to a submission, what the
+phase's quotas leave (`phase-day`, `phase-total`).
+
 **Polling** is welcome: by default a person may send 3,000 requests a minute, an address without a token 1,200. Wait for a
 submission with `Prefer: wait=30`, and poll a leaderboard every five seconds with `If-None-Match`.
 
-**Lists** that can grow are paginated: follow `next` until it is null. Short ones are plain arrays.
+**Lists** that can grow are paginated: follow `next`, or the header `Link`, until there is none. Short ones are plain arrays.
+`ordering` chooses their order. Unknown parameters are refused (400), and so is JSON of another type than the schema's.
+
+**Changes.** Within `/api/v1/`, fields, codes, parameters and addresses may be added at any time: ignore what you do not know.
+Nothing is removed or changes its meaning without notice: its answers carry `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and a
+`Link` to the replacement for at least six months and never end during a phase that is open; the changelog names it. Nothing is
+deprecated now. What cannot keep this promise gets a new address, `/api/v2/`, beside the old one.
 """
 ETAG = OpenApiParameter(
     "If-None-Match", location="header", description="The ETag of the answer that you already have."

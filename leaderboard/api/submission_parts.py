@@ -18,6 +18,7 @@ from leaderboard.reporting.patch_scores import patch_scores
 from .base import ViewSet
 from .renderers import NPZ, Download
 from .schema import problems
+from .serializers.documents import ReceiptSerializer
 from .serializers.notes import NoteSerializer
 from .serializers.submissions import PatchScoresSerializer
 
@@ -27,7 +28,7 @@ class SubmissionParts(ViewSet):
 
     @extend_schema(
         summary="A signed receipt of the score",
-        responses=problems(401, 404, 409, ok=OpenApiTypes.OBJECT),
+        responses=problems(401, 404, 409, ok=ReceiptSerializer),
     )
     @action(detail=True, methods=["get"])
     def receipt(self, request: Request, pk: int) -> Response:

@@ -61,6 +61,9 @@ class UsageSerializer(serializers.Serializer):
 class DescriptionSerializer(serializers.ModelSerializer):
     """The team's method description."""
 
+    members = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="The members that it names."
+    )
     unnamed_members = serializers.ListField(
         child=serializers.CharField(),
         read_only=True,
@@ -72,7 +75,6 @@ class DescriptionSerializer(serializers.ModelSerializer):
         fields = ["sha256", "members", "unnamed_members", "uploaded_at", "verdict", "verdict_reason"]
         read_only_fields = fields
         extra_kwargs = {
-            "members": {"help_text": "The members that it names."},
             "verdict": {"help_text": "ineligible: ruled out by the organisers; `verdict_reason` says why."},
         }
 
