@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mutabl
 from functools import wraps
 from pathlib import Path
 from time import sleep
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 from evaluation import __version__
@@ -118,15 +118,52 @@ class _Connection:
         return ConnectionBroken(f"{host} cannot be reached ({type(error).__name__}: {error}).")
 
 
-def _blocking(operation: Operation[P, T]) -> Callable[Concatenate[Client, P], T]:
-    @wraps(operation)
-    def method(self: Client, *arguments: P.args, **named: P.kwargs) -> T:
-        return self._run(operation(self._session, *arguments, **named))
+class _Method(Generic[P, T]):
+    """An operation as a method: it blocks in `Client` and is a coroutine in `AsyncClient`."""
 
-    return method
+    def __init__(self, operation: Operation[P, T]) -> None:
+        self.operation = operation
+        self.__doc__ = operation.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, client: Client, owner: Any) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: AsyncClient, owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, client: Any, owner: Any) -> Any:
+        if client is None:
+            return self
+
+        @wraps(self.operation)
+        def method(*arguments: P.args, **named: P.kwargs) -> Any:
+            return client._run(self.operation(client._session, *arguments, **named))
+
+        return method
 
 
-class Client(_Connection):
+class _Operations(_Connection):
+    """What both clients do, each in its own way."""
+
+    phases = _Method(operations.phases)
+    phase = _Method(operations.phase)
+    submit = _Method(operations.submit)
+    wait = _Method(operations.wait)
+    submissions = _Method(operations.submissions)
+    show = _Method(operations.show)
+    withdraw = _Method(operations.withdraw)
+    select = _Method(operations.select)
+    download = _Method(operations.download)
+    receipt = _Method(operations.receipt)
+    receipt_key = _Method(operations.receipt_key)
+    verify = _Method(operations.verify)
+    board = _Method(operations.board)
+    board_if_changed = _Method(operations.board_if_changed)
+    teams = _Method(operations.teams)
+    check_token = _Method(operations.check_token)
+
+
+class Client(_Operations):
     """A leaderboard, as a script uses it. Answers are the API's own JSON; `l4s.errors` has what is raised.
 
     with Client("https://leaderboard.example") as client:
@@ -137,23 +174,6 @@ class Client(_Connection):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._http = httpx.Client(**self._options)
-
-    phases = _blocking(operations.phases)
-    phase = _blocking(operations.phase)
-    submit = _blocking(operations.submit)
-    wait = _blocking(operations.wait)
-    submissions = _blocking(operations.submissions)
-    show = _blocking(operations.show)
-    withdraw = _blocking(operations.withdraw)
-    select = _blocking(operations.select)
-    download = _blocking(operations.download)
-    receipt = _blocking(operations.receipt)
-    receipt_key = _blocking(operations.receipt_key)
-    verify = _blocking(operations.verify)
-    board = _blocking(operations.board)
-    board_if_changed = _blocking(operations.board_if_changed)
-    teams = _blocking(operations.teams)
-    check_token = _blocking(operations.check_token)
 
     def close(self) -> None:
         self._http.close()
@@ -188,37 +208,12 @@ class Client(_Connection):
             return self._answer(response, b"")
 
 
-def _awaited(operation: Operation[P, T]) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    @wraps(operation)
-    async def method(self: AsyncClient, *arguments: P.args, **named: P.kwargs) -> T:
-        return await self._run(operation(self._session, *arguments, **named))
-
-    return method
-
-
-class AsyncClient(_Connection):
+class AsyncClient(_Operations):
     """`Client` with coroutines."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._http = httpx.AsyncClient(**self._options)
-
-    phases = _awaited(operations.phases)
-    phase = _awaited(operations.phase)
-    submit = _awaited(operations.submit)
-    wait = _awaited(operations.wait)
-    submissions = _awaited(operations.submissions)
-    show = _awaited(operations.show)
-    withdraw = _awaited(operations.withdraw)
-    select = _awaited(operations.select)
-    download = _awaited(operations.download)
-    receipt = _awaited(operations.receipt)
-    receipt_key = _awaited(operations.receipt_key)
-    verify = _awaited(operations.verify)
-    board = _awaited(operations.board)
-    board_if_changed = _awaited(operations.board_if_changed)
-    teams = _awaited(operations.teams)
-    check_token = _awaited(operations.check_token)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -60,6 +60,7 @@ class World:
         stage, cast = self.stage, self.stage.cast
         slug, submission = {"slug": cast.competition.slug}, {"id": stage.submission.pk}
         phase, team = {"id": cast.phase.pk}, {"id": cast.team.pk}
+        question, slug_of = {"id": stage.behind["question"].pk}, {"competition": cast.competition.slug}
         archive = make_archive()
         return {
             "account_list": Seed(),
@@ -89,6 +90,16 @@ class World:
             "phases_retrieve": Seed(path=phase),
             "phases_leaderboard_retrieve": Seed(path=phase),
             "phases_leaderboard_csv": Seed(path=phase),
+            "competitions_terms_retrieve": Seed(path=slug),
+            "competitions_accept_terms_create": Seed(path=slug, body={"version": 1}),
+            "questions_list": Seed(),
+            "questions_retrieve": Seed(path=question),
+            "questions_create": Seed(
+                body={**slug_of, "title": "A question", "body": "How?", "wants_privacy": False}
+            ),
+            "questions_answer_create": Seed(
+                "organiser", path=question, body={"answer": "So.", "public": True}
+            ),
             "submissions_list": Seed(),
             "submissions_create": Seed(
                 body={"phase": cast.phase.pk, "method": "U-Net", "archive": archive, "allow_duplicate": True},
@@ -118,6 +129,6 @@ class World:
             "teams_mine_retrieve": Seed(),
             "teams_remove_member_create": Seed(path=team, body={"username": "teammate"}),
             "tokens_list": Seed(),
-            "tokens_create": Seed("session", body={"name": "new", "days": 7}),
+            "tokens_create": Seed("session", body={"name": "new", "days": 7, "scopes": ["read", "submit"]}),
             "tokens_destroy": Seed(path={"prefix": stage.token.token_key}),
         }
