@@ -7,7 +7,9 @@ every limit, malformed headers) get the API's shape here too.
 import json
 from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
+import structlog
 from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
@@ -24,6 +26,8 @@ from leaderboard.models import ApiToken
 from .authentication import TOKEN
 from .errors import MEDIA_TYPE, UNAUTHENTICATED, challenge, problem
 from .parsers import FIELDS_BYTES
+
+log = structlog.get_logger(__name__)
 
 PREFIX = b"/api/"
 WORTH_ASKING = 1 << 16  # bytes; a smaller body costs less than asking the database about its token
@@ -98,6 +102,9 @@ class ProblemTask(ErrorTask):
         body = json.dumps(problem(error.code, {"code": code, "detail": detail})).encode()
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store")]
+        request_id = str(uuid4())
+        log.info("request_refused_early", status=int(error.code), code=code, request_id=request_id)
+        self.response_headers.append(("X-Request-ID", request_id))
         if error.code == HTTPStatus.UNAUTHORIZED:
             self.response_headers.append(("WWW-Authenticate", challenge(code)))
         self.set_close_on_finish()

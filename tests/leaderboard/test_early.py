@@ -54,6 +54,7 @@ def assert_refused(answer: tuple[str, dict], status: int, code: str) -> str:
     assert "Content-Type: application/problem+json" in head
     assert (body["status"], body["code"]) == (status, code)
     assert "100 Continue" not in head
+    assert "\r\nX-Request-Id: " in head
     return head
 
 

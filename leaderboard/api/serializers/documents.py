@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from .submissions import CountsSerializer
@@ -82,6 +83,10 @@ LISTS = {
     "mails_not_sent_yet": "Mails to you that wait to be sent.",
     "notes_on_submissions": "Notes that you wrote last.",
     "announcements_written": "Announcements that you wrote.",
+    "terms_accepted": "Versions of terms that you accepted.",
+    "terms_published": "Versions of terms that you published.",
+    "questions_asked": "Questions that you asked.",
+    "questions_answered": "Questions that you answered.",
     "uploads_begun": "Resumable uploads that you began.",
     "uploads_refused": "Uploads of yours that were refused.",
     "submissions": "Submissions that you made, with the scores that you may see.",
@@ -89,6 +94,7 @@ LISTS = {
 }
 
 
+@extend_schema_serializer(many=False)
 class PersonalDataSerializer(serializers.Serializer):
     """Everything that the server stores about you. More lists may come; ignore those that you do not know."""
 
