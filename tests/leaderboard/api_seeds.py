@@ -43,17 +43,22 @@ class World:
         )
         stage.people["applicant"] = stage.asked.user
         stage.people["leaver"] = make_user("leaver")
+        self.csrf = secrets.token_hex(16)
         self.tokens = {name: create_token(user, "seed")[1] for name, user in stage.people.items() if user}
 
     def headers(self, who: str) -> dict[str, str]:
         """As the role authenticates: by token, in a session where a token may not."""
         if who != "session":
             return {"Authorization": f"Bearer {self.tokens[who]}"}
-        client, csrf = Client(), secrets.token_hex(16)
+        return {"X-CSRFToken": self.csrf}
+
+    def cookies(self, who: str) -> dict[str, str]:
+        if who != "session":
+            return {}
+        client = Client()
         client.force_login(self.stage.people["owner"])
         session = client.cookies[settings.SESSION_COOKIE_NAME].value
-        cookies = f"{settings.SESSION_COOKIE_NAME}={session}; {settings.CSRF_COOKIE_NAME}={csrf}"
-        return {"Cookie": cookies, "X-CSRFToken": csrf}
+        return {settings.SESSION_COOKIE_NAME: session, settings.CSRF_COOKIE_NAME: self.csrf}
 
     def seeds(self) -> dict[str, Seed]:
         """By operationId."""

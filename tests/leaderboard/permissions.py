@@ -248,7 +248,10 @@ class Stage:
             "api:upload": Upload.objects.create(
                 user=cast.owner, phase=cast.phase, length=2, expires_at=timezone.now() + timedelta(days=1)
             ),
-            **dict.fromkeys(("api:team", "api:team-remove-member", "api:team-make-owner"), cast.team),
+            **dict.fromkeys(
+                ("api:team", "api:team-remove-member", "api:team-make-owner", "api:team-membership"),
+                cast.team,
+            ),
             **dict.fromkeys(
                 ("api:team-webhook", "api:team-webhook-secret", "api:team-webhook-test"), cast.team
             ),

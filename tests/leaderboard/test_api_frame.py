@@ -99,7 +99,7 @@ def test_scripts_of_other_sites_read_what_is_public_and_nothing_else(cast: Cast)
 
 def test_an_unforeseen_error_has_a_number_and_no_cause(cast: Cast, caplog: pytest.LogCaptureFixture) -> None:
     secret = RuntimeError("the cause with a hidden score 0.123")
-    with patch("leaderboard.api.competitions.board_of", side_effect=secret):
+    with patch("leaderboard.api.phases.board_of", side_effect=secret):
         response = client_of().get(f"{API}/phases/{cast.phase.pk}/leaderboard/")
     body = assert_problem(response, 500, "internal_error")
     assert re.fullmatch(r"[0-9a-f]{12}", body["incident"])

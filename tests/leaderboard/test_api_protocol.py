@@ -14,7 +14,7 @@ from django.test import override_settings
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.utils import timezone
 
-from leaderboard.models import Phase, Submission
+from leaderboard.models import Phase, Question, Submission
 from tests.leaderboard.api import API, Client, assert_problem, assert_told, client_of, post
 from tests.leaderboard.factories import Cast, make_phase, make_submission, make_team, make_user, upload
 
@@ -30,7 +30,8 @@ def readable_addresses(cast: Cast) -> list[str]:
     for path, methods in schema["paths"].items():
         if "get" in methods:
             room = path.split("/")[3]
-            found.append(path.replace("{id}", str(rows.get(room))).replace("{slug}", cast.competition.slug))
+            known = {"id": rows.get(room, 1), "slug": cast.competition.slug, "name": "x"}
+            found.append(path.format(**known))
     return [*found, f"{API}/"]
 
 
@@ -233,7 +234,8 @@ def test_json_of_another_type_is_refused_for_every_writable_field(cast: Cast) ->
         "object": {"a": 1},
     }
     submission = make_submission(cast.team, cast.phase)
-    rows = {"submissions": submission.pk, "teams": cast.team.pk}
+    question = Question.objects.create(competition=cast.competition, asked_by=cast.owner, title="?", body="?")
+    rows = {"submissions": submission.pk, "teams": cast.team.pk, "questions": question.pk}
     client = client_of(cast.owner)
     asked = 0
     for path, methods in schema["paths"].items():
@@ -250,7 +252,7 @@ def test_json_of_another_type_is_refused_for_every_writable_field(cast: Cast) ->
                     if other == kind or (kind, other) == ("number", "integer"):
                         continue
                     room = path.split("/")[3]
-                    address = path.replace("{id}", str(rows.get(room)))
+                    address = path.format(id=rows.get(room, 1), slug=cast.competition.slug)
                     body = assert_problem(getattr(client, method)(address, {name: value}), 400, "invalid")
                     assert name in body["errors"], (method, path, name, value)
                     assert "Send " in body["errors"][name][0], (method, path, name, value, body)
@@ -266,6 +268,7 @@ def test_forms_have_texts_alone(cast: Cast) -> None:
     assert answer.status_code == 202
     session = Client()
     session.force_login(make_user("session"))
-    assert_told(session.post(f"{API}/tokens/", {"name": 3}), 400, "invalid")
-    assert_told(session.post(f"{API}/tokens/", {"name": "x", "days": "7"}), 400, "invalid")
-    assert session.post(f"{API}/tokens/", {"name": "x", "days": 7}).status_code == 201
+    good = {"name": "x", "days": 7, "scopes": ["read"]}
+    for odd in ({"name": 3}, {"days": "7"}, {"scopes": "read"}):
+        assert_told(session.post(f"{API}/tokens/", {**good, **odd}), 400, "invalid")
+    assert session.post(f"{API}/tokens/", good).status_code == 201

@@ -149,7 +149,9 @@ def read_schema() -> schemathesis.BaseSchema:
 def case_of(operation: Any, seed: Seed, world: World) -> Any:
     more = {} if seed.body is None else {"body": seed.body, "media_type": seed.media_type}
     headers = {**PLAIN, **world.headers(seed.who), **seed.headers}
-    return operation.Case(path_parameters=dict(seed.path), headers=headers, **more)
+    return operation.Case(
+        path_parameters=dict(seed.path), headers=headers, cookies=world.cookies(seed.who), **more
+    )
 
 
 @pytest.mark.django_db

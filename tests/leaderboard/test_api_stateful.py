@@ -65,6 +65,7 @@ def machine_of(schema: Any, world: World, reached: Counter[str]) -> Any:  # noqa
             self.who = seed.who if self.is_seeded else self.before or "owner"
             if self.is_seeded:
                 case.path_parameters, case.query, case.headers = dict(seed.path), {}, {}
+                case.cookies = world.cookies(self.who)
                 if seed.body is not None:
                     case.body, case.media_type = seed.body, seed.media_type
 

@@ -170,10 +170,10 @@ def test_rules_of_notes(cast: Cast) -> None:
         write_note(cast.owner, made, "x" * 2001, [])
     with pytest.raises(NotAllowed):
         write_note(cast.organiser, made, "x", [])
-    write_note(cast.owner, made, "first", "a")
-    write_note(cast.teammate, made, "second", "")
+    write_note(cast.owner, made, "first", ["a"])
+    write_note(cast.teammate, made, "second", [])
     assert SubmissionNote.objects.get().text == "second"
-    write_note(cast.teammate, made, " ", " , ")
+    write_note(cast.teammate, made, " ", ["", " "])
     assert not SubmissionNote.objects.exists()
 
 
@@ -267,7 +267,7 @@ def test_what_cannot_be_compared_is_said(cast: Cast, client: Client) -> None:
 
 def test_all_as_csv(cast: Cast, client: Client) -> None:
     low, high, middle = three(cast)
-    write_note(cast.owner, low, "=1+1", "x")
+    write_note(cast.owner, low, "=1+1", ["x"])
     client.force_login(cast.owner)
     lines = read_csv(client, cast)
     assert [int(line["number"]) for line in lines] == [middle.pk, high.pk, low.pk]
@@ -290,4 +290,4 @@ def test_pages_cost_the_same_whatever_there_is(
         with django_assert_max_num_queries(20):
             client.get(reverse("pages:submission", args=[second.pk]))
         for seed in range(5):
-            write_note(cast.owner, make_scored(cast, make_masks(seed=seed)), "noted", "a, b")
+            write_note(cast.owner, make_scored(cast, make_masks(seed=seed)), "noted", ["a", "b"])
