@@ -115,8 +115,8 @@ def enrich(result: Schema, generator: Any, request: Any, public: bool) -> Schema
 def complete(operation: Schema, components: Schema, ids: set[str]) -> None:
     """Name what every operation can answer, and its headers, links, parameters and examples."""
     responses = operation["responses"]
-    for code, status in {**EVERYWHERE, **(WITH_BODY if "requestBody" in operation else {})}.items():
-        add_problem(responses, status, code)
+    for code, number in {**EVERYWHERE, **(WITH_BODY if "requestBody" in operation else {})}.items():
+        add_problem(responses, number, code)
     status, links = LINKS.get(operation["operationId"], ("", {}))
     if links:
         responses[status]["links"] = {
@@ -184,7 +184,7 @@ def fits(part: Schema, value: Any) -> bool:
         return any(fits(each, value) for each in part["oneOf"])
     if "$ref" in part.get("items", {}):
         return False
-    types = {
+    types: dict[str, Any] = {
         "string": str,
         "boolean": bool,
         "integer": int,
