@@ -49,7 +49,7 @@ def token_of(user: Any, *scopes: Scope, competition: Competition | None = None) 
 def send(stage: Stage, row: Row, client: Browser) -> Any:
     """The row's request, complete; what it changed is taken back."""
     with transaction.atomic():
-        body = stage.body(row.name) if row.method in ("POST", "PATCH") else {}
+        body = stage.body(row.name) if row.method in ("POST", "PUT", "PATCH") else {}
         headers = stage.headers(row.name)
         answer = getattr(client, row.method.lower())(stage.address(row.name), headers=headers, **body)
         transaction.set_rollback(True)
