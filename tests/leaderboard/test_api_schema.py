@@ -119,7 +119,8 @@ def test_every_example_fits_its_schema(described: dict[str, Any]) -> None:
             for content in answer.get("content", {}).values():
                 for example in content.get("examples", {}).values():
                     check(content["schema"], example["value"], f"{where} {status}")
-                    assert example["value"]["status"] == int(status)
+                    if int(status) >= 400:
+                        assert example["value"]["status"] == int(status)
                 if "example" in content:
                     check(content["schema"], content["example"], f"{where} {status}")
     assert asked > 300

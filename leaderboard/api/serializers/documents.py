@@ -87,6 +87,9 @@ LISTS = {
     "terms_published": "Versions of terms that you published.",
     "questions_asked": "Questions that you asked.",
     "questions_answered": "Questions that you answered.",
+    "sessions": "Browsers in which you are logged in.",
+    "sign_ins": "Devices and networks from which you logged in.",
+    "webhooks": "Webhooks that you set, without their secrets.",
     "uploads_begun": "Resumable uploads that you began.",
     "uploads_refused": "Uploads of yours that were refused.",
     "submissions": "Submissions that you made, with the scores that you may see.",
@@ -99,6 +102,9 @@ class PersonalDataSerializer(serializers.Serializer):
     """Everything that the server stores about you. More lists may come; ignore those that you do not know."""
 
     account = PersonSerializer(help_text="The account itself.")
+    mails_wanted = serializers.DictField(
+        child=serializers.BooleanField(), help_text="Which kinds of mail you get."
+    )
     organises = serializers.ListField(
         child=serializers.CharField(), help_text="The slugs of the competitions that you organise."
     )
