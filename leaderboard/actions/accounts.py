@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 from knox.settings import knox_settings
@@ -22,9 +23,11 @@ from leaderboard.models import (
 from leaderboard.models.locks import lock_named, lock_rows
 from leaderboard.models.names import tidy
 from leaderboard.models.text import day
+from leaderboard.notifications import mails
 from leaderboard.notifications.accounts import tell
 
-from .refusals import Conflict, InvalidInput, check_fields
+from .judging import need_reason
+from .refusals import Conflict, InvalidInput, NotAllowed, check_fields
 from .teams import end_membership
 
 
@@ -122,6 +125,80 @@ def delete_account(user: Any, password: str) -> None:
         user.questions.filter(is_public=False).delete()
         AuditEntry.objects.append("account deleted", subject=f"account {user.pk}")
         User.objects.get(pk=user.pk).delete()
+
+
+def block_person(user: Any, person: User, reason: str) -> None:
+    """End a person's sessions and API tokens and refuse every further sign-in. ``unblock_person`` undoes it.
+
+    Superusers block anyone but superusers; organisers only people of their own competitions who organise none and
+    compete in no other. What the teams have submitted stays. The log of the organisers names the person, the public
+    one does not.
+    """
+    reason = need_reason(reason)
+    competitions = _check_may_block(user, person)
+    with transaction.atomic():
+        if not User.objects.filter(pk=person.pk, is_active=True).update(is_active=False):
+            raise Conflict(f"{person} is blocked already.")
+        person.auth_token_set.all().delete()
+        end_sessions(person)
+        _log_block("person blocked", user, person, competitions, reason)
+        text = f"The organisers have blocked your account {person}: you cannot sign in or submit.\n\nReason: {reason}"
+        _tell_of_block(person, competitions, "Your account is blocked", text)
+    person.is_active = False
+
+
+def unblock_person(user: Any, person: User, reason: str) -> None:
+    """Undo ``block_person``. Sessions and tokens do not come back: the person signs in again."""
+    reason = need_reason(reason)
+    competitions = _check_may_block(user, person)
+    with transaction.atomic():
+        if not User.objects.filter(pk=person.pk, is_active=False).update(is_active=True):
+            raise Conflict(f"{person} is not blocked.")
+        _log_block("person unblocked", user, person, competitions, reason)
+        text = f"Your account {person} is no longer blocked. Sign in again; API tokens must be made again.\n\nReason: {reason}"
+        _tell_of_block(person, competitions, "Your account is no longer blocked", text)
+    person.is_active = True
+
+
+def end_sessions(person: User) -> int:
+    """Sign the person out of every browser; returns from how many sessions."""
+    theirs = [
+        session.pk
+        for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator()
+        if session.get_decoded().get("_auth_user_id") == str(person.pk)
+    ]
+    return Session.objects.filter(pk__in=theirs).delete()[0]
+
+
+def _check_may_block(user: Any, person: User) -> list[Competition]:
+    """The competitions of the person that the user may speak for, or NotAllowed."""
+    theirs = list(Competition.objects.filter(teams__memberships__user=person).distinct())
+    if user is not None and user.pk == person.pk:
+        raise NotAllowed("You cannot block yourself.")
+    if person.is_superuser:
+        raise NotAllowed(f"{person} administers this server and cannot be blocked.")
+    if user is None or user.is_superuser:
+        return theirs
+    if person.is_staff or person.organised_competitions.exists():
+        raise NotAllowed(f"{person} organises a competition. Remove {person} from the organisers first.")
+    if not theirs or not all(competition.is_organised_by(user) for competition in theirs):
+        raise NotAllowed(
+            f"{person} takes part in competitions that you do not organise. Ask an administrator of the server."
+        )
+    return theirs
+
+
+def _log_block(act: str, user: Any, person: User, competitions: list[Competition], reason: str) -> None:
+    concerned: list[Competition | None] = [*competitions] or [None]
+    for competition in concerned:
+        AuditEntry.objects.append(
+            act, competition=competition, actor=user, subject=str(person), reason=reason
+        )
+
+
+def _tell_of_block(person: User, competitions: list[Competition], subject: str, text: str) -> None:
+    if person.email:
+        mails.send(competitions[0] if competitions else None, subject, text, [person.email])
 
 
 def check_not_the_last(user: User) -> None:

@@ -14,6 +14,8 @@ from .judging import need_reason, why_not_final
 from .organisers import in_turn
 from .refusals import Conflict, InvalidInput, NotAllowed, check_fields, check_organiser
 
+NAMED = 10  # teams of which a sentence says the rule that they fail
+
 
 def prepare_award(user: Any, competition: Competition, team: Team, title: str, citation: str = "") -> Award:
     """The award as it would be given, not saved yet; raises every refusal of ``give_award``."""
@@ -71,6 +73,7 @@ def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> l
     """
     given = competition.awards.values("title")
     waiting = competition.prizes.exclude(rank=None).exclude(title__in=given).select_related("phase__labels")
+    without: list[str] = []
     with transaction.atomic():
         awards = []
         for prize in waiting:
@@ -80,11 +83,25 @@ def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> l
             if winner is not None:
                 citation = f"Rank {prize.rank} of {phase.name}. {note}"[:500]
                 awards.append(give_award(user, competition, winner, prize.title, citation))
+            else:
+                without.append(why_no_winner(competition, prize, phase))
     if not awards:
-        raise Conflict(
-            "No award by rank is left to give: all are given, or no eligible team has their ranks."
-        )
+        raise Conflict(" ".join(without) or "All awards by rank are given.")
     return awards
+
+
+def why_no_winner(competition: Competition, prize: Prize, phase: Phase) -> str:
+    """A sentence about an award that no eligible team gets, with the rule that each ranked team fails."""
+    ranked = [standing.team for standing in Standing.objects.board(phase, Standing.Kind.EXACT)]
+    among = Team.objects.filter(pk__in=[team.pk for team in ranked]).with_eligibility()
+    fails = among.exclude(not_eligible="")  # type: ignore[misc]  # an annotation
+    failing = set(fails.values_list("pk", flat=True))
+    named = [f"{team}: {why_not_eligible(team)}" for team in ranked if team.pk in failing][:NAMED]
+    eligible = len(ranked) - len(failing)
+    more = f" And {len(failing) - NAMED} more." if len(failing) > NAMED else ""
+    teams = f"{eligible} of {len(ranked)} ranked team{pluralize(len(ranked))} {pluralize(eligible, 'is,are')} eligible"
+    reasons = f" Not eligible: {' '.join(named)}{more}" if named else ""
+    return f"{prize.title}: no eligible team has rank {prize.rank} of {phase.name}; {teams}.{reasons}"
 
 
 def winner_of(competition: Competition, prize: Prize, phase: Phase) -> Team | None:

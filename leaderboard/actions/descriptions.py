@@ -96,6 +96,8 @@ def why_not_eligible(team: Team) -> str:
         return f"{team} is the organisers' own team."
     if rule == "merged":
         return f"{team} has become part of {team.merged_into}."
+    if rule == "hidden":
+        return f"The organisers have taken {team} off the boards."
     if rule == "ruled out":
         return f"The organisers have ruled the method description out: {team.description.verdict_reason}"
     due = team.competition.descriptions_due_at

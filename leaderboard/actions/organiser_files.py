@@ -4,13 +4,26 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from evaluation.archive.problems import InvalidArchive
+from evaluation.archive.problems import InvalidArchive, Problem
 from evaluation.sandbox.files import FileRefused
 from evaluation.scoring.counts import Packed
-from evaluation.task import MaskSpec
+from evaluation.task import TASK, MaskSpec
 from leaderboard.scoring.confined import CannotRead, file_reader
 
 from .refusals import InvalidInput
+
+NAMES = f"Name the labels {TASK.mask_name(1)}, {TASK.mask_name(2)} and so on, one for each patch and without a gap"
+TO_ORGANISERS = {
+    "missing_file": f"There is no label of this name. {NAMES}.",
+    "unexpected_file": f"This name is not a label's. {NAMES}, and put nothing else into the ZIP archive.",
+}
+"""What an organiser reads where the sentence for participants speaks of predictions and of the phase's patches."""
+
+
+def for_organisers(problem: Problem) -> str:
+    """A problem of an archive of labels in words for whoever made them."""
+    sentence = TO_ORGANISERS.get(problem.code, problem.message)
+    return f"{problem.where}: {sentence}" if problem.file else sentence
 
 
 class FileInvalid(InvalidInput):
@@ -30,7 +43,7 @@ def labels_of(
         with file_reader() as reader:
             return reader.labels(source, spec)
     except InvalidArchive as invalid:
-        raise FileInvalid([str(problem) for problem in invalid.problems]) from invalid
+        raise FileInvalid([for_organisers(problem) for problem in invalid.problems]) from invalid
     except CannotRead as error:
         raise FileInvalid([str(error)]) from error
 

@@ -19,6 +19,7 @@ from evaluation.archive.problems import empty_file, too_large
 from leaderboard.models import (
     Attempt,
     Evaluation,
+    Extension,
     Phase,
     QuotaUsage,
     RefusedUpload,
@@ -260,6 +261,7 @@ def check_may_submit(
     """
     if reference and phase.labels is not None:
         return
+    phase = Extension.objects.phase_of(team, phase)
     usage = Attempt.objects.usage(team, phase, begun_at)
     refusal = why_not_submit(phase, usage, begun_at, why_not_take_part(user, team))
     if refusal is None and completed_at is not None:
@@ -269,8 +271,12 @@ def check_may_submit(
 
 
 def why_too_late(phase: Phase, begun_at: datetime, now: datetime) -> Refusal | None:
-    """The one rule for whether an upload that began in time may still finish now; None if it may."""
-    if phase.closes_at is None or phase.uploads_end_at is None or not phase.uploads_have_ended(now):
+    """The one rule for whether an upload that began in time may still finish now; None if it may.
+
+    ``phase``: as the team has it (``Extension.objects.phase_of``).
+    """
+    ends_at = phase.grace_ends_at
+    if phase.closes_at is None or ends_at is None or now < ends_at:
         return None
     if not phase.grace_minutes:
         return PhaseEnded(
@@ -278,7 +284,7 @@ def why_too_late(phase: Phase, begun_at: datetime, now: datetime) -> Refusal | N
         )
     return PhaseEnded(
         f"{phase.name} ended on {moment(phase.closes_at)}. This upload began on {moment(begun_at)} and could finish until "
-        f"{moment(phase.uploads_end_at)}."
+        f"{moment(ends_at)}."
     )
 
 
@@ -287,7 +293,8 @@ def why_not_submit(
 ) -> Refusal | None:
     """The one rule for whether a team that has used so much of the quotas may submit now; None if it may.
 
-    ``taking_part``: what ``participation.why_not_take_part`` says of the member and the team.
+    ``phase``: as the team has it (``Extension.objects.phase_of``). ``taking_part``: what
+    ``participation.why_not_take_part`` says of the member and the team.
     """
     if phase.labels is None:
         return PhaseWithoutLabels(
@@ -355,7 +362,7 @@ def withdraw(user: Any, submission: Submission) -> None:
 
 def why_not_withdraw(submission: Submission, now: datetime) -> Refusal | None:
     """The one rule for whether the team may withdraw this submission; None if it may."""
-    phase = submission.phase
+    phase = Extension.objects.phase_of(submission.team, submission.phase)
     if not phase.allows_withdrawal:
         return NotWithdrawable(f"Submissions in {phase.name} cannot be withdrawn.")
     if phase.has_closed(now):

@@ -198,8 +198,15 @@ def end_membership(membership: Membership) -> None:
     remaining = team.memberships.order_by("joined_at", "pk")
     if not remaining.exists() and not team.submissions.exists():
         Team.objects.filter(models.Q(pk=team.pk) | models.Q(merged_into=team)).delete()
-    elif not remaining.filter(role=Membership.Role.OWNER).exists():
-        remaining.filter(pk__in=remaining.values("pk")[:1]).update(role=Membership.Role.OWNER)
+        return
+    keep_an_owner(team)
+
+
+def keep_an_owner(team: Team) -> None:
+    """A team without an owner gets its longest-standing member as owner. Inside the caller's transaction."""
+    members = team.memberships.order_by("joined_at", "pk")
+    if not members.filter(role=Membership.Role.OWNER).exists():
+        members.filter(pk__in=members.values("pk")[:1]).update(role=Membership.Role.OWNER)
 
 
 def make_owner(user: Any, team: Team, member: Any) -> None:

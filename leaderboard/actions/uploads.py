@@ -18,7 +18,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import transaction
 from django.utils import timezone
 
-from leaderboard.models import Phase, RefusedUpload, Submission, Upload, UploadPart
+from leaderboard.models import Extension, Phase, RefusedUpload, Submission, Team, Upload, UploadPart
 from leaderboard.models.submissions import uploads_storage
 from leaderboard.models.uploads import INCOMING
 
@@ -118,7 +118,7 @@ def append(upload: Upload, offset: int, stream: Stream, checksum: Checksum | Non
     """
     if offset != upload.offset:
         raise WrongOffset(f"{upload.offset} bytes of this upload have arrived; continue from there.")
-    if refusal := submissions.why_too_late(upload.phase, upload.created_at, timezone.now()):
+    if refusal := submissions.why_too_late(phase_for(upload), upload.created_at, timezone.now()):
         raise refusal
     if upload.parts.count() >= MOST_PARTS:
         raise InvalidInput(f"This upload has {MOST_PARTS:,} parts already. Upload again, in larger parts.")
@@ -141,6 +141,12 @@ def append(upload: Upload, offset: int, stream: Stream, checksum: Checksum | Non
         raise WrongOffset("These bytes arrived in another request at the same time.")
     upload.offset = offset + part.size
     return upload
+
+
+def phase_for(upload: Upload) -> Phase:
+    """The upload's phase as its team has it; the plain one where the person has left the team."""
+    team = Team.objects.of(upload.user).filter(competition=upload.phase.competition_id).first()
+    return Extension.objects.phase_of(team, upload.phase) if team else upload.phase
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from . import (
     reviews,
     rosters,
     server,
+    single_teams,
     submissions,
     teams,
     terms,
@@ -28,5 +29,5 @@ from . import (
 
 __all__ = [
     "announcements", "audit", "awards", "bulk", "competitions", "corrections", "labels", "mails", "people", "phases",
-    "published", "questions", "reports", "reviews", "rosters", "server", "submissions", "teams", "terms",
+    "published", "questions", "reports", "reviews", "rosters", "server", "single_teams", "submissions", "teams", "terms",
 ]  # fmt: skip

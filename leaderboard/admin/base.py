@@ -1,6 +1,8 @@
 """What every page of the admin has in common: scope, rights, audit, export."""
 
+from collections.abc import Callable
 from enum import Enum
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin
@@ -152,6 +154,13 @@ class OrganiserAdmin(Audited, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return within(super().get_queryset(request), request.user)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Every date and time says in which zone it is."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(db_field, models.DateField):  # a DateTimeField is one too
+            field.label = f"{field.label or db_field.verbose_name} (UTC)"
+        return field
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", choices(db_field.remote_field.model, request.user))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -182,6 +191,21 @@ class OrganiserAdmin(Audited, ModelAdmin):
         return actions
 
 
+def once(shown: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """For a displayed value that asks the database: the theme calls it several times for a page, this asks once a row."""
+    name = f"_once_{shown.__name__}"
+
+    @wraps(shown)
+    def kept(self: Any, obj: Any) -> Any:
+        if obj is None:
+            return shown(self, obj)
+        if name not in vars(obj):
+            setattr(obj, name, shown(self, obj))
+        return vars(obj)[name]
+
+    return kept
+
+
 class ReadOnlyInline(TabularInline):
     """Rows that belong to the one shown: read-only here, changed on their own pages."""
 
@@ -196,6 +220,9 @@ class ReadOnlyInline(TabularInline):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 

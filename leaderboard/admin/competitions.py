@@ -13,6 +13,7 @@ from leaderboard.actions import awards, board_updates, phase_changes
 from leaderboard.models import Competition, Page, Phase, Team
 
 from .base import OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
+from .guarded import CompetitionForm
 from .organisers import NamesOrganisers
 from .reasons import ask_for_reason
 
@@ -32,6 +33,7 @@ class PageInline(ReadOnlyInline):
 @admin.register(Competition)
 class CompetitionAdmin(NamesOrganisers):
     adds = Who.SUPERUSERS
+    form = CompetitionForm
     list_display = (
         "name",
         "slug",

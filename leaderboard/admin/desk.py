@@ -25,9 +25,11 @@ from leaderboard.models import (
     Phase,
     PhaseReport,
     Prize,
+    Question,
     RefusedUpload,
     Review,
     Standing,
+    Team,
     Worker,
 )
 from leaderboard.models.ownership import COMPETITION_OF
@@ -41,6 +43,8 @@ from .waiting import WAITING
 TODO: dict[type[models.Model], tuple[str, str]] = {
     Phase: ("phase needs labels", "phases need labels"),
     Mail: ("mail could not be delivered", "mails could not be delivered"),
+    Question: ("question to answer", "questions to answer"),
+    Team: ("team to approve", "teams to approve"),
     LabelReport: ("label report to decide", "label reports to decide"),
     LabelSet: ("label version to compare and put in force", "label versions to compare and put in force"),
     MethodDescription: ("method description to judge", "method descriptions to judge"),

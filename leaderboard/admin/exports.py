@@ -44,12 +44,13 @@ COLUMNS: dict[type[Model], str] = {
         submitted_by=submitted_by__username method description link original_name size sha256
         received_at reference selected withdrawn_at disqualified_at disqualified_reason
         state=evaluation__state labels_version=evaluation__label_set__version
-        scorer=evaluation__scorer tp=evaluation__tp fp=evaluation__fp fn=evaluation__fn
+        scorer=evaluation__scorer f1 precision recall
+        tp=evaluation__tp fp=evaluation__fp fn=evaluation__fn
     """,
     Evaluation: """
         id competition=submission__phase__competition__slug phase=submission__phase__slug
         team=submission__team__name submission=submission_id labels_version=label_set__version
-        scorer state priority tries queued_at started_at finished_at tp fp fn incident
+        scorer state priority tries queued_at started_at finished_at f1 precision recall tp fp fn incident
     """,
     Attempt: """
         submission=submission_id competition=phase__competition__slug phase=phase__slug
@@ -97,6 +98,27 @@ COLUMNS: dict[type[Model], str] = {
 """The columns of each list's file: a field, or a name and the path to what it shows."""
 
 
+METRICS = {
+    "f1": lambda tp, fp, fn: (2 * tp, 2 * tp + fp + fn),
+    "precision": lambda tp, fp, fn: (tp, tp + fp),
+    "recall": lambda tp, fp, fn: (tp, tp + fn),
+}
+"""Numerator and denominator of each metric from the counts."""
+
+
+def _metric(name: str) -> Any:
+    """A column from 0 to 1, empty where nothing is scored or nothing is divided."""
+
+    def value(self: Any, row: Any) -> float | None:
+        found = row.evaluation if isinstance(row, Submission) else row
+        if found is None or found.tp is None:
+            return None
+        above, below = METRICS[name](found.tp, found.fp, found.fn)
+        return above / below if below else None
+
+    return value
+
+
 def resource(model: type[Model]) -> Any:
     """The import-export resource that writes the columns of a model."""
     columns = dict((word.split("=") * 2)[:2] for word in COLUMNS[model].split())
@@ -107,6 +129,9 @@ def resource(model: type[Model]) -> Any:
         "export_order": tuple(columns),
         "import_id_fields": (next(iter(columns)),),
     }
+    if model in (Submission, Evaluation):
+        fields |= {metric: Field(column_name=metric) for metric in METRICS}
+        fields |= {f"dehydrate_{metric}": _metric(metric) for metric in METRICS}
     if model is MethodDescription:
         fields["dehydrate_members"] = lambda self, description: ", ".join(description.members)
     return type(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,6 +27,12 @@ from .scope import without_masks
 from .waiting import WaitingFilter
 
 MOST_BYTES_OF_SITES = 2**20
+MOST_BYTES_OF_LABELS = 2 * settings.MAX_UPLOAD_BYTES  # the largest body that the server takes
+
+
+def in_mebibytes(size: int) -> str:
+    """A size as people read it: 128 MiB, 1.5 MiB."""
+    return f"{size / 2**20:.1f}".removesuffix(".0") + " MiB"
 
 
 class LabelsForm(RefusedForm, forms.Form):
@@ -34,13 +41,15 @@ class LabelsForm(RefusedForm, forms.Form):
     masks = forms.FileField(
         label="ZIP archive of masks",
         widget=UnfoldAdminFileFieldWidget,
-        help_text=f"{TASK.mask_name(1)} … {TASK.mask_name('N')} in the format of a submission. Number and size are taken from the files.",
+        help_text=f"{TASK.mask_name(1)} … {TASK.mask_name('N')} in the format of a submission. Number and size are taken "
+        f"from the files. At most {in_mebibytes(MOST_BYTES_OF_LABELS)}.",
     )
     sites = forms.FileField(
         label="CSV of sites",
         required=False,
         widget=UnfoldAdminFileFieldWidget,
-        help_text="Columns patch and site; hidden like the labels. Without a file, the previous version's sites are kept.",
+        help_text="Columns patch and site; hidden like the labels. Without a file, the previous version's sites are kept. "
+        f"At most {in_mebibytes(MOST_BYTES_OF_SITES)}.",
     )
     note = forms.CharField(
         max_length=300,
@@ -50,8 +59,14 @@ class LabelsForm(RefusedForm, forms.Form):
     )
 
     def clean_masks(self) -> Any:
+        file = self.cleaned_data["masks"]
+        if file.size > MOST_BYTES_OF_LABELS:
+            raise forms.ValidationError(
+                f"The file has {in_mebibytes(file.size)}; at most {in_mebibytes(MOST_BYTES_OF_LABELS)} are accepted. Compress "
+                "the ZIP: 800 masks of 128 × 128 pixels need less than 1 MiB."
+            )
         try:
-            masks, self.spec = labels_of(self.cleaned_data["masks"])
+            masks, self.spec = labels_of(file)
         except FileInvalid as refusal:
             raise forms.ValidationError(refusal.problems) from refusal
         return masks
@@ -73,7 +88,8 @@ class SitesForm(RefusedForm, forms.Form):
     sites = forms.FileField(
         label="CSV of sites",
         widget=UnfoldAdminFileFieldWidget,
-        help_text="Columns patch and site: a line for each patch.",
+        help_text="Columns patch and site: a line for each patch. "
+        f"At most {in_mebibytes(MOST_BYTES_OF_SITES)}.",
     )
     reason = forms.CharField(
         max_length=300, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit log."
@@ -86,7 +102,9 @@ class SitesForm(RefusedForm, forms.Form):
 def sites_of(file: Any, patches: int) -> tuple[str, ...]:
     """The sites in an uploaded file, or a form's error with every problem."""
     if file.size > MOST_BYTES_OF_SITES:
-        raise forms.ValidationError(f"The file has {file.size:,} bytes; {MOST_BYTES_OF_SITES:,} are taken.")
+        raise forms.ValidationError(
+            f"The file has {in_mebibytes(file.size)}; at most {in_mebibytes(MOST_BYTES_OF_SITES)} are accepted."
+        )
     try:
         return read_sites(file.read().decode("utf-8-sig"), patches)
     except SiteFileError as error:

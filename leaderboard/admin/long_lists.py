@@ -34,9 +34,16 @@ class BoundedPaginator(Paginator):
         return rows.order_by().values("pk")[: COUNTED + 1].count()
 
 
+def plain(text: str) -> str:
+    """A search as it was meant: submission 3000 is printed as #3000."""
+    text = text.strip()
+    number = text.removeprefix("#").strip()
+    return number if number.isascii() and number.isdecimal() else text
+
+
 def find_submissions(text: str) -> Q:
     """The submissions that a text means: by number, SHA-256 of the archive, incident, or name of a team or person."""
-    text = text.strip()
+    text = plain(text)
     if SHA256.fullmatch(text.lower()):
         return Q(sha256=text.lower())
     if INCIDENT.fullmatch(text.lower()):

@@ -10,7 +10,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from leaderboard.actions import organisers
 from leaderboard.models import Competition
 
-from .base import OrganiserAdmin
+from .base import once
+from .guarded import GuardedAdmin
 from .reasons import PublicReasonForm, ask_for_reason
 
 
@@ -23,10 +24,11 @@ class OrganiserForm(PublicReasonForm):
     field_order = ("username", "reason", "withhold")
 
 
-class NamesOrganisers(OrganiserAdmin):
+class NamesOrganisers(GuardedAdmin):
     """A competition's page with the names and two buttons."""
 
     @display(description="organisers", empty_value="none yet")
+    @once
     def organiser_names(self, competition: Competition) -> str | None:
         return ", ".join(map(str, competition.organisers.order_by("username"))) or None
 

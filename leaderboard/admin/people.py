@@ -11,12 +11,13 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from leaderboard.models import ApiToken, User
 
 from .base import OrganiserAdmin, Who
+from .single_teams import PersonActs
 
 PERSON = ("username", ("first_name", "last_name"), "email", ("affiliation", "country"))
 
 
 @admin.register(User)
-class UserAdmin(OrganiserAdmin, DjangoUserAdmin):
+class UserAdmin(PersonActs, DjangoUserAdmin):
     """Superusers manage accounts; organisers look up the people of their competitions."""
 
     adds = changes = Who.SUPERUSERS

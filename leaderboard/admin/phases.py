@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
-from leaderboard.actions import board_updates, judging, phase_changes, reviews
+from leaderboard.actions import board_updates, phase_changes, reviews
 from leaderboard.models import Phase, Submission
 
-from .base import OrganiserAdmin, ScopedRelatedFilter, number_of
-from .guarded import PhaseForm
+from .base import ScopedRelatedFilter, number_of
+from .guarded import GuardedAdmin, PhaseForm
 from .labels import load
 from .rankings import rankings
 from .scope import without_masks
@@ -25,7 +25,7 @@ STATES = {"open": "success", "not open yet": "info", "ended": "default"}
 
 
 @admin.register(Phase)
-class PhaseAdmin(OrganiserAdmin):
+class PhaseAdmin(GuardedAdmin):
     list_display = (
         "name", "ranking", "state", "opens_at", "closes_at", "labels_in_force", "quota", "submission_count",
         "competition",
@@ -87,12 +87,6 @@ class PhaseAdmin(OrganiserAdmin):
         if change and "slug" in form.changed_data:
             phase_changes.keep_former_slugs(obj.competition, obj, form.initial["slug"])
         board_updates.phase_changed(obj, form.changed_data)
-
-    def entry_of(self, form: Any, change: bool) -> dict[str, Any]:
-        """A change of the rules is public, with its reason, unless there is a reason to withhold it."""
-        if not (change and form.touches_rules):
-            return {}
-        return judging.public_entry(form.cleaned_data["reason"], form.cleaned_data["withhold"])
 
     @display(description="state", label=STATES)
     def state(self, phase: Phase) -> str:

@@ -12,6 +12,7 @@ from leaderboard.models import Question
 from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
 from .exports import resource
 from .reasons import ask_about
+from .waiting import WaitingFilter
 
 STATES = {"open": "warning", "answered": "success", "answered privately": "info", "hidden": "danger"}
 
@@ -25,6 +26,7 @@ class QuestionAdmin(Exported, OrganiserAdmin):
     list_display = ("title", "state_label", "competition", "asked_by", "created_at", "answered_at")
     list_filter = (
         ("competition", ScopedRelatedFilter),
+        WaitingFilter,
         ("answered_at", admin.EmptyFieldListFilter),
         "is_public",
         ("hidden_at", admin.EmptyFieldListFilter),

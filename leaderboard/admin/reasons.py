@@ -51,7 +51,7 @@ def ask_for_reason(
     act: Callable[..., Any],
     done: Callable[[Any], str],
     back: str,
-    form_class: type[ReasonForm] = ReasonForm,
+    form_class: Callable[..., ReasonForm] = ReasonForm,
 ) -> HttpResponse:
     """Show the page, or, once it is sent with a reason, do the act and go back with a sentence about it.
 
@@ -97,15 +97,16 @@ def ask_about(
     pk: int,
     button: str,
     explanation: str,
-    act: Callable[[Any, Any, str], Any],
+    act: Callable[..., Any],
     *,
     done: Callable[[Any], str],
     back: str = "",
     row: Callable[[Any], str] = str,
+    form_class: Callable[..., ReasonForm] = ReasonForm,
 ) -> HttpResponse:
     """``ask_for_reason`` for a button on the page of one object, among those that the user may see.
 
-    ``act`` gets user, object and reason; ``done`` makes a sentence of the object; ``back``: its own page by default.
+    ``act`` gets user, object and what ``form_class`` asks for, by name; ``done`` makes a sentence of the object; ``back``: its own page by default.
     """
     objects = model_admin.get_queryset(request)
     found = get_object_or_404(objects, pk=pk)
@@ -116,7 +117,8 @@ def ask_about(
         explanation=explanation,
         button=button,
         rows=[row(found)],
-        act=lambda reason: act(request.user, found, reason),
+        act=lambda **asked: act(request.user, found, **asked),
         done=lambda _: done(found),
         back=back or reverse(f"admin:{objects.model._meta.label_lower.replace('.', '_')}_change", args=[pk]),
+        form_class=form_class,
     )

@@ -16,7 +16,7 @@ from leaderboard.actions import reviews
 from leaderboard.models import Review, Submission
 from leaderboard.reporting import snapshots
 
-from .base import OrganiserAdmin, ScopedRelatedFilter, Who
+from .base import OrganiserAdmin, ScopedRelatedFilter, Who, once
 from .reasons import ask_about
 from .waiting import WaitingFilter
 
@@ -56,6 +56,7 @@ class ReviewAdmin(OrganiserAdmin):
         return review.figures
 
     @display(description="submissions")
+    @once
     def which(self, review: Review) -> SafeString:
         numbers = review.evidence.get("which", [])
         rows = Submission.objects.filter(pk__in=numbers[:SHOWN], phase=review.phase_id).select_related("team")
@@ -72,6 +73,7 @@ class ReviewAdmin(OrganiserAdmin):
         return format_html("<ul>{}</ul>{}", listed, f"and {more} more" if more > 0 else "")
 
     @display(description="both masks", empty_value="–")
+    @once
     def pictures(self, review: Review) -> SafeString | None:
         """The patches on which the two share most errors: both in blue, the first alone in vermilion, the second in orange."""
         pair = snapshots.pair_of_masks(review)

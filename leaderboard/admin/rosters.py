@@ -11,12 +11,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
-from leaderboard.actions import descriptions
+from leaderboard.actions import descriptions, rosters
 from leaderboard.models import JoinRequest, Merger, MethodDescription
 
-from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
+from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who, once
 from .exports import resource
-from .reasons import ask_about
+from .reasons import PublicReasonForm, ask_about
 from .waiting import WaitingFilter
 
 STATES = {"open": "warning", "accepted": "success", "declined": "default", "withdrawn": "default"}
@@ -61,6 +61,24 @@ class MergerAdmin(DecidedAdmin):
     list_select_related = ("team__competition", "other", "proposed_by")
     search_fields = ("team__name", "other__name", "proposed_by__username")
     fields = readonly_fields = ("other", "team", "state_label", "proposed_by", "created_at", "decided_at")
+    actions_detail = ("undo",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("team__competition", "other", "proposed_by")
+
+    @action(description="Undo", icon="undo")
+    def undo(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Undo",
+            "What came from the other team goes back to it: members, submissions, used attempts. What was made since stays. "
+            "The owners of both are told by mail. Undo it with “Merge” on the team's page.",
+            rosters.undo_merger,
+            done=lambda merger: f"{merger.other} and {merger.team} are two teams again.",
+            form_class=PublicReasonForm,
+        )
 
     @display(description="would become part of", ordering="team__name")
     def into(self, merger: Merger) -> str:
@@ -98,10 +116,12 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
         return ", ".join(description.members)
 
     @display(description="members it does not name", empty_value="none")
+    @once
     def unnamed(self, description: MethodDescription) -> str | None:
         return ", ".join(description.unnamed_members()) or None
 
     @display(description="eligible for awards")
+    @once
     def eligibility(self, description: MethodDescription) -> str:
         return descriptions.why_not_eligible(description.team) or "Yes."
 

@@ -15,12 +15,13 @@ from evaluation.scoring import metrics
 from leaderboard.actions import bulk
 from leaderboard.models import Attempt, BulkAct, Evaluation, Submission
 
-from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who
+from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, once
 from .bulk import CONSEQUENCES
 from .exports import resource
-from .long_lists import INCIDENT, find_by_team, find_submissions, with_incident
+from .long_lists import INCIDENT, find_by_team, find_submissions, plain, with_incident
 from .reasons import PublicReasonForm, ReasonForm, ask_for_reason
 from .scope import without_masks
+from .single_teams import AttemptActs
 from .waiting import WaitingFilter
 
 STATES = {
@@ -102,7 +103,7 @@ def problem_list(evaluation: Evaluation | None) -> str | None:
 
 
 @admin.register(Submission)
-class SubmissionAdmin(Exported, OrganiserAdmin):
+class SubmissionAdmin(Exported, AttemptActs):
     adds = changes = deletes = Who.NOBODY
     resource_classes = [resource(Submission)]
     list_display = ("id", "team", "phase", "method", "state_label", "f1", "received_at", "file_size", "marks")
@@ -142,7 +143,13 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
     )
     inlines = (EvaluationInline,)
     actions = ("rescore", "disqualify", "restore", "give_back", "withdraw")
-    actions_detail = ("rescore_one", "disqualify_one", "restore_one")
+    actions_detail = (
+        "rescore_one",
+        "disqualify_one",
+        "restore_one",
+        "give_attempt_back",
+        "take_attempt_again",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related(*self.list_select_related)
@@ -216,6 +223,7 @@ class SubmissionAdmin(Exported, OrganiserAdmin):
         )
 
     @display(description="attempt", empty_value="takes none")
+    @once
     def attempt_state(self, submission: Submission) -> str | None:
         attempt = Attempt.objects.filter(submission=submission).first()
         if attempt is None:
@@ -331,7 +339,7 @@ class EvaluationAdmin(Exported, OrganiserAdmin):
         return without_masks(rows, "label_set__").defer("patch_counts", "submission__description")
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        text = search_term.strip()
+        text = plain(search_term)
         if not text:
             return queryset, False
         if INCIDENT.fullmatch(text.lower()):
@@ -375,7 +383,7 @@ class AttemptAdmin(Exported, OrganiserAdmin):
     search_help_text = "Submission or team"
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        text = search_term.strip()
+        text = plain(search_term)
         if not text:
             return queryset, False
         if text.isascii() and text.isdecimal():

@@ -6,6 +6,9 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from leaderboard.actions import board_updates, organisers, participation
@@ -14,9 +17,12 @@ from leaderboard.models import Membership, Submission, Team
 from leaderboard.models.names import folded, imitation
 from leaderboard.pages.forms import RefusedForm
 
-from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
+from .base import Exported, ReadOnlyInline, ScopedRelatedFilter, number_of, once
 from .exports import resource
 from .reasons import ask_about
+from .single_teams import MembershipActs, TeamActs
+from .team_state import states_of
+from .waiting import WaitingFilter
 
 APPROVALS = {"waiting": "warning", "approved": "success", "refused": "danger"}
 
@@ -42,15 +48,20 @@ class TeamForm(forms.ModelForm):
 
 class MembershipInline(ReadOnlyInline):
     model = Membership
-    fields = ("user", "role", "joined_at")
-    readonly_fields = ("joined_at",)
+    fields = ("user", "email", "role", "joined_at")
+    readonly_fields = ("email", "joined_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user", "team")
 
+    @display(description="e-mail address", empty_value="none")
+    def email(self, membership: Membership) -> str | None:
+        address = membership.user.email
+        return format_html('<a class="underline" href="mailto:{0}">{0}</a>', address) if address else None
+
 
 @admin.register(Team)
-class TeamAdmin(Exported, OrganiserAdmin):
+class TeamAdmin(Exported, TeamActs):
     form = TeamForm
     resource_classes = [resource(Team)]
     list_display = (
@@ -59,6 +70,7 @@ class TeamAdmin(Exported, OrganiserAdmin):
     )  # fmt: skip
     list_filter = (
         ("competition", ScopedRelatedFilter),
+        WaitingFilter,
         "is_organisers",
         "approval",
         ("merged_into", admin.EmptyFieldListFilter),
@@ -66,7 +78,7 @@ class TeamAdmin(Exported, OrganiserAdmin):
     list_select_related = ("competition", "merged_into")
     search_fields = ("name", "folded_name", "affiliation", "members__username", "members__email")
     search_help_text = "Team, affiliation or a member's name or address"
-    readonly_fields = ("merged_into", "created_at", "approval_state", "approval_reason")
+    readonly_fields = ("state", "merged_into", "hidden_at", "created_at", "approval_state", "approval_reason")
     fields = (
         "competition",
         "name",
@@ -74,11 +86,12 @@ class TeamAdmin(Exported, OrganiserAdmin):
         "is_organisers",
         "approval_state",
         "approval_reason",
-        "merged_into",
+        ("merged_into", "hidden_at"),
         "created_at",
+        "state",
     )
     inlines = (MembershipInline,)
-    actions_detail = ("approve", "refuse")
+    actions_detail = ("approve", "refuse", *TeamActs.actions_detail)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return (
@@ -134,6 +147,14 @@ class TeamAdmin(Exported, OrganiserAdmin):
             done=lambda team: f"{team} is refused.",
         )
 
+    @display(description="in each phase", empty_value="")
+    @once
+    def state(self, team: Team) -> str | None:
+        if team.pk is None:
+            return None
+        context = {"team": team, "states": states_of(team, timezone.now())}
+        return render_to_string("admin/leaderboard/team_state.html", context)
+
     @display(description="members", ordering="member_count")
     def member_count(self, team: Any) -> int:
         return team.member_count
@@ -153,6 +174,10 @@ class MembershipForm(RefusedForm, forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         team, user = data.get("team"), data.get("user")
+        if self.instance.pk and self.initial.get("role") == "owner" and data.get("role") == "member":
+            owners = self.instance.team.memberships.filter(role="owner").exclude(pk=self.instance.pk)
+            if not owners.exists():
+                self.add_error("role", "This is the last owner. Make another member an owner first.")
         if team and user:
             others = Membership.objects.filter(competition=team.competition_id, user=user)
             if others.exclude(pk=self.instance.pk).exists():
@@ -166,9 +191,8 @@ class MembershipForm(RefusedForm, forms.ModelForm):
 
 
 @admin.register(Membership)
-class MembershipAdmin(Exported, OrganiserAdmin):
+class MembershipAdmin(Exported, MembershipActs):
     form = MembershipForm
-    deletes = Who.ORGANISERS
     resource_classes = [resource(Membership)]
     list_display = ("user", "email", "team", "competition", "role", "country", "joined_at")
     list_filter = (("competition", ScopedRelatedFilter), "role")

@@ -19,7 +19,9 @@ from leaderboard.models import (
     Phase,
     PhaseReport,
     Prize,
+    Question,
     Review,
+    Team,
 )
 
 SOON = timedelta(days=14)  # a phase that opens within this time needs its labels
@@ -48,6 +50,11 @@ def _prizes_to_give(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows.filter(~Exists(given), phase__closes_at__lt=timezone.now())
 
 
+def _teams_to_approve(rows: QuerySet[Any]) -> QuerySet[Any]:
+    needed = Q(created_at__gte=F("competition__approval_needed_from"))
+    return rows.filter(needed, approval=Team.Approval.WAITING, is_organisers=False, merged_into=None)
+
+
 WAITING: dict[type, Callable[[Any], Any]] = {
     Evaluation: _failed,
     LabelReport: lambda rows: rows.filter(decided_at=None),
@@ -57,7 +64,9 @@ WAITING: dict[type, Callable[[Any], Any]] = {
     Phase: _without_labels,
     PhaseReport: _reports_to_publish,
     Prize: _prizes_to_give,
+    Question: lambda rows: rows.filter(answered_at=None, hidden_at=None),
     Review: lambda rows: rows.filter(pk__in=Review.objects.to_look_at().values("pk")),
+    Team: _teams_to_approve,
 }
 
 

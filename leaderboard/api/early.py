@@ -92,9 +92,28 @@ def may_be_valid(token: str, length: int) -> bool:
 class ProblemTask(ErrorTask):
     """An error of the API as a problem; of any other address as waitress writes it."""
 
+    def say_in_a_sentence(self) -> None:
+        """For people with a browser: too large a file is refused in words, everything else as waitress writes it."""
+        if self.request.error.code != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            super().execute()
+            return
+        most = settings.MAX_UPLOAD_MB
+        body = (
+            f"The file is too large for this server: an archive of a submission may have {most} MiB, one of labels {2 * most} "
+            "MiB. Nothing was changed. Go back, compress the ZIP archive or choose another file, and try again.\n"
+        ).encode()
+        self.status = f"413 {HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase}"
+        self.response_headers += [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Cache-Control", "no-store"),
+        ]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
     def execute(self) -> None:
         if not getattr(self.request, "is_for_the_api", False):
-            super().execute()
+            self.say_in_a_sentence()
             return
         error = self.request.error
         code = getattr(error, "problem_code", CODES.get(error.code, "error"))

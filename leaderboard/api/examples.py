@@ -35,29 +35,29 @@ SENTENCES = {
     "invitation_unknown": "This invitation is unknown, used or older than 14 days. Ask the owner of the team for a new "
     "link.",
     "name_taken": "A team named Alpine already exists. Please choose another name.",
-    "no_team": "You are not in a team of Landslides 2022 yet. Create or join one first.",
+    "no_team": "You are not in a team of Example Cup yet. Create or join one first.",
     "not_allowed": "Only an owner of Alpine can do that.",
     "not_authenticated": UNAUTHENTICATED[NotAuthenticated],
     "not_found": "Not found.",
     "not_withdrawable": "Submissions of the test phase cannot be withdrawn.",
-    "organisers_do_not_compete": "ada organises Landslides 2022 and sees hidden results, so cannot be in a competing "
+    "organisers_do_not_compete": "ada organises Example Cup and sees hidden results, so cannot be in a competing "
     "team.",
     "no_labels": "The test phase has no labels yet, so nothing can be scored. Please write to the organisers.",
     "parse_error": "JSON parse error - Expecting value: line 1 column 1 (char 0)",
     "phase_ended": "The test phase ended on 15 June 2022, 00:00 UTC.",
     "phase_not_open": "The test phase opens on 2 April 2022, 09:30 UTC.",
-    "questions_closed": "Landslides 2022 takes no more questions. The answered ones remain readable.",
+    "questions_closed": "Example Cup takes no more questions. The answered ones remain readable.",
     "quota_used_up": "Your team has used all 10 submissions for today (UTC) in the test phase. The next one is accepted from "
     "2 April 2022, 09:30 UTC.",
     "refused": "This is not possible.",
-    "roster_locked": "The teams of Landslides 2022 have been locked since 13 June 2022, 00:00 UTC.",
+    "roster_locked": "The teams of Example Cup have been locked since 13 June 2022, 00:00 UTC.",
     "same_archive": "This archive has the same bytes as submission 12 (F1 71.58), so its result would be the same. "
     "Confirm that you want to submit it again.",
     "storage_unavailable": "The server cannot store files at the moment. Nothing was counted; please try again later.",
     "team_full": "Alpine already has 5 members, the maximum for a team.",
     "team_not_approved": "Alpine waits for the organisers’ approval. Its owners get a mail once it is decided.",
-    "terms_not_accepted": "Accept the terms of Landslides 2022 (version 2) before you submit: "
-    "https://example.org/c/landslides/terms/",
+    "terms_not_accepted": "Accept the terms of Example Cup (version 2) before you submit: "
+    "https://example.org/c/example-cup/terms/",
     "throttled": "Too many requests. Please wait for the time given in Retry-After.",
     "too_large": "The file has 120,000,000 bytes; the limit is 100,000,000.",
     "total_used_up": "Your team has used all 10 submissions of the test phase.",
@@ -89,7 +89,7 @@ def problem_example(status: int, code: str) -> dict[str, Any]:
     if code == "same_archive":
         body["submission"] = 12
     if code == "terms_not_accepted":
-        body["address"] = "https://example.org/c/landslides/terms/"
+        body["address"] = "https://example.org/c/example-cup/terms/"
     if code in WITH_NEXT_AT:
         body["next_at"] = "2022-04-02T09:30:00Z"
     return body

@@ -10,6 +10,7 @@ from leaderboard.models import (
     Announcement,
     AuditEntry,
     BulkAct,
+    Extension,
     Invitation,
     JoinRequest,
     LabelReport,
@@ -127,6 +128,11 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         "uploads_begun": list(
             Upload.objects.own(user).values(
                 "phase__name", "name", "length", "offset", "created_at", "expires_at"
+            )
+        ),
+        "extensions_granted": list(
+            Extension.objects.filter(granted_by=user).values(
+                "phase__name", "team__name", "granted_at", "reason"
             )
         ),
         "uploads_refused": list(

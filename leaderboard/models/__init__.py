@@ -14,6 +14,7 @@ from .bulk import BulkAct
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
 from .data import DataFile
+from .extensions import Extension
 from .figures import CompetitionFigures, PhaseFigures
 from .mails import Mail
 from .notes import SubmissionNote
@@ -42,6 +43,7 @@ __all__ = [
     "CompetitionFigures",
     "DataFile",
     "Evaluation",
+    "Extension",
     "FormerSlug",
     "Invitation",
     "JoinRequest",

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models
 
 from .competitions import Phase
+from .extensions import Extension
 from .submissions import Evaluation, Submission
 from .teams import Team
 
@@ -67,29 +68,34 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.filter(team__in=Team.objects.of(user))
 
     def usage(self, team: Team, phase: Phase, now: datetime) -> QuotaUsage:
-        """The team's quota usage in the phase at this time, in one query."""
+        """The team's quota usage in the phase at this time."""
+        return self.usages(team, [phase], now)[phase.pk]
+
+    def usages(self, team: Team, phases: Iterable[Phase], now: datetime) -> dict[int, QuotaUsage]:
+        """The same for several phases, by primary key, with the team's extensions; the number of queries does not grow with them."""
         today = utc_day(now)
-        held = self.of(team, phase).aggregate(
-            total=models.Count("total_slot"),
-            today=models.Count("day_slot", filter=models.Q(day=today.date())),
-            on_board=models.Count("board_slot"),
-            invalid_today=models.Count(
-                "pk",
-                filter=models.Q(
-                    day=today.date(), submission__evaluation__state=Evaluation.State.INVALID
-                ),  # not one that failed by a server error
-            ),
-        )
-        return QuotaUsage(
-            total=held["total"],
-            total_limit=phase.quota_total,
-            today=held["today"],
-            day_limit=phase.quota_per_day,
-            on_board=held["on_board"],
-            board_limit=phase.quota_on_board,
-            day_ends_at=today + timedelta(days=1),
-            invalid_today=held["invalid_today"],
-        )
+        of_today = models.Q(day=today.date())
+        # not one that failed by a server error
+        invalid = models.Q(submission__evaluation__state=Evaluation.State.INVALID)
+        counted = {
+            "total": models.Count("total_slot"),
+            "today": models.Count("day_slot", filter=of_today),
+            "on_board": models.Count("board_slot"),
+            "invalid_today": models.Count("pk", filter=of_today & invalid),
+        }
+        phases = Extension.objects.applied(team, phases)
+        rows = self.filter(team=team, phase__in=[phase.pk for phase in phases]).order_by()
+        held = {row.pop("phase"): row for row in rows.values("phase").annotate(**counted)}
+        return {
+            phase.pk: QuotaUsage(
+                total_limit=phase.quota_total,
+                day_limit=phase.quota_per_day,
+                board_limit=phase.quota_on_board,
+                day_ends_at=today + timedelta(days=1),
+                **held.get(phase.pk, dict.fromkeys(counted, 0)),
+            )
+            for phase in phases
+        }
 
     def used_up(self, phase: Phase, now: datetime) -> Any:
         """The teams (as ``team``) whose quotas let them submit nothing more before the phase ends.
@@ -176,6 +182,20 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 attempt.board_slot = _lowest_free(other.board_slot for other in theirs)
             theirs.append(attempt)
         self.model.objects.bulk_update(attempts, ["total_slot", "day_slot", "board_slot"])
+
+    def take_again(self, submission_id: int) -> None:
+        """Reverse ``give_back``: the lowest free slots are taken. Call it with the team locked."""
+        attempt = self.select_related("submission__evaluation").get(submission=submission_id)
+        held = list(self.of(attempt.team, attempt.phase).exclude(state=Attempt.State.GIVEN_BACK))
+        submission = attempt.submission
+        is_waiting = submission.state in Evaluation.UNFINISHED
+        attempt.state = Attempt.State.RESERVED if is_waiting else Attempt.State.SPENT
+        attempt.reason = "" if is_waiting else "scored"
+        attempt.total_slot = _lowest_free(other.total_slot for other in held)
+        attempt.day_slot = _lowest_free(other.day_slot for other in held if other.day == attempt.day)
+        if submission.withdrawn_at is None:
+            attempt.board_slot = _lowest_free(other.board_slot for other in held)
+        attempt.save(update_fields=["state", "reason", "total_slot", "day_slot", "board_slot"])
 
     def free_board_place(self, submission_id: int) -> None:
         """A withdrawn result leaves the board but still counts towards the total and the day."""

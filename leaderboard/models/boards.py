@@ -143,7 +143,7 @@ def _scored(phase: Phase, team: Team, before: datetime | None) -> Any:
 
 def _exact_result(phase: Phase, team: Team, before: datetime | None = None) -> Result | None:
     """The same as ``exact_results`` for one team, by the indexes: what each score asks for."""
-    if team.is_organisers or team.merged_into_id:
+    if not team.is_ranked:
         return None
     counted = Submission.objects.counted(phase, team, before)
     entries = _scored(phase, team, before).order_by().values("team").annotate(number=models.Count("pk"))
@@ -167,6 +167,7 @@ def exact_results(
         submission__disqualified_at=None,
         submission__team__is_organisers=False,
         submission__team__merged_into=None,
+        submission__team__hidden_at=None,
     )
     if label_set is None or label_set.pk == phase.labels_id:
         current = Submission.objects.filter(phase=phase).values("evaluation")
@@ -197,7 +198,7 @@ def _shown_result(phase: Phase, team: Team) -> Result | None:
     """What the public may see before the end: nothing newer than the freeze, nothing finer than the Ladder."""
     if phase.ladder is None:
         return _exact_result(phase, team, before=phase.freezes_at)
-    if team.is_organisers or team.merged_into_id:
+    if not team.is_ranked:
         return None
     return _climbed(phase.ladder, list(_climbing(phase).filter(team=team).values_list(*_RUNG)))
 
@@ -207,7 +208,9 @@ def shown_results(phase: Phase) -> dict[int, Result]:
     if phase.ladder is None:
         return exact_results(phase, before=phase.freezes_at)
     ranked = (
-        _climbing(phase).filter(team__is_organisers=False, team__merged_into=None).order_by("team", *_ORDER)
+        _climbing(phase)
+        .filter(team__is_organisers=False, team__merged_into=None, team__hidden_at=None)
+        .order_by("team", *_ORDER)
     )
     found = {
         team: _climbed(phase.ladder, [row[1:] for row in rows])

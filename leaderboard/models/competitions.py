@@ -272,6 +272,9 @@ class Phase(models.Model):
         help_text="What teams see of their own submissions beyond the scores. Scores per patch tell much about the "
         "labels, and an error map shows them.",
     )
+    extended_until = models.DateTimeField(
+        null=True, editable=False, help_text="The latest end of a single team (``Extension``)."
+    )
     reviewed_at = models.DateTimeField(
         null=True, editable=False, help_text="Last run of the detectors on this phase."
     )
@@ -310,12 +313,20 @@ class Phase(models.Model):
         return self.closes_at is not None and now >= self.closes_at
 
     @property
-    def uploads_end_at(self) -> datetime | None:
+    def grace_ends_at(self) -> datetime | None:
         """Until when uploads that began before the end may finish; None: the phase has no end."""
         return self.closes_at and self.closes_at + timedelta(minutes=self.grace_minutes)
 
+    @property
+    def uploads_end_at(self) -> datetime | None:
+        """The same of the team that has most time: what the end reveals is revealed then."""
+        if self.closes_at is None:
+            return None
+        last = max(self.closes_at, self.extended_until or self.closes_at)
+        return last + timedelta(minutes=self.grace_minutes)
+
     def uploads_have_ended(self, now: datetime) -> bool:
-        """Whether no upload that began in time can arrive any more: from here on, the phase's entries are complete."""
+        """Whether no upload of any team can arrive any more: from here on, the phase's entries are complete."""
         return self.uploads_end_at is not None and now >= self.uploads_end_at
 
     def labels_are_public(self, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from .boards import PublishedEntry, Standing
 from .bulk import BulkAct
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
+from .extensions import Extension
 from .mails import Mail
 from .notices import Notice
 from .questions import Question
@@ -55,6 +56,7 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Prediction: "submission__phase__competition",
     Attempt: "phase__competition",
     Standing: "phase__competition",
+    Extension: "phase__competition",
     RefusedUpload: "phase__competition",
     AuditEntry: "competition",
 }

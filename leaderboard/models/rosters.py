@@ -87,6 +87,9 @@ class Merger(Proposal):
     team = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="proposed_mergers")
     other = models.ForeignKey("leaderboard.Team", models.CASCADE, related_name="offered_mergers")
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    moved = models.JSONField(
+        null=True, editable=False, help_text="Once merged: what came from the other team, by primary key."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = MergerQuerySet.as_manager()

@@ -96,7 +96,13 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         """
         if phase.labels is None:
             return self.none()
-        theirs = self.filter(phase=phase, reference=False, team__is_organisers=False, disqualified_at=None)
+        theirs = self.filter(
+            phase=phase,
+            reference=False,
+            team__is_organisers=False,
+            team__hidden_at=None,
+            disqualified_at=None,
+        )
         made = theirs.evaluated_on(phase.labels)
         results = phase.standings.filter(label_set=phase.labels, kind="exact").values("submission")
         if phase.hidden_until_close or phase.ladder_step is not None or phase.counts == Phase.Counts.SELECTED:

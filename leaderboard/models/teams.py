@@ -31,6 +31,7 @@ class TeamQuerySet(models.QuerySet["Team"]):
         rules = (
             models.When(is_organisers=True, then=models.Value("organisers")),
             models.When(merged_into__isnull=False, then=models.Value("merged")),
+            models.When(hidden_at__isnull=False, then=models.Value("hidden")),
             models.When(description__verdict="ineligible", then=models.Value("ruled out")),
             models.When(in_time, then=models.Value("")),
         )
@@ -85,6 +86,12 @@ class Team(models.Model):
         help_text="Means something only where the competition approves teams.",
     )
     approval_reason = models.CharField(max_length=300, blank=True, db_default="", editable=False)
+    hidden_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since then it is on no board, by the organisers' act.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     served_at = models.DateTimeField(
         null=True,
@@ -125,6 +132,11 @@ class Team(models.Model):
         """Whether the organisers decide if this team may submit."""
         since = self.competition.approval_needed_from
         return since is not None and self.created_at >= since and not self.is_organisers
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether boards may show it: not the organisers' own, not merged into another, not hidden."""
+        return not (self.is_organisers or self.merged_into_id or self.hidden_at)
 
     def has_member(self, user: Any) -> bool:
         return user.is_authenticated and self.memberships.filter(user=user).exists()

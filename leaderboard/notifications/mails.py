@@ -74,8 +74,8 @@ def unsubscribe_headers(url: str) -> dict[str, str]:
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
-def send(competition: Competition, subject: str, text: str, addresses: Iterable[str]) -> None:
-    """Send the same mail to each address on behalf of a competition; its organisers are notified of failures."""
+def send(competition: Competition | None, subject: str, text: str, addresses: Iterable[str]) -> None:
+    """Send the same mail to each address on behalf of a competition (None: of the server); its organisers are notified of failures."""
     messages = []
     for address in addresses:
         message = EmailMessage(f"[{settings.SITE_NAME}] {subject}", text, to=[address])

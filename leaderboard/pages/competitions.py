@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from leaderboard.models import Attempt, Competition, DataFile, Phase, Team
+from leaderboard.models import Attempt, Competition, DataFile, Extension, Phase, Team
 from leaderboard.reporting.boards import Board, board_of, phase_to_show, row_of
 from leaderboard.reporting.calendar_file import calendar_of
 
@@ -83,6 +83,7 @@ def place_of(
     team: Team, phases: list[Phase], top: Board | None, viewer: Any, now: datetime
 ) -> dict[str, Any] | None:
     """The team's score, rank and remaining submissions in the phase that is open, or else in the phase shown."""
+    phases = Extension.objects.applied(team, phases)
     phase = next((phase for phase in phases if phase.is_open(now)), top.phase if top else None)
     if phase is None:
         return None

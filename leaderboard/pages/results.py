@@ -13,7 +13,7 @@ from leaderboard.actions import submissions as actions
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.export.archives import archive_response
-from leaderboard.models import Attempt, Submission, SubmissionNote
+from leaderboard.models import Attempt, Extension, Submission, SubmissionNote
 from leaderboard.models.visibility import View, Viewpoint, feedback_of, interval_decimals, visible_scores
 from leaderboard.reporting.masks import counts_of, histogram
 from leaderboard.reporting.results import interval_of, result_of
@@ -76,7 +76,7 @@ def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: b
         "interval": None if decimals is None else interval_of(submission),
         "decimals": decimals,
         "usage": Attempt.objects.usage(submission.team, phase, now)
-        if is_mine and phase.is_open(now)
+        if is_mine and Extension.objects.phase_of(submission.team, phase).is_open(now)
         else None,
     }
 

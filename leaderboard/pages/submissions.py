@@ -16,7 +16,7 @@ from evaluation.task import MaskSpec
 from leaderboard.actions import submissions as actions
 from leaderboard.actions.participation import why_not_take_part
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Attempt, Competition, Phase, Submission, Team
+from leaderboard.models import Attempt, Competition, Extension, Phase, Submission, Team
 from leaderboard.platform.arrival import begun_at
 
 from .forms import SubmitForm
@@ -107,6 +107,7 @@ def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
 
 def _choice(team: Team, phase: Phase, now: datetime) -> dict[str, Any]:
     """A phase as the form offers it: the quota left, or why it cannot be chosen."""
+    phase = Extension.objects.phase_of(team, phase)
     usage = Attempt.objects.usage(team, phase, now)
     return {"phase": phase, "usage": usage, "refusal": actions.why_not_submit(phase, usage, now, None)}
 

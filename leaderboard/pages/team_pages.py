@@ -60,7 +60,7 @@ def badge(request: HttpRequest, slug: str, pk: int, phase_slug: str) -> HttpResp
     """Rank and F1 of a team on the public board as SVG; 404 while it stands on none."""
     competition = get_object_or_404(Competition.objects.published(), slug=slug)
     phase = find_phase(competition, phase_slug)
-    team = get_object_or_404(Team.objects.competing(), competition=competition, pk=pk)
+    team = get_object_or_404(Team.objects.competing().filter(hidden_at=None), competition=competition, pk=pk)
     board = board_of(phase, AnonymousUser(), timezone.now(), limit=0)
     row = row_of(board, team)
     if row is None:

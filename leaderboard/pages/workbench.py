@@ -17,7 +17,16 @@ from evaluation.scoring.metrics import KEY_SCALE
 from evaluation.task import TASK
 from leaderboard.actions import notes
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Attempt, Phase, QuickLook, Standing, Submission, SubmissionNote, Team
+from leaderboard.models import (
+    Attempt,
+    Extension,
+    Phase,
+    QuickLook,
+    Standing,
+    Submission,
+    SubmissionNote,
+    Team,
+)
 from leaderboard.models.visibility import METRIC_KEY, Viewpoint, images_may_show, with_metric_key
 from leaderboard.reporting import progress
 from leaderboard.reporting.comparisons import compare as compare_two
@@ -129,6 +138,7 @@ def _counting(team: Team, phases: list[Phase], viewpoint: Viewpoint) -> set[int]
 def _summaries(team: Team, phases: list[Phase], viewpoint: Viewpoint) -> list[dict[str, Any]]:
     """Each phase that has opened: the quota, and the team's scores in order of receipt where they are visible."""
     shown = [phase for phase in phases if viewpoint.view(phase).shows("f1")]
+    phases = Extension.objects.applied(team, phases)
     scored = (
         Submission.objects.of_team(team)
         .standing()

@@ -53,6 +53,7 @@ MENU = [
         "items": [
             _page("Teams", "groups", "team_changelist"),
             _page("Terms accepted", "check_circle", "termsacceptance_changelist"),
+            _page("Extensions", "more_time", "extension_changelist"),
             _page("Memberships", "group_add", "membership_changelist"),
             _page("Requests to join", "person_add", "joinrequest_changelist"),
             _page("Mergers", "merge", "merger_changelist"),
@@ -95,7 +96,7 @@ def theme(site_name: str) -> dict[str, Any]:
         "SITE_TITLE": f"{site_name}: organisers",
         "SITE_HEADER": site_name,
         "SITE_SUBHEADER": "Organisers",
-        "SITE_SYMBOL": "landslide",
+        "SITE_SYMBOL": "satellite_alt",
         "SITE_FAVICONS": [
             {
                 "rel": "icon",

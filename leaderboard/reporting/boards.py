@@ -125,12 +125,14 @@ def board_of(
     first: int = 0,
     limit: int | None = None,
     choice: Choice | None = None,
+    organises: bool | None = None,
 ) -> Board:
     """The board as ``viewer`` may see it. The number of queries does not depend on the number of submissions.
 
     With a ``choice``, rows also have ``latest_at``, and only those chosen are returned, in the order chosen.
+    ``organises``: whether the viewer organises the competition, if already known.
     """
-    view = view_of(phase, viewer, now)
+    view = view_of(phase, viewer, now, organises=organises)
     published = list(phase.published_entries.all())
     if view.board is None or phase.labels is None:
         return Board(phase, view, 0, None if view.board is None else [], [], published)
@@ -171,14 +173,16 @@ def row_of(board: Board, team: Team) -> Row | None:
     if board.view.board is None or board.phase.labels is None:
         return None
     standing = Standing.objects.board(board.phase, board.view.board).filter(team=team)
-    rows = _ranked(list(standing.select_related("submission__evaluation")), 0, board.phase, board.view)
+    rows = _ranked(list(standing.select_related("submission__evaluation")), None, board.phase, board.view)
     return rows[0] if rows else None
 
 
-def _ranked(standings: list[Standing], first: int, phase: Phase, view: View) -> list[Row]:
+def _ranked(standings: list[Standing], first: int | None, phase: Phase, view: View) -> list[Row]:
+    """Rows with ranks. ``first``: how many standings are in front of them; None: unknown."""
     if not standings:
         return []
-    return _rows(with_ranks(standings, first + 1, Standing.objects.rank_of(standings[0])), phase, view)
+    rank = 1 if first == 0 else Standing.objects.rank_of(standings[0])
+    return _rows(with_ranks(standings, (first or 0) + 1, rank), phase, view)
 
 
 def _rows(ranked: Iterable[tuple[int, Standing]], phase: Phase, view: View) -> list[Row]:

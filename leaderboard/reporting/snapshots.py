@@ -40,7 +40,9 @@ def made(phase: Phase, as_of: datetime | None = None) -> Iterable[Submission]:
     """All scored submissions of teams on the current labels, withdrawn or not, in order of receipt."""
     assert phase.labels is not None
     return (
-        Submission.objects.filter(phase=phase, reference=False, team__is_organisers=False)
+        Submission.objects.filter(
+            phase=phase, reference=False, team__is_organisers=False, team__hidden_at=None
+        )
         .evaluated_on(phase.labels)
         .received_before(as_of)
         .select_related("team", "evaluation")

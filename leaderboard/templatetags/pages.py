@@ -87,6 +87,15 @@ def at(table: dict[Any, Any], key: Any) -> Any:
     return table.get(key)
 
 
+@register.simple_tag
+def moved_by(movement: Any, row: Any) -> str:
+    """Ranks gained or lost by a row of the organisers' ranking: ▲ 3, ▼ 1, =, or "new"."""
+    moved = movement.of(row)
+    if moved is None:
+        return "new" if row.rank else ""
+    return f"▲ {moved}" if moved > 0 else f"▼ {-moved}" if moved else "="
+
+
 @register.filter
 def size(value: float) -> float:
     """Without its sign."""

@@ -26,6 +26,7 @@ from leaderboard.models import (
     BulkAct,
     Competition,
     DataFile,
+    Extension,
     JoinRequest,
     LabelReport,
     Mail,
@@ -177,6 +178,9 @@ class Stage:
                 reason=DESCRIPTION,
                 submissions=[self.submission.pk],
                 total=1,
+            ),
+            "extension": Extension.objects.create(
+                team=cast.team, phase=cast.phase, quota_total=5, reason="ill"
             ),
             "refusedupload": RefusedUpload.objects.create(
                 phase=cast.phase,

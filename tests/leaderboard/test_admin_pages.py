@@ -18,6 +18,7 @@ from leaderboard.models import (
     AuditEntry,
     Award,
     Evaluation,
+    Extension,
     JoinRequest,
     LabelReport,
     Mail,
@@ -67,6 +68,7 @@ def full(cast: Cast) -> Cast:
     Mail.objects.create(competition=cast.competition, to="away@example.org", subject="Labels")
     LabelReport.objects.create(phase=cast.phase, team=cast.team, patch=1, text="a landslide that is none")
     Prize.objects.create(competition=cast.competition, title="1st place", phase=cast.phase, rank=1)
+    Extension.objects.create(team=cast.team, phase=cast.phase, quota_total=5, reason="ill")
     Worker.objects.sign("host:1", timezone.now())
     RefusedUpload.objects.note(cast.owner, cast.phase, "too_large", "The archive is too large.")
     Announcement.objects.create(competition=cast.competition, title="New dates", body="Later.")

@@ -21,6 +21,7 @@ from leaderboard.models import (
     BulkAct,
     Competition,
     Evaluation,
+    Extension,
     JoinRequest,
     LabelReport,
     LabelSet,
@@ -97,6 +98,9 @@ def foreign(cast: Cast) -> Foreign:
             Mail: Mail.objects.create(competition=competition, to="secret@example.org", subject="Secret"),
             Review: Review.objects.create(
                 phase=phase, kind="same_masks", team=team, note="Secret note", evidence={"masks": 1}
+            ),
+            Extension: Extension.objects.create(
+                team=team, phase=phase, quota_total=5, reason="Secret reason"
             ),
             RefusedUpload: RefusedUpload.objects.create(
                 phase=phase,

@@ -20,8 +20,10 @@ from leaderboard.models import (
     Phase,
     PhaseReport,
     Prize,
+    Question,
     RefusedUpload,
     Review,
+    Team,
     Worker,
 )
 from leaderboard.reporting import counting
@@ -86,6 +88,14 @@ def fill(cast: Cast) -> None:
         PhaseReport.objects.create(phase=ended, label_set=ended.labels, built_at=NOW())
         Prize.objects.create(competition=competition, title="1st", phase=ended, rank=1)
         Prize.objects.create(competition=competition, title="jury's")
+        Question.objects.create(competition=competition, title="May we?", body="Use other data?")
+        Question.objects.create(
+            competition=competition, title="Since", body="when?", answer="Since May.", answered_at=NOW()
+        )
+        competition.approval_needed_from = NOW() - timedelta(minutes=5)
+        competition.save()
+        make_team(competition, f"Waits in {competition}")
+        Team.objects.filter(pk__in=[team.pk, other.pk]).update(approval="approved")
 
 
 @pytest.mark.django_db
@@ -98,6 +108,8 @@ class TestToDo:
             "evaluation of Ended failed by a fault of the server": 1,
             "phase needs labels": 1,
             "mails could not be delivered": 3,
+            "question to answer": 1,
+            "team to approve": 1,
             "label reports to decide": 3,
             "label version to compare and put in force": 1,
             "method description to judge": 1,

@@ -30,6 +30,7 @@ from leaderboard.models import (
     AuditEntry,
     Competition,
     Evaluation,
+    Extension,
     Invitation,
     LabelReport,
     LabelSet,
@@ -121,6 +122,7 @@ def rich(cast: Cast) -> Cast:
     judging.name_sites(
         cast.organiser, make_labels(cast.phase, make_masks(seed=4)), ["Hidden valley"] * 3, "surveyed"
     )
+    Extension.objects.create(team=cast.team, phase=cast.phase, quota_total=50, reason="ill")
     Announcement.objects.create(
         competition=cast.competition, title="New dates", body="Later.", author=cast.organiser
     )
@@ -467,6 +469,7 @@ def test_every_column_is_exported() -> None:
     assert apart == {
         ("LabelSet", "masks"),
         ("LabelSet", "sites"),
+        ("Merger", "moved"),
         ("Prediction", "masks"),
         ("Standing", "earlier_rank"),
         ("Standing", "noticed_key"),

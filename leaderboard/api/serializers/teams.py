@@ -9,7 +9,7 @@ from leaderboard.actions.descriptions import why_not_eligible
 from leaderboard.actions.participation import why_not_take_part
 from leaderboard.actions.refusals import Refusal
 from leaderboard.actions.submissions import why_not_submit
-from leaderboard.models import Attempt, Membership, MethodDescription, Phase, Team
+from leaderboard.models import Attempt, Extension, Membership, MethodDescription, Phase, Team
 
 from .fields import Upload
 
@@ -49,6 +49,11 @@ class UsageSerializer(serializers.Serializer):
     board_limit = serializers.IntegerField(source="usage.board_limit", allow_null=True)
     remaining = serializers.IntegerField(
         source="usage.remaining", allow_null=True, help_text="Submissions left now; null: no limit."
+    )
+    closes_at = serializers.DateTimeField(
+        source="phase.closes_at",
+        allow_null=True,
+        help_text="When the phase ends for this team; the organisers may have given it more time.",
     )
     may_submit = serializers.BooleanField()
     refusal = serializers.CharField(allow_null=True, help_text="Why it may not submit; null: it may.")
@@ -138,6 +143,7 @@ class TeamSerializer(serializers.ModelSerializer):
 
 
 def usage_of(team: Team, phase: Phase, now: Any, taking_part: Refusal | None) -> dict[str, Any]:
+    phase = Extension.objects.phase_of(team, phase)
     usage = Attempt.objects.usage(team, phase, now)
     refusal = why_not_submit(phase, usage, now, taking_part)
     return {

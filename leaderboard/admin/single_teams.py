@@ -1,0 +1,275 @@
+"""Buttons on a team's, a member's, a person's and a submission's page: what organisers do for one of them."""
+
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from leaderboard.actions import accounts, rosters, single_teams
+from leaderboard.models import Extension, Phase, Team
+
+from .base import OrganiserAdmin, ScopedRelatedFilter, Who
+from .reasons import PublicReasonForm, ask_about, ask_for_reason
+
+MAILED = "Its owners are told by mail, with your reason."
+
+
+class ExtensionForm(PublicReasonForm):
+    """In which phase, until when, how much."""
+
+    phase = forms.ModelChoiceField(Phase.objects.none(), widget=UnfoldAdminSelectWidget)
+    closes_at = forms.DateTimeField(
+        label="Ends for this team (UTC)",
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "2026-12-31 23:59"}),
+        help_text="Write it as 2026-12-31 23:59. Empty: as for everyone.",
+    )
+    quota_total = forms.IntegerField(
+        label="Submissions in total", min_value=1, required=False, widget=UnfoldAdminIntegerFieldWidget
+    )
+    quota_per_day = forms.IntegerField(
+        label="Submissions a day", min_value=1, required=False, widget=UnfoldAdminIntegerFieldWidget
+    )
+    quota_on_board = forms.IntegerField(
+        label="Results on the board", min_value=1, required=False, widget=UnfoldAdminIntegerFieldWidget
+    )
+    field_order = (
+        "phase",
+        "closes_at",
+        "quota_total",
+        "quota_per_day",
+        "quota_on_board",
+        "reason",
+        "withhold",
+    )
+
+    def __init__(self, team: Team, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["phase"].queryset = Phase.objects.filter(competition=team.competition_id).defer(  # type: ignore[attr-defined]
+            "labels"
+        )
+        self.fields["phase"].label_from_instance = lambda phase: phase.name  # type: ignore[attr-defined]
+
+
+class MergeForm(PublicReasonForm):
+    """Which team becomes part of this one."""
+
+    other = forms.ModelChoiceField(
+        Team.objects.none(), label="Team that becomes part of it", widget=UnfoldAdminSelectWidget
+    )
+    field_order = ("other", "reason", "withhold")
+
+    def __init__(self, team: Team, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = Team.objects.competing().filter(competition=team.competition_id).exclude(pk=team.pk)
+        self.fields["other"].queryset = others  # type: ignore[attr-defined]
+
+
+class RemovalForm(PublicReasonForm):
+    """Who becomes owner, where the last one goes."""
+
+    new_owner = forms.CharField(
+        label="User name of the new owner",
+        max_length=150,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Needed only where the last owner goes.",
+    )
+    field_order = ("new_owner", "reason", "withhold")
+
+
+class TeamActs(OrganiserAdmin):
+    """On a team's page."""
+
+    actions_detail: tuple[str, ...] = ("extend", "merge", "hide", "show")
+
+    @action(description="Extend", icon="more_time")
+    def extend(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        team = get_object_or_404(self.get_queryset(request), pk=object_id)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"More time or submissions for {team}",
+            explanation="The team gets its own end or quotas in one phase, in place of an extension that it has there. Page, "
+            "API and resumable uploads follow them, and the team reads them where it submits. Until this team's end, "
+            f"nothing is revealed that the end of the phase reveals. {MAILED} Undo it with “End” at Extensions.",
+            button="Extend",
+            rows=[team],
+            act=lambda phase, **asked: single_teams.extend(request.user, team, phase, **asked),
+            done=lambda extension: f"{extension}: {single_teams.extension_in_words(extension)}",
+            back=reverse("admin:leaderboard_team_change", args=[object_id]),
+            form_class=partial(ExtensionForm, team),
+        )
+
+    @action(description="Merge", icon="merge")
+    def merge(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        team = get_object_or_404(self.get_queryset(request), pk=object_id)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"Make another team part of {team}",
+            explanation="Members, submissions and used attempts of both become this team's, whether or not rosters are "
+            "locked. The owners of both are told by mail. Undo it with “Undo” at Mergers.",
+            button="Merge",
+            rows=[team],
+            act=lambda other, **asked: rosters.merge_teams(request.user, team, other, **asked),
+            done=lambda merger: f"{merger.other} is part of {team} now.",
+            back=reverse("admin:leaderboard_team_change", args=[object_id]),
+            form_class=partial(MergeForm, team),
+        )
+
+    @action(description="Hide from boards", icon="visibility_off")
+    def hide(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Hide from boards",
+            "The team leaves every board, file and report, and is not eligible for awards; its submissions stay and it may "
+            f"go on submitting. {MAILED} Undo it with “Show on boards”.",
+            single_teams.hide_team,
+            done=lambda team: f"{team} is on no board any more.",
+            form_class=PublicReasonForm,
+        )
+
+    @action(description="Show on boards", icon="visibility")
+    def show(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Show on boards",
+            f"The team is ranked again with its submissions. {MAILED} Undo it with “Hide from boards”.",
+            single_teams.show_team,
+            done=lambda team: f"{team} is on the boards again.",
+            form_class=PublicReasonForm,
+        )
+
+
+class MembershipActs(OrganiserAdmin):
+    """On a member's page."""
+
+    actions_detail = ("remove",)
+
+    @action(description="Take out of the team", icon="person_remove")
+    def remove(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Take out of the team",
+            f"The person can no longer submit for the team or see its results. {MAILED} Undo it by adding the person to the "
+            "team again under Memberships.",
+            single_teams.remove_from_team,
+            done=lambda membership: f"{membership.user} is no longer in {membership.team}.",
+            back=reverse("admin:leaderboard_membership_changelist"),
+            form_class=RemovalForm,
+        )
+
+
+class PersonActs(OrganiserAdmin):
+    """On a person's page."""
+
+    actions_detail = ("block", "unblock")
+
+    @action(description="Block", icon="block")
+    def block(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Block",
+            "The person is signed out everywhere, API tokens end, and neither signing in nor submitting is possible any "
+            "more. What the team has submitted stays. The person is told by mail, with your reason. Undo it with “Unblock”.",
+            accounts.block_person,
+            done=lambda person: f"{person} is blocked.",
+        )
+
+    @action(description="Unblock", icon="lock_open")
+    def unblock(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Unblock",
+            "The person can sign in again; sessions and tokens do not come back. The person is told by mail.",
+            accounts.unblock_person,
+            done=lambda person: f"{person} can sign in again.",
+        )
+
+
+class AttemptActs(OrganiserAdmin):
+    """On a submission's page."""
+
+    @action(description="Give the attempt back", icon="undo", permissions=["judge"])
+    def give_attempt_back(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Give the attempt back",
+            "The submission no longer takes anything from the team's quotas; its score stays. The team's owners are told by "
+            "mail, with your reason. Undo it with “Take the attempt again”.",
+            single_teams.give_attempt_back,
+            done=lambda submission: f"The attempt of {submission} is given back.",
+            form_class=PublicReasonForm,
+        )
+
+    @action(description="Take the attempt again", icon="redo", permissions=["judge"])
+    def take_attempt_again(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "Take the attempt again",
+            "Undoes “Give the attempt back”: the submission counts towards the quotas again, even beyond their limits.",
+            single_teams.take_attempt_again,
+            done=lambda submission: f"{submission} counts towards the quotas again.",
+            form_class=PublicReasonForm,
+        )
+
+
+@admin.register(Extension)
+class ExtensionAdmin(OrganiserAdmin):
+    """What single teams have been given; made with “Extend” on a team's page."""
+
+    adds = changes = deletes = Who.NOBODY
+    list_display = ("team", "phase", "what", "reason", "granted_by", "granted_at")
+    list_filter = (("phase__competition", ScopedRelatedFilter), ("phase", ScopedRelatedFilter))
+    list_select_related = ("team", "phase__competition", "granted_by")
+    search_fields = ("team__name", "reason")
+    fields = readonly_fields = ("team", "phase", "what", "reason", "granted_by", "granted_at")
+    actions_detail = ("end",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("team__competition", "phase__competition", "granted_by")
+        )
+
+    @display(description="what the team has")
+    def what(self, extension: Extension) -> str:
+        return single_teams.extension_in_words(extension)
+
+    @action(description="End", icon="undo")
+    def end(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return ask_about(
+            self,
+            request,
+            object_id,
+            "End",
+            "The phase's own end and quotas hold for the team again; what it has submitted stays. "
+            f"{MAILED} Undo it with “Extend” on the team's page.",
+            single_teams.end_extension,
+            done=lambda extension: f"{extension}: the extension has ended.",
+            back=reverse("admin:leaderboard_extension_changelist"),
+            form_class=PublicReasonForm,
+        )
