@@ -349,5 +349,5 @@ def test_a_team_that_merged_while_it_was_scored_is_locked_as_it_is_now(cast):
     waiting(cast.team, cast.phase, content=make_archive())
     held = queue.claim("one")
     Submission.objects.update(team=cast.other_team)
-    assert tasks.evaluate(held) == "scored"
+    assert tasks.evaluate(held, {}) == "scored"
     assert Standing.objects.get().team == cast.other_team

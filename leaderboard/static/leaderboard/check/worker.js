@@ -2,7 +2,13 @@
 "use strict";
 
 self.onmessage = async ({ data: { file, spec, rules, scripts, mostBytes } }) => {
-  importScripts(...scripts.parts);
+  try {
+    importScripts(...scripts.parts);
+  } catch {
+    const unchecked = [{ file: "", reason: "The check could not be loaded." }];
+    postMessage({ verdict: { problems: [], unchecked, found: 0, read: 0, faulty: 0 } });
+    return;
+  }
   RULES = rules;
   postMessage({ verdict: await checkArchive(file, spec, mostBytes, scripts.hdf5) });
 };
