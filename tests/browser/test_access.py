@@ -71,6 +71,7 @@ def test_pages_of_organisers(variant_page: Any) -> None:
     admin = "/admin/leaderboard/"
     pages = ["/admin/", f"{admin}submission/", f"{admin}submission/{made.pk}/change/", f"{admin}phase/"]
     pages += [f"{admin}phase/{cast.phase.pk}/change/", f"{admin}phase/rankings/", f"{admin}user/"]
+    pages.append(f"{admin}announcement/add/")
     assert found_on(variant_page, pages) == {}
 
 
