@@ -265,16 +265,6 @@ def test_a_browser_without_workers_says_so_and_still_submits(
     page.wait_for_url("**/submissions/*/")
 
 
-def test_a_check_that_cannot_be_loaded_says_so(page: Any, cast: Cast) -> None:
-    page.context.route("**/check/zip.js", lambda route: route.abort())
-    sign_in(page, "owner")
-    page.goto(f"/c/{cast.competition.slug}/submit/")
-    choose(page, "masks.zip", make_archive())
-    page.get_by_text("The check could not be loaded.").wait_for()
-    assert page.locator("[data-check-panel]").get_attribute("data-state") == "unknown"
-    assert page.get_by_role("button", name="Submit", exact=True).is_enabled()
-
-
 def test_a_worker_that_hangs_is_stopped(page: Any, cast: Cast) -> None:
     page.route(
         "**/check/worker.js", lambda route: route.fulfill(body="for (;;);", content_type="text/javascript")
