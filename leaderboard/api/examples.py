@@ -34,6 +34,7 @@ SENTENCES = {
     "invalid": "name: This field may not be blank.",
     "invitation_unknown": "This invitation is unknown, used or older than 14 days. Ask the owner of the team for a new "
     "link.",
+    "link_unknown": "This link is unknown, used or too old. Ask for a new one.",
     "name_taken": "A team named Alpine already exists. Please choose another name.",
     "no_team": "You are not in a team of Example Cup yet. Create or join one first.",
     "not_allowed": "Only an owner of Alpine can do that.",
