@@ -48,6 +48,7 @@ TOLD = {
         "Team.members",
     ),
     *("Merger.proposed_by", "MethodDescription.uploaded_by", "PhaseReport.requested_by", "EmailAddress.user"),
+    "BulkAct.requested_by",
     "Extension.granted_by",
     "RefusedUpload.user",
     "Review.looked_by",
