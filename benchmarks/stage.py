@@ -317,7 +317,7 @@ def _set_up(made: Stage) -> None:
     call_command("migrate", verbosity=0)
     masks = (np.random.default_rng(1).random((PATCHES, SIZE, SIZE)) < 0.02).astype(np.uint8)
     made.archive = slow_archive(masks)
-    competition = Competition.objects.create(slug="chaos", name="Chaos")
+    competition = Competition.objects.create(slug="chaos", name="Chaos", is_published=True)
     phase = Phase.objects.create(competition=competition, slug="only", name="Only", opens_at=timezone.now())
     judging.load_labels(None, phase, pack(masks), MaskSpec(PATCHES, SIZE, SIZE))
     made.phase = phase.pk

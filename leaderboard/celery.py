@@ -27,6 +27,7 @@ TASK_MODULES = {
     "leaderboard.notifications": ("mails", "announcements", "notices", "webhooks"),
     "leaderboard.actions": ("bulk", "uploads"),
     "leaderboard.platform": ("housekeeping",),
+    "rehearsal": ("tasks",),
 }
 for package, modules in TASK_MODULES.items():
     for module in modules:

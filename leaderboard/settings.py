@@ -409,6 +409,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,  # for those whose message was lost, or whose worker was killed
         "options": {"expires": 60.0},
     },
+    "rehearsals": {
+        "task": "rehearsal.tasks.work",
+        "schedule": 60.0,  # for those whose bell was lost
+        "options": {"expires": 60.0},
+    },
     "uploads": {
         "task": "leaderboard.actions.uploads.sweep",
         "schedule": 3600.0,

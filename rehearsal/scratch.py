@@ -26,6 +26,21 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+def capture(file: str, *, seconds: float) -> tuple[int, str]:
+    """``run`` for a worker: the exit code and what was printed; -1 if it took longer than that."""
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
+        folder = Path(name).resolve()
+        command = [sys.executable, str(ROOT / "manage.py"), "rehearse", str(Path(file).resolve())]
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment(folder), check=False, timeout=seconds, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return -1, f"The rehearsal took longer than {seconds:.0f} seconds and was ended."
+    return done.returncode, done.stdout
+
+
 def run(file: str, *options: str) -> int:
     """Rehearse a file in a child process and return its exit code; all its data is deleted."""
     path = Path(file)

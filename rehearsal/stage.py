@@ -14,9 +14,9 @@ from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from evaluation.archive import mask_zip
-from leaderboard.actions import competition_files, teams
+from leaderboard.actions import competition_files, participation, teams
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Evaluation, LabelSet, Submission, User
+from leaderboard.models import Evaluation, LabelSet, Submission, Terms, User
 from leaderboard.notifications import mails
 from leaderboard.reporting import counting
 from leaderboard.scoring import tasks
@@ -102,9 +102,21 @@ class Stage:
                 path = Path(folder) / f"{number}.zip"
                 mask_zip.write(path, masks.labels(POSITIVES + 1009 * number))
                 phase["labels"] = {"path": str(path), "note": "made up"}
-            document = {**document, "organisers": [self.organiser.username], "folder": Path(folder)}
+            head = {**document["competition"], "is_published": True}
+            document = {
+                **document,
+                "competition": head,
+                "organisers": [self.organiser.username],
+                "folder": Path(folder),
+            }
             competition = competition_files.apply(competition_files.plan(document))
-        other = {"competition": {"slug": "rehearsal-elsewhere", "name": "Another competition"}}
+        other = {
+            "competition": {
+                "slug": "rehearsal-elsewhere",
+                "name": "Another competition",
+                "is_published": True,
+            }
+        }
         other["phases"] = [{"slug": "one", "name": "One", "opens_at": self.clock.now}]  # type: ignore[assignment]
         competition_files.apply(competition_files.plan({**other, "organisers": [self.elsewhere.username]}))
         return competition
@@ -117,6 +129,8 @@ class Stage:
             self.people[name] = User.objects.create(
                 username=name.lower(), email=address, country="AT", **rights
             )
+            for terms in Terms.objects.select_related("competition"):
+                participation.accept_terms(self.people[name], terms.competition, terms.version)
         return self.people[name]
 
     def owner(self, team: str) -> User:
@@ -127,7 +141,9 @@ class Stage:
 
     def found_teams(self) -> None:
         for name in TEAMS:
-            teams.create_team(self.owner(name), self.competition, name)
+            team = teams.create_team(self.owner(name), self.competition, name)
+            if team.needs_approval:
+                participation.approve_team(self.organiser, team, "rehearsal")
 
     def viewers(self) -> list[Viewer]:
         few = [

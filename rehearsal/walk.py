@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from leaderboard.models import Award, Competition, LabelSet, Submission
+from leaderboard.models import Award, Competition, LabelSet, MethodDescription, Submission
 
 from .findings import Findings, Leak
 from .hidden import Hidden, Viewer
@@ -147,6 +147,9 @@ class Walk:
             "submission": sample,
             "phase": list(competition.phases.values_list("pk", flat=True)),
             "team": list(competition.teams.values_list("pk", flat=True))[:3],
+            "description": list(
+                MethodDescription.objects.filter(team__competition=competition).values_list("pk", flat=True)
+            ),
             "question": list(competition.questions.values_list("pk", flat=True))[:3],
         }
         found = []
@@ -194,6 +197,8 @@ def kind_of(name: str) -> str:
         return "team"
     if name == "pages:question":
         return "question"
+    if name == "pages:jury-method":
+        return "description"
     return next((kind for kind in ("phase", "team", "question") if name.startswith(f"api:{kind}")), "")
 
 

@@ -3,20 +3,12 @@
 The format is documented in docs/competition-file.md; the presets lie in leaderboard/presets/.
 """
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models, transaction
 
-from evaluation.scoring.counts import sha256
-from evaluation.task import MaskSpec
-from evaluation.trust.site_files import SiteFileError, read_sites
 from leaderboard.models import (
     AuditEntry,
     Competition,
@@ -25,26 +17,28 @@ from leaderboard.models import (
     Phase,
     Prize,
     PublishedEntry,
-    QuickLook,
-    User,
+    Terms,
 )
 
 from . import data_files
 from .board_updates import phase_changed
 from .calendars import dated
-from .judging import keep_images, load_labels, name_sites
-from .organiser_files import FileInvalid, images_of, labels_of
-from .organisers import appoint, check_may_organise, in_turn
-from .refusals import Refusal
+from .competition_checks import Checker, CompetitionFileInvalid, Plan, same
+from .organisers import appoint, in_turn
+from .participation import publish_terms
+from .refusals import NotAllowed, check_organiser
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
 
-FILE_KEYS = ("starts_at", "organisers", "competition", "pages", "phases", "awards", "data", "folder")
+FILE_KEYS = (
+    "starts_at", "terms", "organisers", "competition", "pages", "phases", "awards", "data", "folder", "is_confined",
+)  # fmt: skip
 COMPETITION_KEYS = (
     "slug",
     "name",
     "summary",
     "is_published",
+    "logo",
     "data_note",
     "max_team_size",
     "roster_locks_at",
@@ -54,6 +48,9 @@ COMPETITION_KEYS = (
     "approval_needed_from",
     "takes_questions",
 )
+KEPT = ("is_published", "logo")
+"""What stays as it is where the file does not say: publishing is an act of its own, and pictures stay on the server."""
+
 PAGE_KEYS = ("slug", "title", "body")
 PHASE_KEYS = (
     "slug", "name", "summary", "opens_at", "closes_at", "grace_minutes", "labels_public_since",
@@ -62,53 +59,8 @@ PHASE_KEYS = (
     "gallery", "feedback",
 )  # fmt: skip
 PUBLISHED_KEYS = ("name", "method", "award", "precision", "recall", "f1", "source")
-LABEL_KEYS = ("path", "note", "sites", "images")
 DATA_KEYS = ("name", "note", "url")
 AWARD_KEYS = ("title", "rank", "note")
-
-
-class CompetitionFileInvalid(Refusal):
-    """Everything that is wrong with a competition file, one line each."""
-
-    code = "competition_file_invalid"
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems), problems=problems)
-        self.problems = problems
-
-
-@dataclass
-class Plan:
-    """What applying a file would change: ``lines`` for people; the rest is what ``apply`` works through."""
-
-    competition: Competition
-    lines: list[str] = field(default_factory=list)
-    saves: list[models.Model] = field(default_factory=list)
-    removals: list[models.Model] = field(default_factory=list)
-    organisers: list[User] = field(default_factory=list)
-    labels: list["NewLabels"] = field(default_factory=list)
-    files: list[tuple[DataFile, Path]] = field(default_factory=list)
-
-
-@dataclass
-class NewLabels:
-    """What of a phase's hidden data is to be loaded; None: what is there stays."""
-
-    phase: Phase
-    spec: MaskSpec
-    note: str
-    masks: Any = None
-    sites: Sequence[str] | None = None
-    images: Mapping[str, Sequence[bytes]] | None = None
-
-    def load(self, user: User | None) -> None:
-        if self.masks is not None:
-            load_labels(user, self.phase, self.masks, self.spec, self.note, sites=self.sites)
-        elif self.sites is not None:
-            assert self.phase.labels is not None
-            name_sites(user, self.phase.labels, self.sites, self.note or "competition file")
-        if self.images is not None:
-            keep_images(user, self.phase, self.images)
 
 
 def presets() -> list[str]:
@@ -135,14 +87,17 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def plan(document: dict[str, Any]) -> Plan:
     """Check the whole document and compare it with the database. Raises CompetitionFileInvalid with every problem."""
-    checker = _Checker(document.get("folder", Path()))
+    checker = Checker(document.get("folder", Path()), is_confined=document.get("is_confined", False))
     document, checker.problems = dated(document)
     checker.known_keys("the file", document, FILE_KEYS)
     head = document.get("competition", {})
     competition = Competition.objects.filter(slug=head.get("slug")).first() or Competition()
+    if competition.pk:
+        head = {**{key: getattr(competition, key) for key in KEPT}, **head}
     result = Plan(competition)
     checker.fill(result, competition, "competition", head, COMPETITION_KEYS, exclude=())
     result.organisers = checker.organisers(competition, document.get("organisers", []))
+    _plan_terms(checker, result, document.get("terms", ""))
     _plan_pages(checker, result, document.get("pages", []))
     _plan_phases(checker, result, document.get("phases", []))
     _plan_awards(checker, result, document.get("awards", []))
@@ -152,9 +107,16 @@ def plan(document: dict[str, Any]) -> Plan:
     return result
 
 
-def apply(planned: Plan, user: User | None = None) -> Competition:
-    """Carry out a plan in one transaction, and log it."""
+def apply(planned: Plan, user: Any = None, reason: str = "") -> Competition:
+    """Carry out a plan in one transaction, and log it.
+
+    Raises NotAllowed for who does not organise the competition; new ones are made by administrators and by the console.
+    """
     competition = planned.competition
+    if user is not None and not competition.pk and not user.is_superuser:
+        raise NotAllowed("Only administrators of the server create competitions.")
+    if competition.pk:
+        check_organiser(user, competition)
     with transaction.atomic():
         if competition.pk:
             in_turn(competition)
@@ -164,6 +126,8 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
             save(row)
         for row, path in planned.files:
             data_files.store(row, path)
+        if planned.terms:
+            publish_terms(user, competition, planned.terms)
         for person in planned.organisers:
             appoint(competition, person)
         for new in planned.labels:
@@ -173,6 +137,7 @@ def apply(planned: Plan, user: User | None = None) -> Competition:
             competition=competition,
             actor=user,
             subject=str(competition),
+            reason=reason.strip(),
             details={"changes": planned.lines},
             public=True,
         )
@@ -189,7 +154,19 @@ def save(row: models.Model) -> None:
         phase_changed(row, PHASE_KEYS)
 
 
-def _plan_pages(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+def _plan_terms(checker: Checker, result: Plan, text: Any) -> None:
+    if not isinstance(text, str):
+        checker.problems.append("terms: write a text between quotes.")
+        return
+    before = Terms.objects.in_force(result.competition) if result.competition.pk else None
+    if text.strip() and (before is None or not same(before.body.strip(), text.strip())):
+        result.terms = text.strip()
+        result.lines.append(
+            f"terms: version {before.version + 1 if before else 1}, which everybody must accept"
+        )
+
+
+def _plan_pages(checker: Checker, result: Plan, tables: list[dict[str, Any]]) -> None:
     known = {page.slug: page for page in Page.objects.filter(competition=result.competition.pk)}
     for position, table in enumerate(tables):
         page = known.pop(table.get("slug", ""), None) or Page()
@@ -200,7 +177,7 @@ def _plan_pages(checker: "_Checker", result: Plan, tables: list[dict[str, Any]])
         result.removals.append(page)
 
 
-def _plan_phases(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+def _plan_phases(checker: Checker, result: Plan, tables: list[dict[str, Any]]) -> None:
     if not tables:
         checker.problems.append("phases: a competition needs at least one [[phases]] table.")
     known = {phase.slug: phase for phase in Phase.objects.filter(competition=result.competition.pk)}
@@ -224,7 +201,7 @@ def _plan_phases(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]
 
 
 def _plan_published(
-    checker: "_Checker", result: Plan, phase: Phase, where: str, tables: list[dict[str, Any]]
+    checker: Checker, result: Plan, phase: Phase, where: str, tables: list[dict[str, Any]]
 ) -> None:
     known = {entry.name: entry for entry in PublishedEntry.objects.filter(phase=phase.pk)}
     for number, table in enumerate(tables, start=1):
@@ -236,7 +213,7 @@ def _plan_published(
         result.removals.append(entry)
 
 
-def _plan_awards(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+def _plan_awards(checker: Checker, result: Plan, tables: list[dict[str, Any]]) -> None:
     known = {prize.title: prize for prize in Prize.objects.filter(competition=result.competition.pk)}
     phases = {row.slug: row for row in result.saves if isinstance(row, Phase)}
     titles = [table.get("title") for table in tables]
@@ -262,7 +239,7 @@ def _plan_awards(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]
         result.removals.append(prize)
 
 
-def _plan_data(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) -> None:
+def _plan_data(checker: Checker, result: Plan, tables: list[dict[str, Any]]) -> None:
     """Public data: each table names a file (``path``) or a link (``url``), and perhaps the phase that releases it."""
     known = {row.name: row for row in DataFile.objects.filter(competition=result.competition.pk)}
     phases = {row.slug: row for row in result.saves if isinstance(row, Phase)}
@@ -271,171 +248,23 @@ def _plan_data(checker: "_Checker", result: Plan, tables: list[dict[str, Any]]) 
         row = known.pop(table.get("name", ""), None) or DataFile()
         before = row.phase and row.phase.slug
         row.competition, row.position, row.phase = result.competition, position, phases.get(slug or "")
-        own = {key: value for key, value in table.items() if key not in ("phase", "path")}
+        own = {key: value for key, value in table.items() if key not in ("phase", "path", "sha256")}
         checker.fill(result, row, where, own, DATA_KEYS, exclude=("competition", "phase", "file", "url"))
         if slug is not None and row.phase is None:
             checker.problems.append(f"{where}: phase: {slug!r} is not a phase of this file.")
         elif row.pk and before != slug:
             result.lines.append(f"data file {row.name}: phase: {before} → {slug}")
-        if ("path" in table) == bool(row.url):
+        if "sha256" in table and not row.url and "path" not in table:
+            if not row.file or row.sha256 != table["sha256"]:
+                checker.problems.append(
+                    f"{where}: no file with this SHA-256 is stored here. Name its path or a url."
+                )
+        elif ("path" in table) == bool(row.url):
             checker.problems.append(f"{where}: name either a path or a url.")
         elif "path" in table:
-            checker.data(result, row, where, checker.folder / str(table["path"]))
+            checker.data(result, row, where, str(table["path"]))
         elif row.file:
             row.file, row.size, row.sha256 = None, None, ""
     for row in known.values():
         result.lines.append(f"data file {row.name}: removed")
         result.removals.append(row)
-
-
-class _Checker:
-    """Collects every problem of a document, each named by its place in the file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.problems: list[str] = []
-
-    def known_keys(self, where: str, table: dict[str, Any], keys: Iterable[str]) -> None:
-        keys = tuple(keys)
-        for key in table:
-            if key not in keys:
-                close = difflib.get_close_matches(key, keys, 1)
-                hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(keys)}."
-                self.problems.append(f"{where}: {key} is not a key of this table. {hint}")
-
-    def fill(
-        self,
-        result: Plan,
-        row: models.Model,
-        where: str,
-        table: dict[str, Any],
-        keys: tuple[str, ...],
-        *,
-        exclude: tuple[str, ...],
-    ) -> None:
-        """Put a table's values into a row, check the row's fields, and note what would change."""
-        self.known_keys(where, table, keys)
-        is_new = row._state.adding
-        changes = []
-        for key in keys:
-            model_field: Any = row._meta.get_field(key)
-            before = getattr(row, key)
-            value = self._value(where, model_field, table[key]) if key in table else model_field.get_default()
-            setattr(row, key, value)
-            if not is_new and value != before:
-                changes.append(f"{key}: {_short(before)} → {_short(value)}")
-        for check in (row.clean_fields, row.validate_constraints):
-            try:
-                check(exclude=exclude)
-            except ValidationError as error:
-                for key, messages in error.message_dict.items():
-                    field_name = "" if key == NON_FIELD_ERRORS else f"{key}: "
-                    self.problems.append(f"{where}: {field_name}{' '.join(messages)}")
-        known_as = next((getattr(row, key) for key in ("slug", "name", "title") if hasattr(row, key)), "")
-        name = f"{row._meta.verbose_name} {known_as}"
-        if is_new:
-            result.lines.append(f"{name}: new")
-        elif changes:
-            result.lines.append(f"{name}: {'; '.join(changes)}")
-        result.saves.append(row)
-
-    def _value(self, where: str, model_field: Any, value: Any) -> Any:
-        if isinstance(value, datetime) and value.tzinfo is None:
-            self.problems.append(
-                f"{where}: {model_field.name}: write the time zone too, e.g. 2022-06-15T00:00:00Z."
-            )
-            return None
-        try:
-            return model_field.to_python(str(value) if isinstance(value, float) else value)
-        except ValidationError as error:
-            self.problems.append(f"{where}: {model_field.name}: {' '.join(error.messages)}")
-            return model_field.get_default()
-
-    def organisers(self, competition: Competition, names: list[str]) -> list[User]:
-        found = {user.username: user for user in User.objects.filter(username__in=names)}
-        for name in names:
-            if name not in found:
-                self.problems.append(f"organisers: there is no user {name!r}. Create it first.")
-        for person in found.values() if competition.pk else ():
-            try:
-                check_may_organise(person, competition)
-            except Refusal as refusal:
-                self.problems.append(f"organisers: {refusal}")
-        return list(found.values())
-
-    def data(self, result: Plan, row: DataFile, where: str, path: Path) -> None:
-        """Store the file at the path, unless these very bytes are stored."""
-        try:
-            data_files.file_name(row.name)
-            digest = data_files.digest_of(path)
-        except ValidationError as error:
-            self.problems.append(f"{where}: name: {' '.join(error.messages)}")
-        except OSError as error:
-            self.problems.append(f"{where}: {path} cannot be read ({error.strerror}).")
-        else:
-            if digest != row.sha256 or not row.file:
-                result.lines.append(f"data file {row.name}: {path.stat().st_size:,} bytes, SHA-256 {digest}")
-                row.size, row.sha256 = path.stat().st_size, digest
-                result.saves.remove(row)
-                result.files.append((row, path))
-
-    def labels(self, result: Plan, phase: Phase, where: str, table: dict[str, Any]) -> None:
-        """Load the masks, sites and images that the file names; noted only where they differ from what is there."""
-        self.known_keys(where, table, LABEL_KEYS)
-        path = self.folder / str(table.get("path", ""))
-        try:
-            masks, spec = labels_of(path)
-        except FileInvalid as error:
-            self.problems += [f"{where}: {path}: {problem}" for problem in error.problems]
-            return
-        except OSError as error:
-            self.problems.append(f"{where}: {path} cannot be read ({error.strerror}).")
-            return
-        new = NewLabels(phase, spec, str(table.get("note", "")))
-        changes = []
-        digest = sha256(masks, spec)
-        if phase.labels is None or phase.labels.sha256 != digest:
-            # No digest: the lines go into the public log, and without the salt it would confirm a guess.
-            changes.append("labels")
-            new.masks = masks
-        sites = self._sites(where, table, spec) if "sites" in table else None
-        if sites is not None and (phase.labels is None or list(sites) != phase.labels.sites):
-            changes.append("sites")
-            new.sites = sites
-        images = self._images(where, table, spec) if "images" in table else None
-        if images is not None and images != _kept_images(phase):
-            changes.append("images")
-            new.images = images
-        if changes:
-            result.lines.append(f"phase {phase.slug}: new {', '.join(changes)} of {spec.patches} patches")
-            result.labels.append(new)
-
-    def _sites(self, where: str, table: dict[str, Any], spec: MaskSpec) -> Sequence[str] | None:
-        path = self.folder / str(table["sites"])
-        try:
-            return read_sites(path.read_text(encoding="utf-8-sig"), spec.patches)
-        except SiteFileError as error:
-            self.problems += [f"{where}.sites: {path}: {problem}" for problem in error.problems]
-        except (OSError, UnicodeDecodeError) as error:
-            self.problems.append(f"{where}.sites: {path} cannot be read ({error}).")
-        return None
-
-    def _images(self, where: str, table: dict[str, Any], spec: MaskSpec) -> dict[str, list[bytes]] | None:
-        path = self.folder / str(table["images"])
-        try:
-            return images_of(path, spec)
-        except (FileInvalid, OSError) as error:
-            self.problems.append(f"{where}.images: {error}")
-        return None
-
-
-def _kept_images(phase: Phase) -> dict[str, list[bytes]]:
-    kept: dict[str, list[bytes]] = {}
-    for look in QuickLook.objects.filter(phase=phase.pk):
-        kept.setdefault(look.kind, []).append(bytes(look.png))
-    return kept
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -18,6 +18,10 @@ def check_may_compete(user: Any, competition: Competition) -> None:
             f"{user} organises {competition} and sees what its phases hide, so cannot be in a competing team. Whoever "
             "wants to compete leaves the organisers first, or submits reference entries, which have no rank."
         )
+    if role := competition.roles.filter(user=user).first():
+        raise OrganisersDoNotCompete(
+            f"{user} is {role.kind} of {competition}, so cannot be in a competing team. An organiser can take the role away."
+        )
 
 
 def check_may_organise(person: Any, competition: Competition) -> None:
@@ -78,10 +82,16 @@ def remove_organiser(
         if not competition.organisers.exclude(pk=person.pk).exists():
             raise Conflict(f"{person} is the only organiser of {competition}. Add another one first.")
         competition.organisers.remove(person)
-        if not person.is_superuser and not person.organised_competitions.exists():
-            User.objects.filter(pk=person.pk).update(is_staff=False)
+        leave_the_admin(person)
         _log("organiser removed", user, competition, person, public_entry(reason, withhold))
     return person
+
+
+def leave_the_admin(person: User) -> None:
+    """Who neither organises nor helps with any competition may no longer enter the admin."""
+    helps = person.roles.filter(kind="helper").exists()
+    if not (person.is_superuser or helps or person.organised_competitions.exists()):
+        User.objects.filter(pk=person.pk).update(is_staff=False)
 
 
 def _log(act: str, user: Any, competition: Competition, person: User, entry: dict[str, Any]) -> None:

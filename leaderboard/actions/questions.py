@@ -11,7 +11,7 @@ from leaderboard.models.locks import lock_rows
 from leaderboard.notifications import mails
 
 from .judging import need_reason
-from .refusals import InvalidInput, QuestionsClosed, check_fields, check_organiser
+from .refusals import InvalidInput, QuestionsClosed, check_fields, check_helper, check_organiser
 from .teams import check_not_too_many
 
 
@@ -42,7 +42,7 @@ def ask(
 
 def answer(user: Any, question: Question, answer: str, public: bool) -> None:
     """Answer, or replace the answer. Who asked is notified by mail."""
-    check_organiser(user, question.competition)
+    check_helper(user, question.competition)
     with transaction.atomic():
         [held] = lock_rows(Question.objects.filter(pk=question.pk))
         if public and held.wants_privacy:
@@ -84,7 +84,7 @@ def address_of(question: Question) -> str:
 
 
 def _moderate(user: Any, question: Question, act: str, reason: str, *, hidden: bool) -> None:
-    check_organiser(user, question.competition)
+    check_helper(user, question.competition)
     question.hidden_at = timezone.now() if hidden else None
     question.hidden_reason = reason if hidden else ""
     check_fields(question, "hidden_reason")

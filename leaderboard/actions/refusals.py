@@ -190,6 +190,12 @@ def check_organiser(user: Any, competition: Any) -> None:
         raise NotAllowed(f"Only organisers of {competition} can do that.")
 
 
+def check_helper(user: Any, competition: Any) -> None:
+    """Refuse whoever neither organises the competition nor helps with it."""
+    if user is not None and not competition.is_helped_by(user):
+        raise NotAllowed(f"Only organisers and helpers of {competition} can do that.")
+
+
 def check_fields(row: Any, *names: str) -> None:
     """Refuse with InvalidInput, field by field, what a row's named columns cannot hold.
 

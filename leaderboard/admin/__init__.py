@@ -10,6 +10,7 @@ from . import (
     awards,
     bulk,
     competitions,
+    content,
     corrections,
     labels,
     mails,
@@ -17,8 +18,10 @@ from . import (
     phases,
     published,
     questions,
+    rehearsals,
     reports,
     reviews,
+    roles,
     rosters,
     server,
     single_teams,
@@ -28,6 +31,7 @@ from . import (
 )
 
 __all__ = [
-    "announcements", "audit", "awards", "bulk", "competitions", "corrections", "labels", "mails", "people", "phases",
-    "published", "questions", "reports", "reviews", "rosters", "server", "single_teams", "submissions", "teams", "terms",
+    "announcements", "audit", "awards", "bulk", "competitions", "content", "corrections", "labels", "mails",
+    "people", "phases", "published", "questions", "rehearsals", "reports", "reviews", "roles", "rosters", "server",
+    "single_teams", "submissions", "teams", "terms",
 ]  # fmt: skip

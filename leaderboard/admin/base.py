@@ -40,6 +40,14 @@ class Who(Enum):
         return self is Who.ORGANISERS or (self is Who.SUPERUSERS and user.is_superuser)
 
 
+class Helpers(Enum):
+    """What helpers of a competition may do on a page of the admin; labels and scores are on none that they may see."""
+
+    NOTHING = 0
+    LOOK = 1
+    CHANGE = 2
+
+
 class Audited(admin.ModelAdmin):
     """Every addition, change and deletion becomes an entry of the audit log, in the same transaction.
 
@@ -144,6 +152,7 @@ class OrganiserAdmin(Audited, ModelAdmin):
     """A page of the admin for organisers, each limited to their own competitions."""
 
     views, adds, changes, deletes = Who.ORGANISERS, Who.ORGANISERS, Who.ORGANISERS, Who.NOBODY
+    helpers = Helpers.NOTHING
     show_full_result_count = False
     paginator = BoundedPaginator
     list_per_page = 50
@@ -152,7 +161,8 @@ class OrganiserAdmin(Audited, ModelAdmin):
     list_filter_sheet = False
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        return within(super().get_queryset(request), request.user)
+        helped = self.helpers is not Helpers.NOTHING
+        return within(super().get_queryset(request), request.user, helped=helped)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Every date and time says in which zone it is."""
@@ -162,7 +172,8 @@ class OrganiserAdmin(Audited, ModelAdmin):
         return field
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs.setdefault("queryset", choices(db_field.remote_field.model, request.user))
+        helped = self.helpers is Helpers.CHANGE
+        kwargs.setdefault("queryset", choices(db_field.remote_field.model, request.user, helped=helped))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -179,10 +190,17 @@ class OrganiserAdmin(Audited, ModelAdmin):
         return self.adds.has(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.changes.has(request.user)
+        return self.changes.has(request.user) and self.is_theirs(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.deletes.has(request.user)
+        return self.deletes.has(request.user) and self.is_theirs(request, obj)
+
+    def is_theirs(self, request: HttpRequest, obj: Any) -> bool:
+        """Whether the user organises the row's competition, or helps with it where helpers may change this."""
+        if obj is None or request.user.is_superuser or self.helpers is not Helpers.LOOK:
+            return True  # the queryset holds no other rows
+        competition = competition_of(obj)
+        return competition is None or competition.is_organised_by(request.user)
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Without Django's "delete selected": rows that may be deleted are deleted one by one, on their own pages."""

@@ -2,20 +2,22 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from leaderboard.actions import awards, board_updates, phase_changes
-from leaderboard.models import Competition, Page, Phase, Team
+from leaderboard.models import Competition, Page, Phase, Picture, Team
 
-from .base import OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, number_of
+from .base import ReadOnlyInline, Who, number_of
 from .guarded import CompetitionForm
-from .organisers import NamesOrganisers
 from .reasons import ask_for_reason
+from .setup import SetsUp
 
 
 class PhaseInline(ReadOnlyInline):
@@ -31,7 +33,7 @@ class PageInline(ReadOnlyInline):
 
 
 @admin.register(Competition)
-class CompetitionAdmin(NamesOrganisers):
+class CompetitionAdmin(SetsUp):
     adds = Who.SUPERUSERS
     form = CompetitionForm
     list_display = (
@@ -45,10 +47,13 @@ class CompetitionAdmin(NamesOrganisers):
     )
     list_filter = ("is_published",)
     search_fields = ("name", "slug", "summary")
-    readonly_fields = ("organiser_names",)
+    readonly_fields = ("is_published", "organiser_names", "role_names")
     exclude = ("organisers",)
     inlines = (PhaseInline, PageInline)
-    actions_detail = ("add_organiser", "remove_organiser", "give_ranked")
+    actions_detail = (
+        "publish", "make_draft", "rehearse", "download_file", "apply_file", "add_organiser", "remove_organiser",
+        "add_role", "give_ranked",
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return (
@@ -76,6 +81,21 @@ class CompetitionAdmin(NamesOrganisers):
             back=reverse("admin:leaderboard_award_changelist"),
         )
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name != "logo":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        asked = str(request.resolver_match.kwargs.get("object_id", "")) if request.resolver_match else ""
+        pictures = (
+            Picture.objects.filter(competition=int(asked)) if asked.isdecimal() else Picture.objects.none()
+        )
+        names = [(name, name) for name in pictures.values_list("name", flat=True)]
+        return forms.ChoiceField(
+            choices=[("", "none"), *names],
+            required=False,
+            widget=UnfoldAdminSelectWidget,
+            help_text="Shown beside the name on the overview. Upload it under “Pictures” first.",
+        )
+
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else ()
 
@@ -93,14 +113,3 @@ class CompetitionAdmin(NamesOrganisers):
     @display(description="teams", ordering="team_count")
     def team_count(self, competition: Any) -> int:
         return competition.team_count
-
-
-@admin.register(Page)
-class PageAdmin(OrganiserAdmin):
-    deletes = Who.ORGANISERS
-    list_display = ("title", "competition", "slug", "position")
-    list_filter = (("competition", ScopedRelatedFilter),)
-    list_select_related = ("competition",)
-    search_fields = ("title", "slug", "body")
-    ordering = ("competition", "position")
-    prepopulated_fields = {"slug": ("title",)}

@@ -13,6 +13,7 @@ from leaderboard.models import (
     Award,
     Evaluation,
     JoinRequest,
+    JuryVote,
     Membership,
     Merger,
     MethodDescription,
@@ -85,6 +86,10 @@ COLUMNS: dict[type[Model], str] = {
     """,
     TermsAcceptance: """
         id competition=terms__competition__slug version=terms__version username=user__username accepted_at
+    """,
+    JuryVote: """
+        id competition=prize__competition__slug prize=prize__title team=team__name juror=juror__username reason
+        voted_at
     """,
     Question: """
         id competition=competition__slug asked_by=asked_by__username title body wants_privacy created_at

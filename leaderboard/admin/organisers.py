@@ -5,10 +5,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from leaderboard.actions import organisers
-from leaderboard.models import Competition
+from leaderboard.actions import organisers, roles
+from leaderboard.models import Competition, Role
 
 from .base import once
 from .guarded import GuardedAdmin
@@ -21,7 +21,16 @@ class OrganiserForm(PublicReasonForm):
     username = forms.CharField(
         max_length=150, widget=UnfoldAdminTextInputWidget, help_text="The name of the person's account."
     )
-    field_order = ("username", "reason", "withhold")
+    field_order: tuple[str, ...] = ("username", "reason", "withhold")
+
+
+class RoleForm(OrganiserForm):
+    """Whom, as what, and why."""
+
+    kind = forms.ChoiceField(
+        label="Role", choices=Role.Kind.choices, widget=UnfoldAdminSelectWidget, initial=Role.Kind.HELPER
+    )
+    field_order = ("username", "kind", "reason", "withhold")
 
 
 class NamesOrganisers(GuardedAdmin):
@@ -31,6 +40,29 @@ class NamesOrganisers(GuardedAdmin):
     @once
     def organiser_names(self, competition: Competition) -> str | None:
         return ", ".join(map(str, competition.organisers.order_by("username"))) or None
+
+    @display(description="helpers and jury", empty_value="none yet")
+    def role_names(self, competition: Competition) -> str | None:
+        roles = competition.roles.select_related("user").order_by("kind", "user__username")
+        return ", ".join(f"{role.user} ({role.kind})" for role in roles) or None
+
+    @action(description="Add a helper or juror", icon="person_add")
+    def add_role(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        competition = get_object_or_404(self.get_queryset(request), pk=object_id)
+        return ask_for_reason(
+            self,
+            request,
+            title=f"Add a helper or juror of {competition}",
+            explanation="Helpers answer and hide questions, edit pages and pictures, and see teams and method descriptions. "
+            "The jury reads method descriptions and votes on the prizes that the committee gives. Neither sees labels or "
+            "hidden scores, and neither may be in a competing team.",
+            button="Add",
+            rows=competition.roles.select_related("user", "competition"),
+            act=lambda **asked: roles.grant(request.user, competition, **asked),
+            done=lambda role: f"{role}.",
+            back=reverse("admin:leaderboard_competition_change", args=[object_id]),
+            form_class=RoleForm,
+        )
 
     @action(description="Add an organiser", icon="person_add")
     def add_organiser(self, request: HttpRequest, object_id: int) -> HttpResponse:

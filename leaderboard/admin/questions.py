@@ -9,7 +9,7 @@ from unfold.decorators import action, display
 from leaderboard.actions import questions
 from leaderboard.models import Question
 
-from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who
+from .base import Exported, Helpers, OrganiserAdmin, ScopedRelatedFilter, Who
 from .exports import resource
 from .reasons import ask_about
 from .waiting import WaitingFilter
@@ -21,6 +21,7 @@ STATES = {"open": "warning", "answered": "success", "answered privately": "info"
 class QuestionAdmin(Exported, OrganiserAdmin):
     """Answering happens on the competition's page, where the answer is read; hiding and deleting here."""
 
+    helpers = Helpers.LOOK
     adds = changes = deletes = Who.NOBODY
     resource_classes = [resource(Question)]
     list_display = ("title", "state_label", "competition", "asked_by", "created_at", "answered_at")

@@ -51,7 +51,7 @@ def ask_for_reason(
     act: Callable[..., Any],
     done: Callable[[Any], str],
     back: str,
-    form_class: Callable[..., ReasonForm] = ReasonForm,
+    form_class: Callable[..., Any] = ReasonForm,
 ) -> HttpResponse:
     """Show the page, or, once it is sent with a reason, do the act and go back with a sentence about it.
 

@@ -14,7 +14,7 @@ from unfold.decorators import action, display
 from leaderboard.actions import descriptions, rosters
 from leaderboard.models import JoinRequest, Merger, MethodDescription
 
-from .base import Exported, OrganiserAdmin, ScopedRelatedFilter, Who, once
+from .base import Exported, Helpers, OrganiserAdmin, ScopedRelatedFilter, Who, once
 from .exports import resource
 from .reasons import PublicReasonForm, ask_about
 from .waiting import WaitingFilter
@@ -89,6 +89,7 @@ class MergerAdmin(DecidedAdmin):
 class MethodDescriptionAdmin(Exported, OrganiserAdmin):
     """Descriptions that teams handed in. Accepting records a review; ruling out makes the team ineligible."""
 
+    helpers = Helpers.LOOK
     adds = changes = deletes = Who.NOBODY
     resource_classes = [resource(MethodDescription)]
     list_display = ("team", "verdict_label", "named", "uploaded_at", "pdf_link", "verdict_reason")

@@ -8,11 +8,15 @@ from leaderboard.models import Competition, LabelSet, Membership, Phase, User
 from leaderboard.models.ownership import COMPETITION_OF
 
 
-def within(rows: models.QuerySet[Any], user: Any) -> models.QuerySet[Any]:
-    """The rows that belong to the user's competitions; none of a model that belongs to no competition."""
+def within(rows: models.QuerySet[Any], user: Any, *, helped: bool = False) -> models.QuerySet[Any]:
+    """The rows that belong to the user's competitions; none of a model that belongs to no competition.
+
+    ``helped``: also to those with which the user helps.
+    """
     if user.is_superuser:
         return rows
-    mine = Competition.objects.organised_by(user).values("pk")
+    competitions = Competition.objects
+    mine = (competitions.helped_by(user) if helped else competitions.organised_by(user)).values("pk")
     if rows.model is User:
         return rows.filter(
             models.Q(pk=user.pk)
@@ -37,9 +41,9 @@ def without_masks(rows: models.QuerySet[Any], label_set: str = "") -> models.Que
     return rows.defer(f"{label_set}masks", f"{label_set}salt")
 
 
-def choices(model: type[models.Model], user: Any) -> models.QuerySet[Any]:
+def choices(model: type[models.Model], user: Any, *, helped: bool = False) -> models.QuerySet[Any]:
     """The rows of a model from which the user may choose in a form or filter, with what their names need."""
-    rows = within(model._default_manager.all(), user)
+    rows = within(model._default_manager.all(), user, helped=helped)
     if model is LabelSet:
         return without_masks(rows.select_related("phase__competition"))
     return rows.select_related("competition") if model is Phase else rows

@@ -17,7 +17,7 @@ from leaderboard.models import Membership, Submission, Team
 from leaderboard.models.names import folded, imitation
 from leaderboard.pages.forms import RefusedForm
 
-from .base import Exported, ReadOnlyInline, ScopedRelatedFilter, number_of, once
+from .base import Exported, Helpers, ReadOnlyInline, ScopedRelatedFilter, number_of, once
 from .exports import resource
 from .reasons import ask_about
 from .single_teams import MembershipActs, TeamActs
@@ -62,6 +62,7 @@ class MembershipInline(ReadOnlyInline):
 
 @admin.register(Team)
 class TeamAdmin(Exported, TeamActs):
+    helpers = Helpers.LOOK
     form = TeamForm
     resource_classes = [resource(Team)]
     list_display = (
@@ -192,6 +193,7 @@ class MembershipForm(RefusedForm, forms.ModelForm):
 
 @admin.register(Membership)
 class MembershipAdmin(Exported, MembershipActs):
+    helpers = Helpers.LOOK
     form = MembershipForm
     resource_classes = [resource(Membership)]
     list_display = ("user", "email", "team", "competition", "role", "country", "joined_at")

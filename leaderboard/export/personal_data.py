@@ -21,7 +21,9 @@ from leaderboard.models import (
     PhaseReport,
     Question,
     RefusedUpload,
+    Rehearsal,
     Review,
+    Role,
     Submission,
     SubmissionNote,
     Terms,
@@ -112,6 +114,14 @@ def personal_data(user: Any, now: datetime) -> dict[str, Any]:
         ),
         "announcements_written": list(
             Announcement.objects.filter(author=user).values("competition__slug", "title", "publish_at")
+        ),
+        "roles": list(user.roles.values("competition__slug", "kind", "granted_at")),
+        "roles_granted": list(
+            Role.objects.filter(granted_by=user).values("competition__slug", "user__username", "kind")
+        ),
+        "jury_votes": list(user.jury_votes.values("prize__title", "team__name", "reason", "voted_at")),
+        "rehearsals_requested": list(
+            Rehearsal.objects.filter(requested_by=user).values("competition__slug", "requested_at")
         ),
         "terms_accepted": list(
             user.accepted_terms.values("terms__competition__slug", "terms__version", "accepted_at")

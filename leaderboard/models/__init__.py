@@ -19,10 +19,13 @@ from .figures import CompetitionFigures, PhaseFigures
 from .mails import Mail
 from .notes import SubmissionNote
 from .notices import Notice, NoticeChoice, NoticeKind
+from .pictures import Picture
 from .questions import Question
 from .refused import RefusedUpload
+from .rehearsals import Rehearsal
 from .reports import PatchPicture, PhaseReport
 from .reviews import Review
+from .roles import JuryVote, Role
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
@@ -47,6 +50,7 @@ __all__ = [
     "FormerSlug",
     "Invitation",
     "JoinRequest",
+    "JuryVote",
     "LabelReport",
     "LabelSet",
     "Mail",
@@ -61,6 +65,7 @@ __all__ = [
     "Phase",
     "PhaseFigures",
     "PhaseReport",
+    "Picture",
     "Prediction",
     "Prize",
     "PublishedEntry",
@@ -68,7 +73,9 @@ __all__ = [
     "QuickLook",
     "QuotaUsage",
     "RefusedUpload",
+    "Rehearsal",
     "Review",
+    "Role",
     "Scope",
     "SignIn",
     "Standing",

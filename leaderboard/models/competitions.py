@@ -29,7 +29,8 @@ class CompetitionQuerySet(models.QuerySet["Competition"]):
             return self.published()
         if user.is_superuser:
             return self.all()
-        return self.filter(models.Q(is_published=True) | models.Q(organisers=user)).distinct()
+        helped = models.Q(roles__user=user, roles__kind="helper")
+        return self.filter(models.Q(is_published=True) | models.Q(organisers=user) | helped).distinct()
 
     def with_phases(self) -> "CompetitionQuerySet":
         return self.prefetch_related("pages", models.Prefetch("phases", Phase.objects.with_labels()))
@@ -39,6 +40,15 @@ class CompetitionQuerySet(models.QuerySet["Competition"]):
             return self.none()
         return self.all() if user.is_superuser else self.filter(organisers=user)
 
+    def helped_by(self, user: Any) -> "CompetitionQuerySet":
+        """Those that the person organises or helps with."""
+        if not organises(user):
+            return self.none()
+        if user.is_superuser:
+            return self.all()
+        helped = models.Q(roles__user=user, roles__kind="helper")
+        return self.filter(models.Q(organisers=user) | helped).distinct()
+
 
 class Competition(models.Model):
     """A contest with pages, rules and phases. A server hosts one or more."""
@@ -46,9 +56,18 @@ class Competition(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=120)
     summary = models.CharField(max_length=300, blank=True)
-    is_published = models.BooleanField("published", default=True)
+    is_published = models.BooleanField(
+        "published", default=False, help_text="A draft is seen by its organisers alone."
+    )
     organisers = models.ManyToManyField(
         settings.AUTH_USER_MODEL, blank=True, related_name="organised_competitions"
+    )
+    logo = models.CharField(
+        max_length=80,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The name of one of the competition's pictures.",
     )
     data_note = models.CharField(
         max_length=300,
@@ -105,6 +124,12 @@ class Competition(models.Model):
             return False
         return user.is_superuser or self.organisers.filter(pk=user.pk).exists()
 
+    def is_helped_by(self, user: Any) -> bool:
+        """Whether the person organises it or is one of its helpers."""
+        if self.is_organised_by(user):
+            return True
+        return bool(organises(user) and self.roles.filter(user=user, kind="helper").exists())
+
     def roster_is_locked(self, now: datetime, made_at: datetime | None = None) -> bool:
         """Whether a team created at ``made_at`` is locked; None: whether creating a team is blocked now."""
         if self.roster_locks_at is None or now < self.roster_locks_at:
@@ -120,7 +145,9 @@ class Page(models.Model):
         "announcements",
         "board",
         "images",
+        "jury",
         "labels",
+        "pictures",
         "questions",
         "report",
         "statistics",

@@ -11,13 +11,17 @@ from .boards import PublishedEntry, Standing
 from .bulk import BulkAct
 from .competitions import Competition, LabelSet, Page, Phase, QuickLook
 from .corrections import LabelReport
+from .data import DataFile
 from .extensions import Extension
 from .mails import Mail
 from .notices import Notice
+from .pictures import Picture
 from .questions import Question
 from .refused import RefusedUpload
+from .rehearsals import Rehearsal
 from .reports import PhaseReport
 from .reviews import Review
+from .roles import JuryVote, Role
 from .rosters import Award, JoinRequest, Merger, MethodDescription, Prize
 from .submissions import Evaluation, Prediction, Submission
 from .teams import Invitation, Membership, Team
@@ -38,6 +42,11 @@ COMPETITION_OF: dict[type[models.Model], str] = {
     Notice: "phase__competition",
     Announcement: "competition",
     Question: "competition",
+    Role: "competition",
+    JuryVote: "prize__competition",
+    Rehearsal: "competition",
+    Picture: "competition",
+    DataFile: "competition",
     Terms: "competition",
     TermsAcceptance: "terms__competition",
     BulkAct: "competition",

@@ -20,11 +20,11 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         return self.filter(answered_at=None, hidden_at=None)
 
     def visible_to(self, user: Any) -> "QuestionQuerySet":
-        """The public ones, the person's own, and all of the competitions that the person organises."""
+        """The public ones, the person's own, and all of the competitions that the person organises or helps with."""
         seen = self.filter(competition__in=Competition.objects.visible_to(user))
         if not user.is_authenticated:
             return seen.answered()
-        organised = Competition.objects.organised_by(user).values("pk")
+        organised = Competition.objects.helped_by(user).values("pk")
         mine = models.Q(asked_by=user) | models.Q(competition__in=organised)
         public = models.Q(answered_at__isnull=False, is_public=True, hidden_at=None)
         return seen.filter(mine | public)

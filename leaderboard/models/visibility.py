@@ -52,7 +52,7 @@ def view_of(phase: Phase, viewer: Any, now: datetime, *, organises: bool | None 
 
     ``organises``: whether the viewer organises the competition, if already known.
 
-    Organisers see everything. Before the end, a phase may hide all scores, freeze its public board, or release
+    Organisers see everything; helpers and the jury see what everybody sees. Before the end, a phase may hide all scores, freeze its public board, or release
     scores only by the Ladder (then single submissions show no score). After the end, the exact board is shown, with
     the metrics that the phase allows.
     """

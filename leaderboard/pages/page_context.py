@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, Phase, Team
+from leaderboard.models.roles import is_juror
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -136,6 +137,7 @@ def render_in(
         "texts": list(competition.pages.defer("body")),
         "team": context["team"] if "team" in context else my_team(request, competition),
         "has_questions": has_questions(competition),
+        "is_juror": is_juror(competition, request.user),
         "has_winners": has_winners(request, competition),
         "refusal": refusal,
         "tab": tab_of(request),

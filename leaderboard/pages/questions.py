@@ -62,7 +62,7 @@ def list_context(request: HttpRequest, competition: Competition, form: QuestionF
         "page": pages.page(number),
         "q": asked,
         "show": chosen if chosen in ("mine", "open") else "",
-        "organises": competition.is_organised_by(request.user),
+        "organises": competition.is_helped_by(request.user),
         "to_answer": rows.open().count() if request.user.is_authenticated else 0,
     }
 
@@ -101,5 +101,5 @@ def answer(request: HttpRequest, competition: Competition, found: Question) -> H
 def show_question(
     request: HttpRequest, competition: Competition, found: Question, form: AnswerForm
 ) -> HttpResponse:
-    context = {"question": found, "form": form, "organises": competition.is_organised_by(request.user)}
+    context = {"question": found, "form": form, "organises": competition.is_helped_by(request.user)}
     return render_in(request, competition, "questions/question.html", context)

@@ -7,6 +7,8 @@ import markdown
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 
+from . import formulae
+
 HEADINGS = ("h2", "h3", "h4", "h5", "h6")
 TEXT = {"a", "abbr", "b", "br", "code", "del", "em", "i", "img", "s", "strong", "sub", "sup"}
 BLOCKS = {"blockquote", "dd", "div", "dl", "dt", "hr", "li", "ol", "p", "pre", "ul", *HEADINGS}
@@ -19,6 +21,7 @@ ATTRIBUTES = {
     "td": {"align"},
     "th": {"align"},
     **{heading: {"id"} for heading in HEADINGS},
+    **dict.fromkeys(formulae.TAGS, formulae.ATTRIBUTES),
 }
 
 SAFE: dict[str, Any] = {
@@ -32,10 +35,10 @@ SAFE: dict[str, Any] = {
 def render(text: str) -> SafeString:
     """HTML from Markdown: headings start at h2, links get rel=nofollow, active content is removed."""
     converter = markdown.Markdown(
-        extensions=["abbr", "def_list", "fenced_code", "sane_lists", "tables", "toc"],
+        extensions=["abbr", "def_list", "fenced_code", "sane_lists", "tables", "toc", formulae.Formulae()],
         extension_configs={"tables": {"use_align_attribute": True}, "toc": {"baselevel": 2}},
     )
-    clean = nh3.clean(converter.convert(text), tags=TEXT | BLOCKS | TABLES, **SAFE)
+    clean = nh3.clean(converter.convert(text), tags=TEXT | BLOCKS | TABLES | formulae.TAGS, **SAFE)
     for wide in ("pre", "table"):  # scrolls on a phone, so a keyboard must reach it
         clean = clean.replace(f"<{wide}>", f'<{wide} tabindex="0">')
     return mark_safe(clean)  # noqa: S308  sanitised by nh3

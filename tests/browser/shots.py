@@ -80,7 +80,8 @@ LISTS = (
     *("competition", "phase", "submission", "evaluation", "attempt", "phasereport", "review", "page"),
     *("announcement", "labelset", "labelreport", "prize", "award", "publishedentry", "team", "membership"),
     *("joinrequest", "merger", "methoddescription", "user", "auditentry", "mail"),
-    *("refusedupload", "worker", "question", "bulkact"),
+    *("refusedupload", "worker", "question", "bulkact", "terms", "termsacceptance", "picture", "datafile"),
+    *("rehearsal", "role", "juryvote"),
 )
 PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
     "nobody": {
@@ -149,6 +150,11 @@ PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
         "questions-organiser": f"{COMPETITION}questions/",
         "admin": "/admin/",
         **{f"admin-{name}-list": f"{ADMIN}{name}/" for name in LISTS},
+        "admin-new-competition": f"{ADMIN}competition/new/",
+        "admin-publish": ADMIN + "competition/{competition}/publish/",
+        "admin-apply-file": ADMIN + "competition/{competition}/apply_file/",
+        "admin-page": f"{ADMIN}page/add/",
+        "jury": f"{COMPETITION}jury/",
         "admin-competition": ADMIN + "competition/{competition}/change/",
         "admin-phase": ADMIN + "phase/{phase}/change/",
         "admin-submission": ADMIN + "submission/{submission}/change/",

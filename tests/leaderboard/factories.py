@@ -59,6 +59,7 @@ def make_user(username: str = "", **fields: Any) -> User:
 def make_competition(
     slug: str = "landslides", *, organiser: User | None = None, **fields: Any
 ) -> Competition:
+    fields.setdefault("is_published", True)
     fields.setdefault("name", "Landslides 2022" if slug == "landslides" else slug)
     competition = Competition.objects.create(slug=slug, **fields)
     if organiser:

@@ -28,6 +28,7 @@ from leaderboard.models import (
     DataFile,
     Extension,
     JoinRequest,
+    JuryVote,
     LabelReport,
     Mail,
     Merger,
@@ -37,12 +38,15 @@ from leaderboard.models import (
     PatchPicture,
     Phase,
     PhaseReport,
+    Picture,
     Prize,
     PublishedEntry,
     Question,
     QuickLook,
     RefusedUpload,
+    Rehearsal,
     Review,
+    Role,
     Terms,
     TermsAcceptance,
     Upload,
@@ -65,7 +69,18 @@ from tests.leaderboard.factories import (
 )
 
 TABLE = Path(__file__).with_name("permissions.txt")
-ROLES = ("nobody", "stranger", "rival", "teammate", "owner", "elsewhere", "organiser", "administrator")
+ROLES = (
+    "nobody",
+    "stranger",
+    "rival",
+    "teammate",
+    "owner",
+    "elsewhere",
+    "organiser",
+    "administrator",
+    "helper",
+    "jury",
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,25 @@ def _walk(resolver: URLResolver, path: str, namespace: str) -> Iterator[str]:
             yield namespace + entry.name if entry.name else path + str(entry.pattern)
 
 
+def of_a_competition() -> set[str]:
+    """The addresses of pages and API that name a competition or a row of one, and the lists of such rows."""
+    lists = {"api:competition-list", "api:phase-list", "api:question-list"}
+    return lists | {
+        name
+        for name, pattern in _patterns(get_resolver(), "", "")
+        if name.startswith(("pages:", "api:")) and "<" in pattern
+    }
+
+
+def _patterns(resolver: URLResolver, path: str, namespace: str) -> Iterator[tuple[str, str]]:
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLResolver):
+            inner = f"{namespace}{entry.namespace}:" if entry.namespace else namespace
+            yield from _patterns(entry, path + str(entry.pattern), inner)
+        elif isinstance(entry, URLPattern) and entry.name:
+            yield namespace + entry.name, path + str(entry.pattern)
+
+
 def viewers(row: Row) -> list[str]:
     """The roles that see different things at an address that can be looked at."""
     if row.method != "GET" or row.hidden:
@@ -132,6 +166,16 @@ class Stage:
         self.token = create_token(cast.owner, "laptop")[0]
         self.page = Page.objects.create(competition=cast.competition, slug="rules", title="Rules", body="…")
         teammate = cast.team.memberships.get(user=cast.teammate)
+        self.picture = Picture.objects.create(
+            competition=cast.competition,
+            name="a.png",
+            media_type="image/png",
+            content=b"PNG",
+            sha256="0" * 64,
+        )
+        self.link = DataFile.objects.create(
+            competition=cast.competition, name="now.zip", url="https://example.org/now.zip"
+        )
         self.terms = Terms.objects.create(competition=cast.competition, version=1, body="Be fair.")
         for person in (cast.owner, cast.teammate, cast.rival):
             TermsAcceptance.objects.create(terms=self.terms, user=person)
@@ -194,8 +238,11 @@ class Stage:
             "worker": Worker.objects.create(name="host:1", seen_at=timezone.now()),
             "leaderboard_terms": self.terms,
             "leaderboard_termsacceptance": self.terms.acceptances.first(),
+            "picture": self.picture,
+            "datafile": self.link,
+            "leaderboard_rehearsal": Rehearsal.objects.create(competition=cast.competition),
             "question": Question.objects.create(
-                competition=cast.competition, asked_by=cast.owner, title="Labels", body=DESCRIPTION
+                competition=cast.competition, asked_by=cast.owner, title="Labels", body=QUESTION
             ),
             "review": Review.objects.create(
                 phase=cast.phase,
@@ -266,8 +313,22 @@ class Stage:
         self.people: dict[str, User | None] = {
             "nobody": None,
             "elsewhere": elsewhere.organisers.get(),
+            "helper": make_user("helper", is_staff=True),
+            "jury": make_user("juror"),
             "administrator": make_user("root", is_staff=True, is_superuser=True),
             **{role: getattr(cast, role) for role in ("stranger", "rival", "teammate", "owner", "organiser")},
+        }
+        for kind in ("helper", "jury"):
+            Role.objects.create(competition=cast.competition, user=self.people[kind], kind=kind)
+        special = Prize.objects.create(competition=cast.competition, title="Special")
+        self.special = special
+        vote = JuryVote.objects.create(
+            prize=special, juror=self.people["jury"], team=cast.team, reason="A new idea."
+        )
+        self.behind |= {
+            "leaderboard_role": Role.objects.get(kind="helper"),
+            "juryvote": vote,
+            "jury-method": description,
         }
         self.sign_in()
 
@@ -336,6 +397,8 @@ class Stage:
                 continue
         if name == "pages:report-picture":
             return reverse(name, args=[self.cast.competition.slug, self.cast.phase.slug, 1, "vote"])
+        if name == "pages:picture":
+            return reverse(name, args=[self.cast.competition.slug, self.picture.name])
         if name in ("pages:data-file", "api:competition-data-file"):
             return reverse(name, args=[self.cast.competition.slug, self.data_file.name])
         if name == "pages:image":
@@ -367,6 +430,7 @@ class Stage:
             "pages:decide-merger": {"merger": self.offered.pk, "accept": "yes"},
             "pages:withdraw-merger": {"merger": self.proposed.pk},
             "pages:terms": {"version": "1"},
+            "pages:jury": {"prize": self.special.pk, "team": self.cast.team.name, "reason": "Better."},
             "pages:questions": {"title": "A question", "body": "How?"},
             "pages:question": {"answer": "So."},
             "pages:edit-team": {"name": "Renamed"},
@@ -419,9 +483,11 @@ class Stage:
 COUNTS = (8131, 1237, 2999)  # of the phase that shows F1 alone: precision 86.80 %, recall 73.05 %
 WEBHOOK_SECRET = "whsec_d2hhdC1zaWducy10aGUtY2FsbHM="
 DESCRIPTION = "what-only-the-team-and-the-organisers-read"
+QUESTION = "what-only-its-author-and-the-organisers-read"
 HIDDEN_METRICS = ("86.80", "0.8679", "86,80", "73.05", "0.7305", "73,05")
 MAY_READ_METRICS = ("organiser", "administrator")
 MAY_READ_DESCRIPTION = ("teammate", "owner", *MAY_READ_METRICS)
+MAY_READ_QUESTION = ("owner", "helper", *MAY_READ_METRICS)
 ODD = (
     "q",
     "page",
@@ -466,5 +532,7 @@ def unprotected(answer: Any, *, may_be_framed: bool = False) -> list[str]:
 def leaks(answer: Any, role: str) -> list[str]:
     """What the answer tells that the role must not read."""
     secrets = [WEBHOOK_SECRET, *([] if role in MAY_READ_DESCRIPTION else [DESCRIPTION])]
+    secrets = [] if role in MAY_READ_DESCRIPTION else [DESCRIPTION]
+    secrets += [] if role in MAY_READ_QUESTION else [QUESTION]
     secrets += [] if role in MAY_READ_METRICS else HIDDEN_METRICS
     return [secret for secret in secrets if secret in answer.text_told]

@@ -54,6 +54,8 @@ TOLD = {
     "Review.looked_by",
     "Announcement.author",
     "Question.asked_by",
+    *("Role.user", "Role.granted_by", "JuryVote.juror"),
+    "Rehearsal.requested_by",
     "Terms.published_by",
     "TermsAcceptance.user",
     "Question.answered_by",

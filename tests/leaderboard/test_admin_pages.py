@@ -17,20 +17,25 @@ from leaderboard.models import (
     ApiToken,
     AuditEntry,
     Award,
+    DataFile,
     Evaluation,
     Extension,
     JoinRequest,
+    JuryVote,
     LabelReport,
     Mail,
     Merger,
     MethodDescription,
     Page,
     PhaseReport,
+    Picture,
     Prize,
     PublishedEntry,
     Question,
     RefusedUpload,
+    Rehearsal,
     Review,
+    Role,
     Team,
     Terms,
     TermsAcceptance,
@@ -72,6 +77,12 @@ def full(cast: Cast) -> Cast:
     Worker.objects.sign("host:1", timezone.now())
     RefusedUpload.objects.note(cast.owner, cast.phase, "too_large", "The archive is too large.")
     Announcement.objects.create(competition=cast.competition, title="New dates", body="Later.")
+    Picture.objects.create(competition=cast.competition, name="a.png", media_type="image/png", content=b"PNG")
+    DataFile.objects.create(competition=cast.competition, name="a.zip", url="https://example.org/a.zip")
+    Rehearsal.objects.create(competition=cast.competition)
+    Role.objects.create(competition=cast.competition, user=cast.stranger, kind="jury")
+    special = Prize.objects.create(competition=cast.competition, title="Special")
+    JuryVote.objects.create(prize=special, juror=cast.stranger, team=cast.team, reason="New.")
     terms = Terms.objects.create(competition=cast.competition, version=1, body="Be fair.")
     TermsAcceptance.objects.create(terms=terms, user=cast.owner)
     Question.objects.create(competition=cast.competition, title="Dates", body="When?", asked_by=cast.owner)

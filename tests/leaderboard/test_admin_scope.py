@@ -20,9 +20,11 @@ from leaderboard.models import (
     Award,
     BulkAct,
     Competition,
+    DataFile,
     Evaluation,
     Extension,
     JoinRequest,
+    JuryVote,
     LabelReport,
     LabelSet,
     Mail,
@@ -32,11 +34,14 @@ from leaderboard.models import (
     Page,
     Phase,
     PhaseReport,
+    Picture,
     Prize,
     PublishedEntry,
     Question,
     RefusedUpload,
+    Rehearsal,
     Review,
+    Role,
     Submission,
     Team,
     Terms,
@@ -90,7 +95,9 @@ def foreign(cast: Cast) -> Foreign:
             MethodDescription: MethodDescription.objects.create(
                 team=team, pdf=b"%PDF-Secret", uploaded_at=timezone.now(), members=["secretmember"]
             ),
-            Prize: Prize.objects.create(competition=competition, title="Secret prize"),
+            Prize: (prize := Prize.objects.create(competition=competition, title="Secret prize")),
+            Role: Role.objects.create(competition=competition, user=member, kind="jury"),
+            JuryVote: JuryVote.objects.create(prize=prize, juror=member, team=team, reason="Secret"),
             Award: Award.objects.create(competition=competition, team=team, title="Secret award"),
             AuditEntry: AuditEntry.objects.append("Secret act", competition=competition),
             LabelReport: LabelReport.objects.create(phase=phase, team=team, patch=1, text="Secret text"),
@@ -120,6 +127,13 @@ def foreign(cast: Cast) -> Foreign:
             Question: Question.objects.create(
                 competition=competition, title="Secret question", body="Secret", asked_by=member
             ),
+            Picture: Picture.objects.create(
+                competition=competition, name="secret.png", media_type="image/png", content=b""
+            ),
+            DataFile: DataFile.objects.create(
+                competition=competition, name="secret.zip", url="https://example.org/secret"
+            ),
+            Rehearsal: Rehearsal.objects.create(competition=competition, report="Secret"),
             Terms: (terms := Terms.objects.create(competition=competition, version=1, body="Secret")),
             TermsAcceptance: TermsAcceptance.objects.create(terms=terms, user=member),
             User: member,
@@ -315,6 +329,8 @@ def test_exports_hold_only_own_rows(foreign: Foreign, organiser: Client, cast: C
     Question.objects.create(competition=cast.competition, title="Own question", body="?")
     terms = Terms.objects.create(competition=cast.competition, version=1, body="Own")
     TermsAcceptance.objects.create(terms=terms, user=cast.owner)
+    prize = Prize.objects.create(competition=cast.competition, title="Own prize")
+    JuryVote.objects.create(prize=prize, juror=cast.stranger, team=cast.team, reason="Own")
     AuditEntry.objects.append("own act", competition=cast.competition)
     assert organiser.get(address(model, "export")).status_code == 200
     for more in ({}, {"export_items": [foreign.rows[model].pk]}):

@@ -13,7 +13,8 @@ from evaluation.archive import mask_zip
 from evaluation.task import TASK
 from leaderboard.actions import competition_files
 from leaderboard.actions.calendars import moved
-from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, plan, read_file
+from leaderboard.actions.competition_checks import CompetitionFileInvalid
+from leaderboard.actions.competition_files import apply, plan, read_file
 from leaderboard.models import AuditEntry, Competition, PublishedEntry, Standing
 from tests.leaderboard.factories import make_labels, make_masks, make_submission, make_team, make_user
 

@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from leaderboard.actions.competition_files import CompetitionFileInvalid, apply, plan, read_file
+from leaderboard.actions.competition_checks import CompetitionFileInvalid
+from leaderboard.actions.competition_files import apply, plan, read_file
 from leaderboard.models import Competition, DataFile, Page, Phase
 
 CONTENT = bytes(range(256)) * 40

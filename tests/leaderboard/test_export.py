@@ -32,15 +32,18 @@ from leaderboard.models import (
     Evaluation,
     Extension,
     Invitation,
+    JuryVote,
     LabelReport,
     LabelSet,
     Page,
     Phase,
     PhaseReport,
+    Picture,
     Prize,
     PublishedEntry,
     Question,
     Review,
+    Role,
     Standing,
     Submission,
     Team,
@@ -125,6 +128,17 @@ def rich(cast: Cast) -> Cast:
     Extension.objects.create(team=cast.team, phase=cast.phase, quota_total=50, reason="ill")
     Announcement.objects.create(
         competition=cast.competition, title="New dates", body="Later.", author=cast.organiser
+    )
+    juror = make_user("juror")
+    Role.objects.create(competition=cast.competition, user=juror, kind="jury", granted_by=cast.organiser)
+    special = Prize.objects.create(competition=cast.competition, title="Special")
+    JuryVote.objects.create(prize=special, juror=juror, team=cast.team, reason="New.")
+    Picture.objects.create(
+        competition=cast.competition,
+        name="a.png",
+        media_type="image/png",
+        content=b"\x89PNG",
+        sha256="0" * 64,
     )
     terms = Terms.objects.create(
         competition=cast.competition, version=1, body="Be fair.", published_by=cast.organiser

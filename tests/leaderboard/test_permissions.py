@@ -11,6 +11,7 @@ from tests.leaderboard.permissions import (
     Stage,
     leaks,
     names_of_all_addresses,
+    of_a_competition,
     rows,
     unprotected,
     word_for,
@@ -25,6 +26,23 @@ def test_the_table_names_every_address_once() -> None:
     gone = {row.name for row in rows()} - names_of_all_addresses()
     assert not gone, f"permissions.txt has addresses that do not exist: {sorted(gone)}"
     assert all(len(row.cells) == len(ROLES) for row in rows())
+
+
+def test_a_draft_is_tried_at_every_address_that_everybody_may_open() -> None:
+    """What shows a competition to visitors has a line @hidden, too, which shows nothing to them."""
+    named = list(rows())
+    hidden = {row.name for row in named if row.hidden}
+    public = {
+        row.name
+        for row in named
+        if row.method == "GET" and not row.hidden and row.cells[0] == "200" and row.name in of_a_competition()
+    }
+    assert public - hidden == set()
+    told = {str(row) for row in named if row.hidden and row.method == "GET" and row.cells[0] == "200"}
+    assert told == {f"GET {name}@hidden" for name in LISTS}, "lists leave it out; see the tests of each"
+
+
+LISTS = {"api:competition-list", "api:phase-list", "api:question-list"}
 
 
 @pytest.mark.django_db

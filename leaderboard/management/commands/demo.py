@@ -140,7 +140,7 @@ def make_competition(folder: Path, hidden: Path, organiser: User) -> Competition
     document = competition_files.read_file(Path("l4s-2022"))
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     document = calendars.moved(document, today - OPEN_FOR - VALIDATION_OPENED)
-    document["competition"]["data_note"] = DATA_NOTE
+    document["competition"] |= {"data_note": DATA_NOTE, "is_published": True}
     document["organisers"] = [organiser.username]
     folders = {"validation": "ValidData", "test": "TestData", "future-development": "TestData"}
     for phase in document["phases"]:

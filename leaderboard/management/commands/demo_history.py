@@ -92,6 +92,7 @@ def make_competition() -> Competition:
         "slug": SLUG,
         "name": "Landslide4Sense 2022, generated history",
         "data_note": NOTE,
+        "is_published": True,
     }
     return competition_files.apply(competition_files.plan(document))
 

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from leaderboard.actions import competition_files
-from leaderboard.actions.competition_files import CompetitionFileInvalid
+from leaderboard.actions.competition_checks import CompetitionFileInvalid
 from rehearsal import scratch
 from rehearsal.play import rehearse
 
