@@ -5,6 +5,8 @@ A serializer's own help_text wins. A name may be of one object alone: `Phase.cou
 
 from typing import Any
 
+from evaluation.task import TASK
+
 MEANINGS = {
     "accepted": "Whether it was accepted.",
     "affiliation": "The team's institution; may be empty.",
@@ -169,7 +171,7 @@ EXAMPLES: dict[str, Any] = {
     "award": "First prize",
     "body": "The test phase opens on **2 April**.",
     "citation": "For the best F1 in the test phase.",
-    "classes": ["no landslide", "landslide"],
+    "classes": list(TASK.classes),
     "code": "missing_file",
     "commitment": SHA256,
     "competition": "l4s-2022",

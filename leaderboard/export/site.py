@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 
 from leaderboard.models import Competition
 from leaderboard.platform.markdown import render
-from leaderboard.reporting.board_files import COLUMNS, described, entries_of
+from leaderboard.reporting.board_files import COLUMNS, HERE, described
 from leaderboard.reporting.boards import board_of
 from leaderboard.reporting.spreadsheets import write_csv
 
@@ -30,7 +30,9 @@ def add_site(package: Package, competition: Competition, now: datetime) -> None:
         package.add(f"site/pages/{page.slug}.html", text)
     for phase in phases:
         board = board_of(phase, AnonymousUser(), now)
-        entries = entries_of(board)
+        columns = [name for name in COLUMNS if name not in HERE]
+        content = described(board)
+        content["entries"] = [{name: entry[name] for name in columns} for entry in content["entries"]]
         scored = sum(row.entries for row in (*(board.rows or ()), *board.references))
         package.add(
             f"site/boards/{phase.slug}.html",
@@ -41,7 +43,7 @@ def add_site(package: Package, competition: Competition, now: datetime) -> None:
         )
         package.add(
             f"site/boards/{phase.slug}.csv",
-            write_csv(COLUMNS, [[entry[c] for c in COLUMNS] for entry in entries]),
+            write_csv(columns, [list(entry.values()) for entry in content["entries"]]),
         )
-        content = {"scored_submissions": scored, **described(board)}
+        content = {"scored_submissions": scored, **content}
         package.add(f"site/boards/{phase.slug}.json", json.dumps(content, indent=1, ensure_ascii=False))

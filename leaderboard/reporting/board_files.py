@@ -13,6 +13,8 @@ from .spreadsheets import write_csv
 COLUMNS = (
     "rank", "kind", "team", "method", "f1", "precision", "recall", "entries", "received_at", "source", "team_id", "submission",
 )  # fmt: skip
+HERE = ("team_id", "submission")
+"""Columns whose values are this server's alone: a file that outlives it leaves them out."""
 NEWS = 30
 BADGE_HEIGHT, LETTER, PADDING = 24, 6.4, 9  # of the badge, in pixels; a letter's width is an average
 
