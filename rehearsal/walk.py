@@ -44,6 +44,7 @@ OF_A_SUBMISSION = (
     "api:submission-detail",
     "api:submission-receipt",
     "api:submission-archive",
+    "api:submission-note",
 )
 KINDS_OF_PICTURES = ("true", "mask", "errors")
 SAMPLE = 8  # submissions whose pages every viewer tries to open: those with a score, and some of each team

@@ -111,10 +111,11 @@ class FileForm(RefusedForm, forms.Form):
 
     def make(self, user: Any) -> Competition:
         file = self.cleaned_data["file"]
-        if file.read(4) == b"PK\x03\x04":
+        is_zip = file.read(4) == b"PK\x03\x04"
+        file.seek(0)
+        if is_zip:
             with competition_bundles.read_bundle(file) as document:
                 return self._applied(document, user)
-        file.seek(0)
         return self._applied(competition_bundles.read_text(text_of(file)), user)
 
     def _applied(self, document: dict[str, Any], user: Any) -> Competition:

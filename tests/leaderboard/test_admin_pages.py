@@ -117,7 +117,7 @@ def test_list_and_row_answer_superusers(full: Cast, superuser: Client, model: ty
     assert superuser.get(address(model, "change", row.pk)).status_code == 200
     assert superuser.get(address(model) + "?q=land").status_code == 200
     if admin.site._registry[model].has_add_permission(superuser.get(address(model)).wsgi_request):
-        assert superuser.get(address(model, "add")).status_code == 200
+        assert superuser.get(address(model, "add"), follow=True).status_code == 200
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if m is not ApiToken], ids=lambda model: model.__name__)
