@@ -65,7 +65,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "scene",
         run_scene,
-        "predict a large GeoTIFF of the 14 bands in overlapping windows and write the mask as a GeoTIFF",
+        "predict a large GeoTIFF of all bands in overlapping windows and write the mask as a GeoTIFF",
         one_split=True,
     )
     scene.add_argument("image", type=Path, metavar="IMAGE.tif")

@@ -275,7 +275,7 @@ def _give_back(rows: list[Submission], act: BulkAct) -> Before:
 def _take_again(rows: list[Submission], former: Before) -> Before:
     """Attempts are taken again, even where the team has used the free place since: it is above its quota then."""
     attempts = Attempt.objects.filter(submission__in=former, state=Attempt.State.GIVEN_BACK)
-    taken = {}
+    taken: dict[int, None] = {}
     for attempt in attempts:
         attempt.state, attempt.reason, at = former[attempt.pk]
         attempt.settled_at = at and datetime.fromisoformat(at)

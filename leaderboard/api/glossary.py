@@ -191,7 +191,7 @@ EXAMPLES: dict[str, Any] = {
     "recall": 0.7002,
     "file": "mask_7.h5",
     "file_format": "hdf5",
-    "file_name": "mask_{number}.h5",
+    "file_name": TASK.mask_name("{number}"),
     "ProblemOfArchive.files": ["mask_7.h5"],
     "ProblemOfArchive.count": 1,
     "files": 245,
