@@ -45,6 +45,7 @@ OF_A_SUBMISSION = (
     "api:submission-receipt",
     "api:submission-archive",
     "api:submission-note",
+    "api:submission-counts",
 )
 KINDS_OF_PICTURES = ("true", "mask", "errors")
 SAMPLE = 8  # submissions whose pages every viewer tries to open: those with a score, and some of each team
