@@ -23,9 +23,10 @@ from kombu.transport import virtual
 log = structlog.get_logger(__name__)
 
 LONGEST_WAIT = 2.0  # seconds between two looks at the rows, in case a byte was lost
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, body TEXT NOT NULL)"
-)
+TABLE = """CREATE TABLE IF NOT EXISTS waiting (
+    id INTEGER PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL, body TEXT NOT NULL,
+    UNIQUE (queue, priority, id))"""
+NEXT = "SELECT id FROM waiting WHERE queue = ? ORDER BY priority, id LIMIT 1"
 
 
 class Messages:
@@ -34,26 +35,26 @@ class Messages:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "messages.sqlite3"
 
-    def put(self, queue: str, body: str) -> None:
-        self._run("INSERT INTO messages (queue, body) VALUES (?, ?) RETURNING id", queue, body)
+    def put(self, queue: str, priority: int, body: str) -> None:
+        """Messages of a lower number come first, as in Redis."""
+        self._run(
+            "INSERT INTO waiting (queue, priority, body) VALUES (?, ?, ?) RETURNING id", queue, priority, body
+        )
 
     def take(self, queue: str) -> str | None:
-        """The oldest message of the queue, which no other process gets; None if there is none."""
-        if not self._run("SELECT 1 FROM messages WHERE queue = ? LIMIT 1", queue):
+        """The next message of the queue, which no other process gets; None if there is none."""
+        if not self._run(NEXT, queue):
             return None  # without a lock for writing
-        taken = self._run(
-            "DELETE FROM messages WHERE id = (SELECT min(id) FROM messages WHERE queue = ?) RETURNING body",
-            queue,
-        )
+        taken = self._run(f"DELETE FROM waiting WHERE id = ({NEXT}) RETURNING body", queue)  # noqa: S608  no input
         return taken[0][0] if taken else None
 
     def count(self, queue: str) -> int:
-        return int(self._run("SELECT count(*) FROM messages WHERE queue = ?", queue)[0][0])
+        return int(self._run("SELECT count(*) FROM waiting WHERE queue = ?", queue)[0][0])
 
     def clear(self, queue: str) -> int:
-        return len(self._run("DELETE FROM messages WHERE queue = ? RETURNING id", queue))
+        return len(self._run("DELETE FROM waiting WHERE queue = ? RETURNING id", queue))
 
-    def _run(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+    def _run(self, statement: str, *values: str | int) -> list[tuple[Any, ...]]:
         """The rows of one statement. A damaged file is deleted: all its messages are only bells."""
         try:
             return self._try(statement, *values)
@@ -65,7 +66,7 @@ class Messages:
                 path.unlink(missing_ok=True)
             return self._try(statement, *values)
 
-    def _try(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+    def _try(self, statement: str, *values: str | int) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as database:
             database.execute("PRAGMA synchronous = OFF")  # a power cut may cost messages
             database.execute(TABLE)
@@ -126,7 +127,7 @@ class Channel(virtual.Channel):
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         transport = self.connection
-        transport.messages.put(queue, json.dumps(message))
+        transport.messages.put(queue, self._get_message_priority(message), json.dumps(message))
         wake(transport.folder)
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:

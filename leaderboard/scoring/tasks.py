@@ -28,7 +28,7 @@ from evaluation.scoring import labels
 from evaluation.scoring.counts import count, sha256
 from evaluation.task import MaskSpec
 from leaderboard.models import AuditEntry, Evaluation, LabelSet, Worker
-from leaderboard.platform.bell import ring
+from leaderboard.platform.bell import ring, ring_again
 from leaderboard.scoring import queue
 from leaderboard.scoring.archives import ArchiveLost, StorageSilent, received_archive
 from leaderboard.scoring.confinement import confinement, turn
@@ -93,7 +93,7 @@ def work() -> str:
         outcome = evaluate(held, spent)
         log.info("evaluated", outcome=outcome, **spent)
     if Evaluation.objects.queued().exists():
-        ring(work)
+        ring_again(work)
     return outcome
 
 

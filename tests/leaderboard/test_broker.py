@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from kombu import Connection, Consumer, Producer, Queue
+from kombu.simple import SimpleQueue
 
 from leaderboard.celery import app
 from leaderboard.platform import broker
+from leaderboard.platform.bell import ENOUGH, ring, ring_again
+from leaderboard.scoring import tasks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOON = 1.0  # seconds, where a look at the rows every now and then would take LONGEST_WAIT
@@ -90,6 +93,8 @@ def test_queues_are_apart(tmp_path, listener):
 LISTEN = """
 import sys
 from pathlib import Path
+import django
+django.setup()
 from tests.leaderboard.test_broker import Listener
 listener = Listener(Path(sys.argv[1]))
 listener.listen(0.01)  # now there is a pipe
@@ -103,7 +108,11 @@ listener.close()
 
 def listening_process(folder: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", LISTEN, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LISTEN, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "leaderboard.settings"},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
@@ -213,6 +222,37 @@ def test_the_tasks_of_an_older_demo_are_left_alone(tmp_path, listener):
     (tmp_path / "messages" / "1_2.celery.msg").write_text("")
     put(tmp_path, "new")
     assert listener.listen(1)
+
+
+def test_a_long_queue_does_not_hold_up_the_sweep(db):
+    """Of both brokers: messages that announce submissions come after all others."""
+    with app.connection_for_read() as link:
+        queue = SimpleQueue(link, Queue("celery", routing_key="celery"))
+        queue.clear()
+        for _ in range(3):
+            ring(tasks.work)
+        ring(tasks.sweep)
+        names = []
+        for _ in range(4):
+            message = queue.get(timeout=5)
+            names.append(message.headers["task"].rpartition(".")[2])
+            message.ack()
+        queue.close()
+    assert names == ["sweep", "work", "work", "work"]
+
+
+def test_rows_that_wait_leave_no_growing_heap_of_messages(db):
+    """Each evaluation rings for the next, and each submission rings too: a long queue must not double its messages."""
+    with app.connection_for_read() as link:
+        queue = SimpleQueue(link, Queue("celery", routing_key="celery"))
+        queue.clear()
+        for _ in range(ENOUGH + 10):
+            ring_again(tasks.work)
+        assert link.default_channel.queue_declare("celery").message_count == ENOUGH
+        ring(tasks.work)
+        assert link.default_channel.queue_declare("celery").message_count == ENOUGH + 1
+        queue.clear()
+        queue.close()
 
 
 def test_celery_uses_it_without_redis(settings):
