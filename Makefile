@@ -22,7 +22,7 @@ SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help setup demo screenshots reference bench-scoring chaos chaos-long cluster test lint audit browser nginx prometheus archivers test-sqlite test-postgres test-slow lock
+.PHONY: help setup demo screenshots reference bench-scoring chaos chaos-long cluster test lint audit browser nginx prometheus archivers test-fast test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -80,6 +80,9 @@ archivers:  ## install the ZIP programs that the tests try: Debian's where root 
 	@if command -v npm >/dev/null && [ ! -d .venv/archivers ]; then \
 		npm install --silent --no-save --no-audit --no-fund --prefix .venv/archivers $(NODE_ARCHIVERS) >/dev/null \
 		|| { rm -rf .venv/archivers; echo "NOT ALL ARCHIVERS: npm failed, so the tests skip those of Node."; }; fi
+
+test-fast: $(TOOLS)  ## under a minute: the tests of what you changed, and the quickest others
+	OMP_NUM_THREADS=1 $(RUN) -m tests.fast -n $(JOBS) --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-sqlite: $(TOOLS) $(TRAINERS)  ## run all tests on SQLite, except slow ones
 	$(PYTEST) -m "not slow" --backend=sqlite

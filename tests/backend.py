@@ -48,12 +48,11 @@ def _use_postgresql_and_redis(stack: ExitStack) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     try:
         # The xdist workers find in the environment what the controller starts here.
-        for name, service in (
-            ("TEST_DATABASE_URL", services.postgresql),
-            ("TEST_REDIS_URL", services.redis_server),
-        ):
-            if not os.environ.get(name):
-                os.environ[name] = stack.enter_context(service())
+        if not os.environ.get("TEST_DATABASE_URL"):
+            os.environ["TEST_DATABASE_URL"] = stack.enter_context(services.postgresql())
+            os.environ["TEST_SERVER_ENDS"] = "with this run"  # so nothing in it needs to be cleaned up
+        if not os.environ.get("TEST_REDIS_URL"):
+            os.environ["TEST_REDIS_URL"] = stack.enter_context(services.redis_server())
     except services.MissingService as problem:
         pytest.exit(str(problem), returncode=3)
     database = os.environ["TEST_DATABASE_URL"]

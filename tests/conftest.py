@@ -8,16 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+import pytest_django
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
+
+from tests import databases
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -40,8 +44,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings_xdist_suffix() -> None:
-    """Each xdist worker already has its own database (tests.backend)."""
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> Iterator[None]:
+    """The test database: a copy of a migrated one. Only on a server that outlives the run is it destroyed at the end."""
+    outlives = connection.vendor == "postgresql" and "TEST_SERVER_ENDS" not in os.environ
+    before = nullcontext() if outlives else databases.prepared(connection.settings_dict)
+    with django_db_blocker.unblock():
+        with before:
+            made = setup_databases(verbosity=0, interactive=False, keepdb=not outlives)
+            connection.close()
+        yield
+        if outlives:
+            teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(autouse=True)

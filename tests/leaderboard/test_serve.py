@@ -13,24 +13,19 @@ import httpx
 import psutil
 import pytest
 
+from tests.databases import migrated_sqlite
 from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.worker
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory) -> Path:
-    """A data folder with an empty, migrated SQLite database."""
-    folder = tmp_path_factory.mktemp("migrated")
-    done = manage("migrate", "-v0", DATA_DIR=str(folder))
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 @pytest.fixture
-def data(migrated, tmp_path) -> Path:
-    return Path(shutil.copytree(migrated, tmp_path / "data"))
+def data(tmp_path) -> Path:
+    """A data folder with an empty, migrated SQLite database."""
+    (tmp_path / "data").mkdir(mode=0o700)
+    shutil.copyfile(migrated_sqlite(), tmp_path / "data" / "db.sqlite3")
+    return tmp_path / "data"
 
 
 def environment(**more: str) -> dict[str, str]:
