@@ -22,8 +22,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Where it runs
 DEBUG = env.flag("DEBUG")
 PORT = env.number("PORT", 8000, least=1, most=65535)
-HOST = env.text("HOST", "127.0.0.1")
-SITE_URL = env.url("SITE_URL", ("http", "https"), f"http://127.0.0.1:{PORT}").rstrip("/")
+HOST = env.text("HOST", "127.0.0.1").strip("[]")
+SITE_URL = env.site("SITE_URL", f"http://127.0.0.1:{PORT}")
 SITE_NAME = env.text("SITE_NAME", "Landslide4Sense leaderboard")
 DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 DATABASE_URL = env.url(
@@ -54,7 +54,7 @@ if REDIS_URL and not POSTGRESQL:
 
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key", required=PRODUCTION)
 RECEIPT_KEY = env.secret("RECEIPT_KEY", DATA_DIR / "receipt_key", required=False)
-_site_host = urlsplit(SITE_URL).hostname or ""
+_site_host = urlsplit(SITE_URL).netloc.removesuffix(f":{urlsplit(SITE_URL).port}")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [_site_host, "localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [SITE_URL])
 
@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "leaderboard.platform.arrival.ArrivalMiddleware",
     "leaderboard.platform.counters.MeasureMiddleware",
     "leaderboard.platform.compression.TextGZipMiddleware",
+    "leaderboard.platform.proxies.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -237,7 +238,9 @@ MFA_TOTP_ISSUER = SITE_NAME
 # Mail goes through the outbox (leaderboard.notifications.mails), and from there to files in DATA_DIR/mail unless
 # EMAIL_URL is set. Addresses can be verified only if mail is sent.
 EMAIL_URL = env.url("EMAIL_URL", ("smtp", "smtps"), example="smtp://user:password@mail.example.org:587")
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"leaderboard@{_site_host or 'localhost'}")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
+    "EMAIL_FROM", f"leaderboard@{'localhost' if ':' in _site_host else _site_host}"
+)
 EMAIL_BACKEND = "leaderboard.notifications.mails.Outbox"
 if EMAIL_URL:
     MAIL_DELIVERY_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
@@ -307,7 +310,12 @@ SPECTACULAR_SETTINGS = {
 SESSION_ENGINE = "leaderboard.platform.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = ENCRYPTED
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # requested internally, without TLS
+SECURE_REDIRECT_EXEMPT = [
+    r"^healthz$",
+    r"^readyz$",
+    r"^metrics$",
+    r"^as-seen$",
+]  # requested internally, without TLS
 SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 31536000) if ENCRYPTED else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENCRYPTED
 SILENCED_SYSTEM_CHECKS = ["security.W021"]  # preloading binds the whole domain for years: the owner's choice
@@ -356,6 +364,8 @@ CELERY_TASK_ROUTES = {
     "leaderboard.notifications.mails.deliver": {"queue": "mail"},
     "leaderboard.notifications.notices.work": {"queue": "mail"},
     "leaderboard.notifications.webhooks.deliver": {"queue": "mail"},
+    # After all others (9 is the last in both brokers): a long queue must not hold up the sweep.
+    "leaderboard.scoring.tasks.work": {"queue": "celery", "priority": 9},
 }
 CELERY_WORKER_POOL = "solo"  # one evaluation at a time per process; more workers are more processes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -13,6 +13,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("as-seen", health.as_seen, name="as-seen"),
     path("metrics", prometheus.metrics, name="metrics"),
     path("accounts/", include("allauth.urls")),
     path("api/", include("leaderboard.api.urls")),

@@ -5,10 +5,11 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import Count, Min
-from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -16,8 +17,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from leaderboard.models import Evaluation, Mail, Worker
+from leaderboard.platform.proxies import is_forwarded
 
 RECENT = 1000
+LOCAL = ("localhost", "127.0.0.1", "::1")
 QUANTILES = (0.5, 0.9, 1.0)
 
 
@@ -102,9 +105,8 @@ class QueueCollector(Collector):
 def metrics(request: HttpRequest) -> HttpResponse:
     """Metrics in Prometheus's text format, if `may_read` permits."""
     if not may_read(request):
-        return HttpResponseForbidden(
-            "Use this machine, or send METRICS_TOKEN as the bearer token.\n", "text/plain"
-        )
+        why = "Send METRICS_TOKEN as the bearer token. A server without one answers programs of its machine only, and only with a local SITE_URL.\n"
+        return HttpResponse(why, "text/plain", status=401, headers={"WWW-Authenticate": "Bearer"})
     counted = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes keep their counters there
         counted = CollectorRegistry()
@@ -115,12 +117,17 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read(request: HttpRequest) -> bool:
-    """With METRICS_TOKEN: whoever sends it. Without: this machine, but not through a proxy."""
+    """With METRICS_TOKEN: whoever sends it. Without: this machine, as long as no others are served.
+
+    A server with a public address may have a proxy on this machine, which need not say that it is one.
+    """
     if settings.METRICS_TOKEN:
         sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return secrets.compare_digest(sent.encode(), settings.METRICS_TOKEN.encode())
-    forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    if settings.TRUSTED_PROXIES or is_forwarded(request) or urlsplit(settings.SITE_URL).hostname not in LOCAL:
+        return False
     try:
-        return not forwarded and ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+        address = ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback  # mapped: HOST=::

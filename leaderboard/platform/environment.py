@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 DATABASE_EXAMPLE = "postgres://user:password@host:5432/leaderboard"
+HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -99,6 +101,46 @@ def url(name: str, schemes: tuple[str, ...], default: str = "", example: str = "
         accepted = " or ".join(f"{scheme}://" for scheme in schemes)
         raise refuse(name, f"does not start with {accepted}", f"For example: {example or default}.")
     return value
+
+
+def site(name: str, default: str) -> str:
+    """The site's address as browsers write it in `Origin`: lower case, ASCII, no usual port, no slash at the end."""
+    parts = urlsplit(url(name, ("http", "https"), default))
+    example = "Write scheme, host and, where it is unusual, port: https://leaderboard.example.org"
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise refuse(
+            name,
+            "has more than scheme, host and port, but the leaderboard needs a host name of its own",
+            example,
+        )
+    host = _host(name, parts.hostname or "", example)
+    if parts.port == 0:
+        raise refuse(name, "names port 0", example)
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+
+
+def _host(variable: str, name: str, example: str) -> str:
+    """A host name in its ASCII form, or an address, IPv6 in brackets."""
+    if re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*|[0-9.]+", name):
+        try:
+            address = ip_address(name)
+        except ValueError:
+            raise refuse(variable, f"names the address {name}, which does not exist", example) from None
+        return f"[{address.compressed}]" if address.version == 6 else str(address)
+    name = name.rstrip(".")
+    try:
+        ascii_name = name.encode("idna").decode().lower()
+        same = ascii_name == name or ascii_name.encode().decode("idna") == name
+    except UnicodeError:
+        ascii_name, same = "", True
+    if not HOST_NAME.fullmatch(ascii_name):
+        raise refuse(variable, f"has {name!r} where a host name belongs", example)
+    if not same:  # browsers may look it up under another name
+        raise refuse(
+            variable, f"has the host name {name!r}, which is ambiguous", "Write its ASCII form: https://xn--…"
+        )
+    return ascii_name
 
 
 def database(name: str, value: str, password: str = "") -> dict[str, Any]:

@@ -1,13 +1,23 @@
 """Health checks for monitoring: liveness and readiness."""
 
+import time
+from typing import Any, cast
+
 import redis
 import structlog
 from django.conf import settings
+from django.core.signing import BadSignature, TimestampSigner
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
+from rest_framework.throttling import BaseThrottle
+
+from leaderboard.platform.arrival import seconds_before
 
 logger = structlog.get_logger(__name__)
+
+CHALLENGE_SECONDS = 60
+_signer = TimestampSigner(salt="leaderboard.doctor")
 
 
 @never_cache
@@ -45,3 +55,28 @@ def _broker_answers() -> bool:
         logger.warning("broker_unreachable", error=str(error))
         return False
     return True
+
+
+def challenge() -> str:
+    """For the header X-Doctor: proves for a minute that the sender has this server's SECRET_KEY."""
+    return _signer.sign("as-seen")
+
+
+@never_cache
+def as_seen(request: HttpRequest) -> JsonResponse:
+    """What the server sees and believes of this request, for `manage.py doctor` alone."""
+    try:
+        _signer.unsign(request.headers.get("X-Doctor", ""), max_age=CHALLENGE_SECONDS)
+    except BadSignature as error:
+        raise Http404 from error
+    entries = request.headers.get("X-Forwarded-For", "").split(",")
+    return JsonResponse(
+        {
+            "secure": request.is_secure(),
+            "host": request.get_host(),
+            "address": BaseThrottle().get_ident(cast(Any, request)),
+            "forwarded_for": [entry.strip() for entry in entries if entry.strip()],
+            "seconds": seconds_before(request),
+            "time": time.time(),
+        }
+    )

@@ -116,3 +116,47 @@ def test_secret_is_kept_private_and_the_same_for_all(monkeypatch, tmp_path):
     assert len(found[0]) >= 50
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("HTTPS://Leaderboard.Example.ORG/", "https://leaderboard.example.org"),
+        ("https://example.org:8443", "https://example.org:8443"),
+        ("https://example.org:443", "https://example.org"),
+        ("http://example.org:80", "http://example.org"),
+        ("https://example.org.", "https://example.org"),
+        ("http://[2001:DB8:0::1]:8000", "http://[2001:db8::1]:8000"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("https://Bücher.example", "https://xn--bcher-kva.example"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_a_site_is_written_as_browsers_write_it(monkeypatch, written, meant):
+    monkeypatch.setenv("X", written)
+    assert env.site("X", "") == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("https://example.org/leaderboard", "needs a host name of its own"),
+        ("https://example.org?x=1", "needs a host name of its own"),
+        ("https://user@example.org", "needs a host name of its own"),
+        ("https://", "where a host name belongs"),
+        ("https://under_score.example.org", "'under_score.example.org' where a host name belongs"),
+        ("https://two words.org", "where a host name belongs"),
+        ("https://*.example.org", "where a host name belongs"),
+        ("https://straße.example", "Write its ASCII form"),
+        ("https://example.org:0", "names port 0"),
+        ("https://example.org:99999", "is not a URL"),
+        ("http://[::1", "is not a URL"),
+        ("http://[fe80::1%25eth0]/", "where a host name belongs"),
+        ("http://300.1.1.1", "does not exist"),
+    ],
+)
+def test_a_site_that_cannot_work_is_refused(monkeypatch, written, sentence):
+    monkeypatch.setenv("X", written)
+    with pytest.raises(ImproperlyConfigured, match="Environment variable X ") as refusal:
+        env.site("X", "")
+    assert sentence in str(refusal.value)

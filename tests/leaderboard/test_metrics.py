@@ -79,16 +79,26 @@ def test_requests_and_refusals_are_counted(client, cast):
 
 
 def test_strangers_are_kept_out(client, settings):
-    assert client.get("/metrics", REMOTE_ADDR="203.0.113.9").status_code == 403
-    assert client.get("/metrics", REMOTE_ADDR="").status_code == 403
-    assert client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 403
-    assert client.get("/metrics", REMOTE_ADDR="::1").status_code == 200
+    refused = client.get("/metrics", REMOTE_ADDR="203.0.113.9")
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert client.get("/metrics", REMOTE_ADDR="").status_code == 401
+    for header in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"):
+        assert client.get("/metrics", headers={header: "203.0.113.9"}).status_code == 401, header
+    for address in ("::1", "::ffff:127.0.0.1"):  # the second with HOST=::
+        assert client.get("/metrics", REMOTE_ADDR=address).status_code == 200
     settings.METRICS_TOKEN = "a token"
-    assert client.get("/metrics").status_code == 403, "with a token it is not enough to be on this machine"
-    assert client.get("/metrics", headers={"Authorization": "Bearer another"}).status_code == 403
-    assert (
-        client.get(
-            "/metrics", headers={"Authorization": "Bearer a token"}, REMOTE_ADDR="203.0.113.9"
-        ).status_code
-        == 200
-    )
+    assert client.get("/metrics").status_code == 401, "with a token it is not enough to be on this machine"
+    assert client.get("/metrics", headers={"Authorization": "Bearer another"}).status_code == 401
+    sent = {"Authorization": "Bearer a token"}
+    assert client.get("/metrics", headers=sent, REMOTE_ADDR="203.0.113.9").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("TRUSTED_PROXIES", 1), ("SITE_URL", "http://scores.example.org")]
+)
+def test_where_a_proxy_may_be_on_this_machine_it_needs_the_token(client, settings, name, value):
+    """Such a proxy passes on strangers' requests from the loopback interface, and need not say so."""
+    setattr(settings, name, value)
+    assert client.get("/metrics").status_code == 401
+    settings.METRICS_TOKEN = "a token"
+    assert client.get("/metrics", headers={"Authorization": "Bearer a token"}).status_code == 200

@@ -105,6 +105,8 @@ class Command(BaseCommand):
         family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.HOST == "::":  # all addresses of both kinds, whatever the system's default
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         try:
             listener.bind((settings.HOST, settings.PORT))
         except OSError as error:
@@ -145,7 +147,7 @@ def serve_pages(descriptor: int) -> None:
         connection_limit=1000,
         # Twice the limit, so that the page can reject a slightly too large file with a clear error.
         max_request_body_size=2 * settings.MAX_UPLOAD_BYTES,
-        clear_untrusted_proxy_headers=not settings.TRUSTED_PROXIES,
+        clear_untrusted_proxy_headers=False,  # ProxyMiddleware must see them; nothing believes them
         ident="",
     )
     server.channel_class = ClockedChannel
