@@ -220,7 +220,11 @@ def web_process(server: str, log: Path) -> Iterator[tuple[str, Callable[[], floa
     else:
         command = [sys.executable, "-m", "gunicorn", "--config", "python:leaderboard.platform.gunicorn"]
         process = subprocess.Popen(
-            [*command, "leaderboard.wsgi"], cwd=ROOT, stdout=log.open("w"), stderr=subprocess.STDOUT
+            [*command, "leaderboard.wsgi"],
+            cwd=ROOT,
+            env={**os.environ, "TRUSTED_PROXIES": "1"},  # without a proxy it would refuse to start
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
         )
     url = f"http://127.0.0.1:{port}"
     try:
