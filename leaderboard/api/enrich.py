@@ -133,7 +133,7 @@ def complete(operation: Schema, components: Schema, ids: set[str]) -> None:
         names = headers_of(operation["operationId"], status, answer)
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
         for kind, content in answer.get("content", {}).items():
-            if status < "300" and kind == "application/json":
+            if status < "300" and kind == "application/json" and "examples" not in content:
                 content["example"] = example_of(components, content["schema"], "")
     responses["default"] = {
         "description": "Any other response is a problem.",

@@ -17,6 +17,7 @@ from leaderboard.models import (
     ApiToken,
     AuditEntry,
     Award,
+    BulkAct,
     DataFile,
     Evaluation,
     Extension,
@@ -86,6 +87,9 @@ def full(cast: Cast) -> Cast:
     terms = Terms.objects.create(competition=cast.competition, version=1, body="Be fair.")
     TermsAcceptance.objects.create(terms=terms, user=cast.owner)
     Question.objects.create(competition=cast.competition, title="Dates", body="When?", asked_by=cast.owner)
+    BulkAct.objects.create(
+        competition=cast.competition, kind="rescore", reason="try", submissions=[], total=0
+    )
     add_to_the_roster(cast.team, cast.other_team)
     return cast
 

@@ -80,7 +80,9 @@ def test_awards_by_rank_pass_over_who_is_not_eligible(over):
     assert [str(award) for award in given] == ["1st place: Alpine", "2nd place: Rivals"]
     assert given[0].citation == "Rank 1 of Validation."
     assert [award.position for award in given] == [0, 1]
-    with pytest.raises(refusals.Conflict, match="No award by rank is left to give"):
+    with pytest.raises(
+        refusals.Conflict, match="no eligible team has rank 3 of Validation; 2 of 3 ranked teams are eligible"
+    ):
         awards.give_ranked_awards(over.organiser, over.competition)
 
 
@@ -92,7 +94,7 @@ def test_awards_by_rank_wait_for_the_end_and_for_a_decision_where_two_share_a_ra
     with pytest.raises(refusals.Conflict, match="has not ended"):
         awards.give_ranked_awards(over.organiser, over.competition)
     assert not Award.objects.exists(), "all or none"
-    with pytest.raises(refusals.Conflict, match="No award by rank"):
+    with pytest.raises(refusals.Conflict, match="All awards by rank are given"):
         awards.give_ranked_awards(over.organiser, make_competition("empty", organiser=over.organiser))
 
 

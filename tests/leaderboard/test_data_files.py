@@ -59,7 +59,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def competition(folder: Path) -> Competition:
-    return apply(plan(read_file(folder / "small.toml")))
+    made = apply(plan(read_file(folder / "small.toml")))
+    made.is_published = True
+    made.save(update_fields=["is_published"])
+    return made
 
 
 def get(client: Client, name: str, **headers: str) -> Any:

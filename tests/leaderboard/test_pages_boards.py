@@ -287,10 +287,10 @@ def test_a_board_costs_the_same_whatever_its_length(
     # competition, phases, published entries, standings, rank of the first, references, report, texts, awards; and
     # for the movement since yesterday: whether a worker has written the ranks down; and the
     # reported intervals; and when the first score was, for the slider through time
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(11):
         client.get(board_url(cast))
     fill(8)
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(11):
         client.get(board_url(cast))
     client.force_login(cast.owner)
     # and: session, user, is an organiser (three times), my team, my line

@@ -150,9 +150,9 @@ def test_the_list_costs_the_same_however_many_teams(
     make_submission(cast.team, cast.phase)
     # competitions, their phases and pages; of one with phases: filled boards, standings, total, rank, references,
     # published entries
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         client.get("/")
     for _ in range(5):
         make_submission(make_team(cast.competition), cast.phase)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         client.get("/")
