@@ -37,7 +37,7 @@ def sign_in(page: Any, username: str) -> None:
     page.goto("/accounts/login/")
     page.get_by_label("Login").fill(username)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign In").click()
+    page.get_by_role("main").get_by_role("button", name="Sign In", exact=True).click()
     page.get_by_role("button", name="Sign out").wait_for()
 
 

@@ -144,7 +144,8 @@ def test_a_submission_is_taken_out_while_its_score_is_recorded(cast: Cast, monke
         "select": lambda: actions.select(cast.owner, submission, True),
         "disqualify": lambda: bulk.disqualify(cast.organiser, submission, "a reason"),
     }
-    at_once(monkeypatch, (StandingQuerySet, "refresh"), acts[act], lambda: score(held))
+    step = "refresh_locked" if act == "disqualify" else "refresh"
+    at_once(monkeypatch, (StandingQuerySet, step), acts[act], lambda: score(held))
     assert Standing.objects.count() == (1 if act == "select" else 0)
     assert Evaluation.objects.get().state == "scored"
 

@@ -187,16 +187,16 @@ def test_an_upload_expires_and_is_swept(cast: Cast, tus: Tus, storage: Any) -> N
         assert timedelta(hours=23) < left <= timedelta(hours=24)
     other = tus.begin(cast.phase)["Location"]
     tus.patch(other, 0, b"PK")
-    assert uploads.sweep() == "0 expired uploads and 0 left folders removed"
+    assert uploads.sweep() == "0 expired uploads, 0 left folders and 0 archives without a submission removed"
     Upload.objects.filter(pk=path.rstrip("/").rpartition("/")[2]).update(expires_at=timezone.now())
     head = tus("HEAD", path)
     assert head.status_code == 410
     assert "Upload-Offset" not in head
-    assert uploads.sweep() == "1 expired uploads and 0 left folders removed"
+    assert uploads.sweep() == "1 expired uploads, 0 left folders and 0 archives without a submission removed"
     assert kept(storage, path) == []
     assert len(kept(storage, other)) == 1
     cast.owner.uploads.all().delete()  # a deleted account takes its rows along, not the files
-    assert uploads.sweep() == "0 expired uploads and 1 left folders removed"
+    assert uploads.sweep() == "0 expired uploads, 1 left folders and 0 archives without a submission removed"
     assert kept(storage, other) == []
 
 
