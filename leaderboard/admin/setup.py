@@ -40,7 +40,7 @@ class NewForm(RefusedForm, forms.Form):
         max_length=50,
         validators=[validate_slug],
         widget=UnfoldAdminTextInputWidget,
-        help_text="The word in its address, /c/WORD/, such as landslides-2027.",
+        help_text="The word in its address, /c/WORD/, such as spring-2027.",
     )
     name = forms.CharField(max_length=120, widget=UnfoldAdminTextInputWidget)
 

@@ -206,7 +206,7 @@ EXAMPLES: dict[str, Any] = {
     "NewJoinRequestRequest.message": "We worked together in 2021.",
     "method": "U-Net",
     "name": "Alpine",
-    "Competition.name": "Landslide4Sense 2022",
+    "Competition.name": "Autumn 2022",
     "Phase.name": "Validation",
     "Usage.name": "Validation",
     "DataFile.name": "ValidData.zip",
