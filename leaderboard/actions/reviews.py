@@ -14,10 +14,10 @@ from .judging import log_act, need_reason
 from .refusals import check_organiser
 
 
-def look_at(user: Any, review: Review, note: str) -> None:
+def look_at(user: Any, review: Review, reason: str) -> None:
     """Mark a finding as looked at, with a note. The log keeps both; what follows from it is another act."""
     check_organiser(user, review.phase.competition)
-    note = need_reason(note)
+    note = need_reason(reason)
     with transaction.atomic():
         Review.objects.filter(pk=review.pk).update(looked_at=timezone.now(), looked_by=user, note=note[:300])
         log_act("review looked at", user, review.phase, str(review), note, {"review": review.pk})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection
 
 
@@ -33,10 +34,15 @@ def capacity() -> Capacity:
 
 
 def database_size() -> int:
+    """In bytes; PostgreSQL, which measures every file of it, is asked once a minute."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_database_size(current_database())")
-            return int(cursor.fetchone()[0])
+        return int(cache.get_or_set("database_size", _postgresql_size, 60) or 0)
     file = Path(str(connection.settings_dict["NAME"]))
     parts = (file, file.with_name(f"{file.name}-wal"))
     return sum(part.stat().st_size for part in parts if part.is_file())
+
+
+def _postgresql_size() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])

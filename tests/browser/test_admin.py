@@ -17,11 +17,10 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     best = make_submission(cast.team, cast.phase, (80, 20, 20), method="Copied masks")
     make_submission(cast.other_team, cast.phase, (60, 40, 40))
     sign_in(page, cast.organiser.username)
-    page.goto("/admin/")
-    page.get_by_role("link", name=str(cast.phase)).click()
-    page.get_by_role("row", name="1 Alpine 80.00 80.00 80.00 80 20 20 1").wait_for()
+    page.goto(f"/admin/leaderboard/phase/{cast.phase.pk}/rankings/")
+    page.get_by_role("row").filter(has_text="Alpine").filter(has_text="80.00").wait_for()
 
-    page.get_by_role("link", name="all submissions").click()
+    page.goto("/admin/leaderboard/submission/")
     page.get_by_role("row", name="Copied masks").get_by_role("checkbox").check()
     page.locator("select[name=action]").select_option("disqualify")
     page.locator("button[name=index]").click()
@@ -31,8 +30,8 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     page.get_by_text("1 submission disqualified.").wait_for()
 
     page.goto(f"/admin/leaderboard/phase/{cast.phase.pk}/rankings/")
-    page.get_by_role("row", name="1 Rivals 60.00").wait_for()
-    assert page.get_by_role("row", name="Alpine").count() == 0
+    page.get_by_role("row").filter(has_text="Rivals").filter(has_text="60.00").wait_for()
+    assert page.get_by_role("row").filter(has_text="Alpine").count() == 0
 
     page.goto(f"/admin/leaderboard/submission/{best.pk}/change/")
     page.get_by_text("disqualified: taken from another team").wait_for()
