@@ -27,7 +27,7 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     page.get_by_text(str(best)).wait_for()
     page.locator("#id_reason").fill("taken from another team")
     page.get_by_role("button", name="Disqualify", exact=True).click()
-    page.get_by_text("1 submission disqualified.").wait_for()
+    page.get_by_text("Disqualify: 1 submission changed.").wait_for()
 
     page.goto(f"/admin/leaderboard/phase/{cast.phase.pk}/rankings/")
     page.get_by_role("row").filter(has_text="Rivals").filter(has_text="60.00").wait_for()
@@ -38,7 +38,7 @@ def test_an_organiser_judges(page: Any, tmp_path: Path) -> None:
     page.get_by_role("link", name="Restore").click()
     page.locator("#id_reason").fill("they were in one team before")
     page.get_by_role("button", name="Restore", exact=True).click()
-    page.get_by_text("1 submission restored.").wait_for()
+    page.get_by_text("Restore: 1 submission changed.").wait_for()
 
     file = tmp_path / "labels.zip"
     file.write_bytes(make_archive(make_masks(seed=3)))
