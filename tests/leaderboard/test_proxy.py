@@ -122,7 +122,7 @@ def test_proxy_says_since_when_a_body_arrives(certificate):
                 time.sleep(0.5)
                 connection.send(bytes([byte]))
             [told] = json.loads(connection.getresponse().read())
-            assert 2 <= float(told) < 20
+            assert 1.8 <= float(told) < 20  # nginx reads its clock once per event
         server.shutdown()
 
 
