@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def harm_archives(stage: Stage) -> int:
     """Swap, cut, change, empty and delete stored archives before a worker opens them; others stay as they are."""
     from leaderboard.models import Submission
 
-    with frozen(stage.workers()):
+    with frozen_workers(stage):
         posted = stage.post(7)
         paths = [Path(stage.query(lambda pk=pk: Submission.objects.get(pk=pk)).archive.path) for pk in posted]
         content = paths[0].read_bytes()
@@ -58,7 +58,7 @@ def clock_set_forward(stage: Stage) -> int:
     """What waits was rung, and is postponed, a day from now."""
     from leaderboard.models import Evaluation
 
-    with frozen(stage.workers()):
+    with frozen_workers(stage):
         stage.post(4)
         ahead = now() + timedelta(days=1)
         queued = Evaluation.objects.queued()
@@ -168,7 +168,7 @@ def try_until_answered(stage: Stage, team: int, key: str) -> None:
 
 def long_queue_without_workers(stage: Stage) -> int:
     """80 archives wait and no worker moves: uploads are accepted as before, and all are scored afterwards."""
-    with frozen(stage.workers()):
+    with frozen_workers(stage):
         posted = stage.post(80)
     return len(posted)
 
@@ -280,14 +280,47 @@ def kill_postgresql(stage: Stage) -> int:
 
 
 @contextmanager
-def frozen(processes: list[psutil.Process]) -> Iterator[None]:
-    for process in processes:
-        process.suspend()
+def frozen_workers(stage: Stage) -> Iterator[None]:
+    """Stop every worker between two transactions: frozen inside one, it would hold its locks for as long as the fault lasts."""
+    processes = stage.workers()
     try:
+        _freeze(processes)
+        end = time.monotonic() + 30
+        while not _nobody_holds_a_lock(stage):
+            assert time.monotonic() < end, "some worker is inside a transaction whenever it is stopped"
+            _thaw(processes)
+            time.sleep(0.05)
+            _freeze(processes)
         yield
     finally:
-        for process in processes:
-            process.resume()
+        _thaw(processes)
+
+
+def _freeze(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        process.suspend()
+
+
+def _thaw(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        process.resume()
+
+
+def _nobody_holds_a_lock(stage: Stage) -> bool:
+    if stage.backend == "sqlite":
+        with closing(sqlite3.connect(stage.folder / "db.sqlite3", timeout=1)) as link:
+            try:
+                link.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+        )
+        return cursor.fetchone() == (0,)
 
 
 def caught(stage: Stage, submissions: list[int]) -> bool:

@@ -25,9 +25,9 @@ from threading import Event, Thread
 import httpx
 import psycopg
 
-from benchmarks.certificates import self_signed
 from benchmarks.hosts import NETWORK, Host, network, possible
 from tests import services
+from tests.proxies import write_certificate
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTS = {"client": 2, "proxy": 5, "database": 10, "broker": 11, "bucket": 12, "web1": 21, "web2": 22}
@@ -126,7 +126,7 @@ class Cluster:
     def start_proxy(self) -> Path:
         """nginx with deploy/nginx.conf, whose one upstream becomes the two web hosts; returns the certificate."""
         host = self.hosts["proxy"]
-        self_signed(host.folder, host.address)
+        write_certificate(host.folder, "cluster", address=host.address)
         text = (ROOT / "deploy/nginx.conf").read_text()
         webs = "".join(f"server {self.hosts[name].address}:8000 max_fails=0; " for name in ("web1", "web2"))
         text = re.sub(r"server web:8000[^;]*;", webs, text)
@@ -290,7 +290,7 @@ def _set_up(archive_of) -> tuple[int, list[str], bytes]:
         aws_secret_access_key="any",
     ).create_bucket(Bucket=settings.S3_BUCKET)
     masks = (np.random.default_rng(1).random((PATCHES, SIZE, SIZE)) < 0.02).astype(np.uint8)
-    competition = Competition.objects.create(slug="cluster", name="Cluster")
+    competition = Competition.objects.create(slug="cluster", name="Cluster", is_published=True)
     phase = Phase.objects.create(
         competition=competition,
         slug="only",

@@ -30,7 +30,9 @@ MISSING = (
 )
 
 
-def write_certificate(folder: Path, name: str = "localhost", days: float = 30) -> Path:
+def write_certificate(
+    folder: Path, name: str = "localhost", days: float = 30, address: str = "127.0.0.2"
+) -> Path:
     """A self-signed certificate, in files named as certbot names them; returns the folder."""
     folder.mkdir(exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -38,7 +40,7 @@ def write_certificate(folder: Path, name: str = "localhost", days: float = 30) -
     builder = x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(now - timedelta(days=60))
     builder = builder.not_valid_after(now + timedelta(days=days))
-    names = [x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.2"))]
+    names = [x509.DNSName(name), x509.IPAddress(ip_address(address))]
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     (folder / "fullchain.pem").write_bytes(

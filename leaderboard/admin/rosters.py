@@ -74,7 +74,7 @@ class MergerAdmin(DecidedAdmin):
             object_id,
             "Undo",
             "What came from the other team goes back to it: members, submissions, used attempts. What was made since stays. "
-            "The owners of both are told by mail. Undo it with “Merge” on the team's page.",
+            "The owners of both are notified by mail. Undo it with “Merge” on the team's page.",
             rosters.undo_merger,
             done=lambda merger: f"{merger.other} and {merger.team} are two teams again.",
             form_class=PublicReasonForm,

@@ -18,7 +18,7 @@ from leaderboard.models import Extension, Phase, Team
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import PublicReasonForm, ask_about, ask_for_reason
 
-MAILED = "Its owners are told by mail, with your reason."
+MAILED = "Its owners are notified by mail, with your reason."
 
 
 class ExtensionForm(PublicReasonForm):
@@ -116,7 +116,7 @@ class TeamActs(OrganiserAdmin):
             request,
             title=f"Make another team part of {team}",
             explanation="Members, submissions and used attempts of both become this team's, whether or not rosters are "
-            "locked. The owners of both are told by mail. Undo it with “Undo” at Mergers.",
+            "locked. The owners of both are notified by mail. Undo it with “Undo” at Mergers.",
             button="Merge",
             rows=[team],
             act=lambda other, **asked: rosters.merge_teams(request.user, team, other, **asked),
@@ -187,7 +187,7 @@ class PersonActs(OrganiserAdmin):
             object_id,
             "Block",
             "The person is signed out everywhere, API tokens end, and neither signing in nor submitting is possible any "
-            "more. What the team has submitted stays. The person is told by mail, with your reason. Undo it with “Unblock”.",
+            "more. What the team has submitted stays. The person is notified by mail, with your reason. Undo it with “Unblock”.",
             accounts.block_person,
             done=lambda person: f"{person} is blocked.",
         )
@@ -199,7 +199,7 @@ class PersonActs(OrganiserAdmin):
             request,
             object_id,
             "Unblock",
-            "The person can sign in again; sessions and tokens do not come back. The person is told by mail.",
+            "The person can sign in again; sessions and tokens do not come back. The person is notified by mail.",
             accounts.unblock_person,
             done=lambda person: f"{person} can sign in again.",
         )

@@ -24,8 +24,6 @@ from .single_teams import MembershipActs, TeamActs
 from .team_state import states_of
 from .waiting import WaitingFilter
 
-APPROVALS = {"waiting": "warning", "approved": "success", "refused": "danger"}
-
 
 class TeamForm(forms.ModelForm):
     """Two names that look alike count as one, also where only an organiser could tell them apart."""
@@ -79,13 +77,20 @@ class TeamAdmin(Exported, TeamActs):
     list_select_related = ("competition", "merged_into")
     search_fields = ("name", "folded_name", "affiliation", "members__username", "members__email")
     search_help_text = "Team, affiliation or a member's name or address"
-    readonly_fields = ("state", "merged_into", "hidden_at", "created_at", "approval_state", "approval_reason")
+    readonly_fields = (
+        "state",
+        "merged_into",
+        "hidden_at",
+        "created_at",
+        "approval_in_words",
+        "approval_reason",
+    )
     fields = (
         "competition",
         "name",
         "affiliation",
         "is_organisers",
-        "approval_state",
+        "approval_in_words",
         "approval_reason",
         ("merged_into", "hidden_at"),
         "created_at",
@@ -115,9 +120,9 @@ class TeamAdmin(Exported, TeamActs):
     def imitation(self, team: Team) -> str:
         return imitation(team.name) or "–"
 
-    @display(description="approval", label=APPROVALS)
-    def approval_state(self, team: Team) -> tuple[str, str]:
-        return (team.approval, team.get_approval_display()) if team.needs_approval else ("", "not needed")
+    @display(description="approval")
+    def approval_in_words(self, team: Team) -> str:
+        return team.get_approval_display() if team.needs_approval else "not needed"
 
     @action(description="Approve", icon="check")
     def approve(self, request: HttpRequest, object_id: int) -> HttpResponse:

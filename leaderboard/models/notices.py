@@ -1,4 +1,4 @@
-"""What people are told by mail: kinds, each person's choice, and the events of a team that wait for their mail."""
+"""What people are notified by mail: kinds, each person's choice, and the events of a team that wait for their mail."""
 
 from datetime import datetime, timedelta
 from typing import Any

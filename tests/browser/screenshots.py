@@ -24,6 +24,7 @@ from typing import Any
 import axe_playwright_python
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from l4s import Client
 from tests.browser.shots import ACTS, SITE, Shot
 from tests.conftest import BROWSER_OPTIONS, BROWSERS
 
@@ -109,20 +110,9 @@ def upload_samples(url: str, demo: dict[str, Any], data: Path) -> None:
             for entry in good.infolist()[:-3]:
                 is_spoilt = entry.filename == "mask_2.h5"
                 made.writestr(entry.filename, b"not HDF5" if is_spoilt else good.read(entry))
-    for number, path in enumerate((*archives, bad)):
-        body, boundary = bytearray(), "screenshots"
-        fields = {"phase": str(demo["phase"]), "method": ("U-Net", "SegFormer-B2", "DeepLabV3+")[number]}
-        for name, value in fields.items():
-            body += (
-                f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-            )
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="archive"; filename="{Path(path).name}"\r\n'
-        body += head.encode() + b"\r\n" + Path(path).read_bytes() + b"\r\n" + f"--{boundary}--\r\n".encode()
-        request = urllib.request.Request(f"{url}/api/v1/submissions/", bytes(body))
-        request.add_header("Authorization", f"Bearer {demo['token']}")
-        request.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
-        request.add_header("Idempotency-Key", f"sample-{number}")
-        urllib.request.urlopen(request, timeout=60).close()
+    with Client(url, demo["token"]) as client:
+        for path, method in zip((*archives, bad), ("U-Net", "SegFormer-B2", "DeepLabV3+"), strict=True):
+            client.wait(client.submit(path, phase=demo["phase"], method=method))
 
 
 def sign_in(browser: Browser, url: str, person: dict[str, str], variant: dict[str, Any]) -> Any:

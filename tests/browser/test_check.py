@@ -278,6 +278,14 @@ def test_a_worker_that_hangs_is_stopped(page: Any, cast: Cast) -> None:
     assert "Checking took too long and was stopped." in page.locator("[data-check-panel]").inner_text()
 
 
+def test_scripts_of_the_worker_that_do_not_load_are_named_at_once(page: Any, cast: Cast) -> None:
+    page.context.route("**/check/names.js", lambda route: route.abort())
+    sign_in(page, "owner")
+    page.goto(f"/c/{cast.competition.slug}/submit/")
+    choose(page, "masks.zip", make_archive())
+    assert "could not be run" in page.locator("[data-check-panel]").inner_text()
+
+
 def test_a_file_of_4_gb_and_100_000_entries_end_at_once(submit_page: Any) -> None:
     """Neither is read as a whole: the first by its size, the second by its directory's."""
     large = submit_page.evaluate(

@@ -65,7 +65,7 @@ def undescribed(schema: dict[str, Any]) -> list[str]:
             for kind, content in answer.get("content", {}).items():
                 if kind == "application/problem+json" and status != "default":
                     need(f"{where} {status}", content, "examples")
-                elif kind == "application/json":
+                elif kind == "application/json" and "examples" not in content:
                     need(f"{where} {status}", content, "example")
     return lacking
 

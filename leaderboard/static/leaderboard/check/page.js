@@ -29,12 +29,15 @@ function runCheck(file, spec, { onProgress = () => {}, signal } = {}) {
       giveUp("This browser cannot check archives.");
       return;
     }
+    const cannotRun = () => giveUp("The check could not be run in this browser.");
     worker.onerror = (event) => {
       event.preventDefault();
-      giveUp("The check could not be run in this browser.");
+      cannotRun();
     };
     worker.onmessage = ({ data }) => {
-      if (data.verdict) {
+      if (data.failed) {
+        cannotRun();
+      } else if (data.verdict) {
         end(data.verdict);
       } else {
         last = data.progress;

@@ -1,8 +1,13 @@
-// Checks one archive in a worker and posts what it finds: {progress} while masks are read, then {verdict}.
+// Checks one archive in a worker and posts what it finds: {progress} while masks are read, then {verdict}; or {failed}.
 "use strict";
 
 self.onmessage = async ({ data: { file, spec, rules, scripts, mostBytes } }) => {
-  importScripts(...scripts.parts);
+  try {
+    importScripts(...scripts.parts);
+  } catch {  // they did not load, or the page ended this worker meanwhile
+    postMessage({ failed: true });
+    return;
+  }
   RULES = rules;
   postMessage({ verdict: await checkArchive(file, spec, mostBytes, scripts.hdf5) });
 };
