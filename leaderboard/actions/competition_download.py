@@ -42,10 +42,10 @@ def document_of(competition: Competition) -> dict[str, Any]:
     document: dict[str, Any] = {"terms": written(terms.body)} if terms else {}
     document["competition"] = table_of(competition, COMPETITION_KEYS)
     document["pages"] = [table_of(page, PAGE_KEYS) for page in competition.pages.all()]
+    entries = list(PublishedEntry.objects.filter(phase__competition=competition))
     phases = []
     for phase in competition.phases.all():
-        entries = PublishedEntry.objects.filter(phase=phase)
-        published = [table_of(entry, PUBLISHED_KEYS) for entry in entries]
+        published = [table_of(entry, PUBLISHED_KEYS) for entry in entries if entry.phase_id == phase.pk]
         phases.append(table_of(phase, PHASE_KEYS) | ({"published": published} if published else {}))
     document["phases"] = phases
     prizes = Prize.objects.filter(competition=competition).select_related("phase")

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from leaderboard.models import AuditEntry, Competition, DataFile, Phase, Prize, QuickLook, Terms
@@ -32,9 +33,22 @@ def checklist(competition: Competition, now: datetime | None = None) -> list[Che
     """What a visitor would miss, most important first."""
     now = now or timezone.now()
     phases = list(competition.phases.with_labels())
-    overview = competition.pages.first()
-    has_rules = competition.pages.filter(slug="rules").exists()
-    has_data = DataFile.objects.filter(competition=competition).exists()
+    pages = list(competition.pages.all())
+    overview = next(iter(pages), None)
+    has_rules = any(page.slug == "rules" for page in pages)
+    there = {
+        "has_data": DataFile.objects.filter(competition=OuterRef("pk")),
+        "has_prizes": Prize.objects.filter(competition=OuterRef("pk")),
+        "has_terms": Terms.objects.filter(competition=OuterRef("pk")),
+        "has_mail": Competition.organisers.through.objects.filter(competition=OuterRef("pk")).exclude(
+            user__email=""
+        ),
+    }
+    found: Any = (
+        Competition.objects.filter(pk=competition.pk)
+        .values(**{name: Exists(rows.order_by()) for name, rows in there.items()})
+        .get()
+    )
     return [
         Check("A phase", bool(phases), "Add a phase with its dates.", True, "phase_add"),
         Check(
@@ -42,7 +56,7 @@ def checklist(competition: Competition, now: datetime | None = None) -> list[Che
         ),
         Check(
             "An organiser with a mail address",
-            competition.organisers.exclude(email="").exists(),
+            found["has_mail"],
             "Add an organiser who gets questions and failures by mail.",
             True,
             "competition_changelist",
@@ -51,24 +65,26 @@ def checklist(competition: Competition, now: datetime | None = None) -> list[Che
         *_dates(phases, now),
         Check("Rules", has_rules, "Write a page with the address “rules”.", page="page_add"),
         Check(
-            "Terms", Terms.objects.in_force(competition) is not None, "Publish terms, if participants must accept some.",
+            "Terms", found["has_terms"], "Publish terms, if participants must accept some.",
             page="terms_add",
         ),
-        Check("Public data", has_data, "Upload training data and images, or link to them.", page="datafile_add"),
-        Check("Prizes", Prize.objects.filter(competition=competition).exists(), "Name the prizes, if there are some.",
+        Check("Public data", found["has_data"], "Upload training data and images, or link to them.", page="datafile_add"),
+        Check("Prizes", found["has_prizes"], "Name the prizes, if there are some.",
               page="prize_add"),
     ]  # fmt: skip
 
 
 def _labels(phases: list[Phase]) -> Iterator[Check]:
+    with_images = set(
+        QuickLook.objects.filter(phase__in=phases).order_by().values_list("phase", flat=True).distinct()
+    )
     for phase in phases:
         todo = "Load its labels before it opens: their commitment is then public beforehand."
         yield Check(f"Labels of {phase.name}", phase.labels_id is not None, todo, page="phase_changelist")
         if phase.labels_id is not None:
-            has_images = QuickLook.objects.filter(phase=phase).exists()
             yield Check(
                 f"Images of {phase.name}",
-                has_images,
+                phase.pk in with_images,
                 "Load its images, for masks over images and the report.",
                 page="phase_changelist",
             )

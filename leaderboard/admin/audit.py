@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 
@@ -32,9 +32,10 @@ class AuditEntryAdmin(Exported, OrganiserAdmin):
         return super().get_queryset(request).select_related("competition")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        entries = AuditEntry.objects.order_by("-pk")
         chain = {
             "broken": AuditEntry.objects.first_broken(newest=CHECKED),
-            "last": AuditEntry.objects.order_by("-pk").first(),
-            "checked": CHECKED if AuditEntry.objects.count() > CHECKED else None,
+            "last": entries.annotate(is_one_of_many=Exists(entries[CHECKED : CHECKED + 1])).first(),
+            "checked": CHECKED,
         }
         return super().changelist_view(request, {**(extra_context or {}), "chain": chain})

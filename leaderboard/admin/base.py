@@ -200,7 +200,13 @@ class OrganiserAdmin(Audited, ModelAdmin):
         if obj is None or request.user.is_superuser or self.helpers is not Helpers.LOOK:
             return True  # the queryset holds no other rows
         competition = competition_of(obj)
-        return competition is None or competition.is_organised_by(request.user)
+        if competition is None:
+            return True
+        # A page asks about the same row many times; the answer holds for this request.
+        known: dict[Any, bool] = vars(request).setdefault("_organised", {})
+        if competition.pk not in known:
+            known[competition.pk] = competition.is_organised_by(request.user)
+        return known[competition.pk]
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Without Django's "delete selected": rows that may be deleted are deleted one by one, on their own pages."""

@@ -25,11 +25,17 @@ class PhaseInline(ReadOnlyInline):
     fields = ("position", "slug", "name", "opens_at", "closes_at")
     tab = True
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("competition")
+
 
 class PageInline(ReadOnlyInline):
     model = Page
     fields = ("position", "slug", "title")
     tab = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("competition")
 
 
 @admin.register(Competition)
@@ -88,9 +94,11 @@ class CompetitionAdmin(SetsUp):
         pictures = (
             Picture.objects.filter(competition=int(asked)) if asked.isdecimal() else Picture.objects.none()
         )
-        names = [(name, name) for name in pictures.values_list("name", flat=True)]
         return forms.ChoiceField(
-            choices=[("", "none"), *names],
+            choices=lambda: [
+                ("", "none"),
+                *((name, name) for name in pictures.values_list("name", flat=True)),
+            ],
             required=False,
             widget=UnfoldAdminSelectWidget,
             help_text="Shown beside the name on the overview. Upload it under “Pictures” first.",

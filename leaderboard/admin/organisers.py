@@ -42,6 +42,7 @@ class NamesOrganisers(GuardedAdmin):
         return ", ".join(map(str, competition.organisers.order_by("username"))) or None
 
     @display(description="helpers and jury", empty_value="none yet")
+    @once
     def role_names(self, competition: Competition) -> str | None:
         roles = competition.roles.select_related("user").order_by("kind", "user__username")
         return ", ".join(f"{role.user} ({role.kind})" for role in roles) or None

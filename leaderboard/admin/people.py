@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -12,6 +13,8 @@ from leaderboard.models import ApiToken, User
 
 from .base import OrganiserAdmin, Who
 from .single_teams import PersonActs
+
+admin.site.unregister(Group)  # rights go by competition and role (User.has_perm)
 
 PERSON = ("username", ("first_name", "last_name"), "email", ("affiliation", "country"))
 

@@ -103,6 +103,7 @@ class TeamAdmin(Exported, TeamActs):
         return (
             super()
             .get_queryset(request)
+            .select_related("competition", "merged_into")
             .annotate(
                 member_count=number_of(Membership.objects.all(), "team"),
                 submission_count=number_of(Submission.objects.all(), "team"),

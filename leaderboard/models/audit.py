@@ -70,9 +70,9 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
         """
         entries, previous = self.order_by("id"), ""
         if newest is not None:
-            begin = self.order_by("-id").values_list("id", flat=True)[newest : newest + 1].first()
-            if begin is not None:
-                previous = self.values_list("digest", flat=True).get(id=begin)
+            before = self.order_by("-id").values_list("id", "digest")[newest : newest + 1].first()
+            if before is not None:
+                begin, previous = before
                 entries = entries.filter(id__gt=begin)
         for entry in entries.iterator():
             if entry.previous != previous or entry.digest != entry.compute_digest():

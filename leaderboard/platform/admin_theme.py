@@ -19,7 +19,7 @@ def _page(title: str, icon: str, name: str, *, superusers: bool = False) -> dict
     return item
 
 
-MENU = [
+MENU: list[dict[str, Any]] = [
     {
         "title": "Judging",
         "items": [
@@ -115,5 +115,5 @@ def theme(site_name: str) -> dict[str, Any]:
         "SHOW_VIEW_ON_SITE": False,
         "DASHBOARD_CALLBACK": "leaderboard.admin.desk.overview",
         "COLORS": {"primary": GREEN},
-        "SIDEBAR": {"show_search": False, "navigation": MENU},
+        "SIDEBAR": {"show_search": False, "navigation": "leaderboard.admin.menu.menu"},
     }

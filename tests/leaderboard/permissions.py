@@ -10,7 +10,6 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
-from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.test import Client
@@ -257,7 +256,6 @@ class Stage:
                 user=cast.owner, ip="192.0.2.7", session_key="of nobody", user_agent="Firefox"
             ),
             "authenticator": Authenticator.objects.create(user=cast.owner, type="totp", data={}),
-            "group": Group.objects.create(name="group"),
         }
         Webhook.objects.create(
             team=cast.team, url="https://8.8.8.8/hook", secret=WEBHOOK_SECRET, created_by=cast.owner

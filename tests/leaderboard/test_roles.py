@@ -81,6 +81,21 @@ def test_a_helper_sees_no_labels_scores_or_log_in_the_admin(cast: Cast) -> None:
     assert helper.get(admin("phase_ranking", cast.phase.pk)).status_code == 404
 
 
+def test_the_menu_leads_a_helper_to_what_helpers_may_see(cast: Cast) -> None:
+    def titles(person: User) -> list[str]:
+        page = browser(person).get(reverse("admin:index"))
+        return [item["title"] for group in page.context["sidebar_navigation"] for item in group["items"]]
+
+    helper = grant(cast, "helper")
+    shown = titles(helper)
+    assert shown == [
+        "Today", "Pages", "Pictures", "Questions", "Teams", "Memberships", "Method descriptions",
+    ]  # fmt: skip
+    assert {*shown, "Submissions", "Label sets", "Audit log"} < set(titles(cast.organiser))
+    cast.competition.organisers.add(helper)
+    assert titles(helper) == titles(cast.organiser)
+
+
 def test_a_helper_answers_questions_edits_pages_and_looks_at_teams(cast: Cast) -> None:
     person = grant(cast, "helper")
     helper = browser(person)
