@@ -120,6 +120,9 @@ bench-board: $(TOOLS)  ## what each page, poll, claim and score costs with 85 te
 bench-latency: $(TOOLS)  ## from POST to score on the demo, part by part; FLAGS="--long 10000" uploads so many without a pause
 	$(RUN) -m benchmarks.latency $(FLAGS)
 
+bench-upload: $(TOOLS)  ## what one submission costs, from the POST to the score, on both databases, part by part
+	$(RUN) -m benchmarks.upload $(FLAGS)
+
 bench-watchers: $(TOOLS)  ## what 300 watchers cost and how soon they see a score, on waitress and on gunicorn
 	$(RUN) -m benchmarks.watchers
 

@@ -283,22 +283,11 @@ def measure(server: str, kinds: list[str], number: int, scores: int) -> list[Res
     """Start one server with its database, and let each kind watch."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        port = services.free_port()
-        for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "DEBUG"):
-            os.environ.pop(name, None)
-        os.environ.update(
-            DATA_DIR=str(folder),
-            HOST="127.0.0.1",
-            PORT=str(port),
-            SITE_URL=f"http://127.0.0.1:{port}",
-            SECRET_KEY=secrets.token_hex(32),
-            WEB_PROCESSES="1",
-            DJANGO_SETTINGS_MODULE="leaderboard.settings",
-        )
+        new_environment(folder)
         if server == "gunicorn":
             os.environ["DATABASE_URL"] = stack.enter_context(services.postgresql())
             os.environ["REDIS_URL"] = stack.enter_context(services.redis_server()) + "/0"
-        _create_database()
+        create_database()
         contest = Contest(number)
         results = []
         url, cpu = stack.enter_context(web_process(server, folder / "web.log"))
@@ -310,7 +299,23 @@ def measure(server: str, kinds: list[str], number: int, scores: int) -> list[Res
         return results
 
 
-def _create_database() -> None:
+def new_environment(folder: Path) -> None:
+    """Settings of one web process on a free port, with its data in the folder."""
+    port = services.free_port()
+    for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "DEBUG"):
+        os.environ.pop(name, None)
+    os.environ.update(
+        DATA_DIR=str(folder),
+        HOST="127.0.0.1",
+        PORT=str(port),
+        SITE_URL=f"http://127.0.0.1:{port}",
+        SECRET_KEY=secrets.token_hex(32),
+        WEB_PROCESSES="1",
+        DJANGO_SETTINGS_MODULE="leaderboard.settings",
+    )
+
+
+def create_database() -> None:
     import django
 
     django.setup()

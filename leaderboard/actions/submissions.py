@@ -97,8 +97,8 @@ def submit(
     """Accept an archive and queue it for scoring; returns the submission and whether it is new.
 
     It counts as received at ``begun_at``, when its upload began (default: now). The file is hashed once (``digest``: its
-    SHA-256, if already known) and stored before the transaction opens. ``check_may_submit`` runs twice: before the file
-    is stored, so that a refused archive never is, and under the team's lock, where its answer is final. ``form_key``
+    SHA-256, if already known) and stored before the transaction opens. ``check_may_submit`` runs before the file is stored,
+    so that a refused archive never is; phase and quota are checked again under the team's lock, where the answer is final. ``form_key``
     names a rendered form: the same form with the same content makes one submission, however often the button is pressed.
 
     Raises the refusals of ``check_may_submit`` and, for the file, EmptyArchive, ArchiveTooLarge, InvalidInput; for an
@@ -146,7 +146,7 @@ def accept(submission: Submission, archive: File, *, allow_duplicate: bool = Fal
     team, phase = submission.team, submission.phase
     received_at, reference = submission.received_at, submission.reference
     user = submission.submitted_by
-    check_may_submit(user, team, phase, received_at, submission.completed_at, reference=reference)
+    extension = check_may_submit(user, team, phase, received_at, submission.completed_at, reference=reference)
     if not (allow_duplicate or reference):
         check_not_submitted_before(submission)
     check_fields(submission, "method", "description", "link", "original_name")
@@ -155,7 +155,9 @@ def accept(submission: Submission, archive: File, *, allow_duplicate: bool = Fal
         with transaction.atomic():
             lock_rows(Team.objects.filter(pk=team.pk))
             [current] = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))
-            check_may_submit(user, team, current, received_at, submission.completed_at, reference=reference)
+            if not reference:
+                current_for_team = extension.on(current) if extension else current
+                _check_phase(team, current_for_team, received_at, submission.completed_at)
             submission.save()
             if not reference:
                 Attempt.objects.reserve(submission, received_at)
@@ -210,6 +212,7 @@ def team_that_submits(user: Any, phase: Phase, *, reference: bool) -> Team:
     mine = Team.objects.of(user).filter(competition=competition).first()
     if mine is None:
         raise NoTeam(f"You are not in a team of {competition} yet. Create a team or join one, then submit.")
+    mine.competition = competition
     return mine
 
 
@@ -253,17 +256,30 @@ def check_may_submit(
     completed_at: datetime | None = None,
     *,
     reference: bool = False,
-) -> None:
+) -> Extension | None:
     """Raise the refusals of ``why_not_submit`` and ``why_too_late`` unless this member may submit what began then; reference
     entries need only labels.
 
-    ``completed_at``: when the last byte arrived, if it has.
+    ``completed_at``: when the last byte arrived, if it has. Returns the team's extension in the phase, if it has one.
     """
     if reference and phase.labels is not None:
-        return
-    phase = Extension.objects.phase_of(team, phase)
+        return None
+    extension = Extension.objects.filter(team=team, phase=phase).first()
+    taking_part = why_not_take_part(user, team)
+    _check_phase(team, extension.on(phase) if extension else phase, begun_at, completed_at, taking_part)
+    return extension
+
+
+def _check_phase(
+    team: Team,
+    phase: Phase,
+    begun_at: datetime,
+    completed_at: datetime | None,
+    taking_part: Refusal | None = None,
+) -> None:
+    """``phase``: as the team has it."""
     usage = Attempt.objects.usage(team, phase, begun_at)
-    refusal = why_not_submit(phase, usage, begun_at, why_not_take_part(user, team))
+    refusal = why_not_submit(phase, usage, begun_at, taking_part)
     if refusal is None and completed_at is not None:
         refusal = why_too_late(phase, begun_at, completed_at)
     if refusal is not None:

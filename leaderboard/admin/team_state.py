@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, F, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from leaderboard.models import Attempt, Phase, QuotaUsage, Standing, Submission, Team
+from leaderboard.models import Attempt, Extension, Phase, QuotaUsage, Standing, Submission, Team
 
 from .scope import without_masks
 
@@ -32,6 +32,7 @@ def states_of(team: Team, now: datetime) -> list[State]:
     phases = phases.annotate(
         made=Coalesce(Subquery(made.annotate(number=Count("pk")).values("number")), 0)
     ).order_by("position", "opens_at")
+    phases = Extension.objects.applied(team, phases)
     usages = Attempt.objects.usages(team, phases, now)
     standings = {standing.phase_id: standing for standing in _standings(team)}
     return [

@@ -39,7 +39,7 @@ from leaderboard.actions.refusals import (
     UploadGone,
     UploadIncomplete,
 )
-from leaderboard.models import Attempt, Phase, Submission, SubmissionNote, Team
+from leaderboard.models import Attempt, Extension, Phase, Submission, SubmissionNote, Team
 from leaderboard.models.visibility import METRIC_KEY, with_metric_key
 from leaderboard.platform.arrival import begun_at
 
@@ -207,10 +207,12 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, SubmissionParts):
         asked = self.body(SubmitSerializer)
         if asked.get("reference"):
             check_need(request.auth, ORGANISING)
+        team = None
         try:
             submission, is_new = self.accepted(request, key, asked)
+            team = submission.team
         finally:
-            self.note_quota(asked["phase"])
+            self.note_quota(asked["phase"], team)
         shown = self.get_serializer(submission).data
         return Response(shown, 202 if is_new else 200, headers={"Location": str(shown["links"]["self"])})
 
@@ -229,13 +231,13 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, SubmissionParts):
             **sent,
         )
 
-    def note_quota(self, phase: Phase) -> None:
-        """What the phase leaves to the team, as rate limits: of a day, and in total."""
-        team = Team.objects.of(self.request.user).filter(competition=phase.competition_id).first()
+    def note_quota(self, phase: Phase, team: Team | None) -> None:
+        """What the phase leaves to the team (by default the user's), as rate limits: of a day, and in total."""
+        team = team or Team.objects.of(self.request.user).filter(competition=phase.competition_id).first()
         if team is None:
             return
         now = timezone.now()
-        usage = Attempt.objects.usage(team, phase, now)
+        usage = Attempt.objects.usage(team, Extension.objects.phase_of(team, phase), now)
         if usage.day_limit is not None:
             left = max(0, usage.day_limit - usage.today)
             seconds = math.ceil((usage.day_ends_at - now).total_seconds())

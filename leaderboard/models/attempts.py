@@ -10,7 +10,6 @@ from typing import Any
 from django.db import models
 
 from .competitions import Phase
-from .extensions import Extension
 from .submissions import Evaluation, Submission
 from .teams import Team
 
@@ -68,11 +67,12 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.filter(team__in=Team.objects.of(user))
 
     def usage(self, team: Team, phase: Phase, now: datetime) -> QuotaUsage:
-        """The team's quota usage in the phase at this time."""
+        """The team's quota usage at this time in the phase as the team has it (``Extension.objects.phase_of``)."""
         return self.usages(team, [phase], now)[phase.pk]
 
     def usages(self, team: Team, phases: Iterable[Phase], now: datetime) -> dict[int, QuotaUsage]:
-        """The same for several phases, by primary key, with the team's extensions; the number of queries does not grow with them."""
+        """The same for several phases, by primary key, in one query."""
+        phases = list(phases)
         today = utc_day(now)
         of_today = models.Q(day=today.date())
         # not one that failed by a server error
@@ -83,7 +83,6 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             "on_board": models.Count("board_slot"),
             "invalid_today": models.Count("pk", filter=of_today & invalid),
         }
-        phases = Extension.objects.applied(team, phases)
         rows = self.filter(team=team, phase__in=[phase.pk for phase in phases]).order_by()
         held = {row.pop("phase"): row for row in rows.values("phase").annotate(**counted)}
         return {
@@ -123,16 +122,17 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def reserve(self, submission: Submission, now: datetime) -> "Attempt":
         """Take the lowest free slot of every quota. Unique constraints reject any race that the lock missed."""
         day = utc_day(now).date()
-        held = list(self.of(submission.team, submission.phase).exclude(state=Attempt.State.GIVEN_BACK))
+        kept = self.of(submission.team, submission.phase).exclude(state=Attempt.State.GIVEN_BACK)
+        held = list(kept.order_by().values_list("day", "total_slot", "day_slot", "board_slot"))
         return self.create(
             submission=submission,
             team=submission.team,
             phase=submission.phase,
             reserved_at=now,
             day=day,
-            total_slot=_lowest_free(attempt.total_slot for attempt in held),
-            day_slot=_lowest_free(attempt.day_slot for attempt in held if attempt.day == day),
-            board_slot=_lowest_free(attempt.board_slot for attempt in held),
+            total_slot=_lowest_free(slot for _, slot, _, _ in held),
+            day_slot=_lowest_free(slot for of_day, _, slot, _ in held if of_day == day),
+            board_slot=_lowest_free(slot for _, _, _, slot in held),
         )
 
     def move_to(self, team: Team) -> None:

@@ -7,7 +7,17 @@ from django.conf import settings
 from django.utils.timesince import timeuntil
 
 from evaluation.scoring.metrics import KEY_SCALE
-from leaderboard.models import Attempt, Competition, Notice, NoticeKind, Phase, Standing, Submission, Team
+from leaderboard.models import (
+    Attempt,
+    Competition,
+    Extension,
+    Notice,
+    NoticeKind,
+    Phase,
+    Standing,
+    Submission,
+    Team,
+)
 from leaderboard.models.notices import BEFORE
 from leaderboard.models.text import moment
 from leaderboard.models.visibility import Ratio, View, participants_view, visible_scores
@@ -162,12 +172,14 @@ def _ahead(team: Team, notice: Notice, now: datetime) -> tuple[Phase, Team, Stan
 def deadline(team: Team, notices: list[Notice], now: datetime) -> Letter | None:
     """One phase ends soon; None if it has ended meanwhile."""
     notice = notices[0]
-    phase, kind = notice.phase, NoticeKind(notice.kind)
+    phase, kind = Extension.objects.phase_of(team, notice.phase), NoticeKind(notice.kind)
     if phase.closes_at is None or phase.has_closed(now):
         return None
     left = Attempt.objects.usage(team, phase, now).remaining
-    is_late = phase.closes_at - BEFORE[kind] < now - A_LITTLE_LATE
-    words = timeuntil(phase.closes_at, now) if is_late else ENDS_IN[kind]
+    is_due = (
+        abs(phase.closes_at - BEFORE[kind] - now) <= A_LITTLE_LATE
+    )  # neither late, nor extended for the team
+    words = ENDS_IN[kind] if is_due else timeuntil(phase.closes_at, now)
     return Letter(
         kind,
         team.competition,

@@ -69,14 +69,15 @@ def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: b
     """What stands beside the score: the team's place, the interval, what is left of the quota."""
     phase = submission.phase
     decimals = interval_decimals(phase, view, now)
+    team_phase = Extension.objects.phase_of(submission.team, phase) if is_mine else phase
     counts = counts_of(submission) if feedback_of(phase, view, now).histogram else None
     return {
         "histogram": None if counts is None else histogram(counts),
         "result": result_of(submission, view),
         "interval": None if decimals is None else interval_of(submission),
         "decimals": decimals,
-        "usage": Attempt.objects.usage(submission.team, phase, now)
-        if is_mine and Extension.objects.phase_of(submission.team, phase).is_open(now)
+        "usage": Attempt.objects.usage(submission.team, team_phase, now)
+        if is_mine and team_phase.is_open(now)
         else None,
     }
 

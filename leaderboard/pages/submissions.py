@@ -50,7 +50,7 @@ def submit(request: HttpRequest, slug: str) -> HttpResponse:
                 refusal = refused
                 form.refuse(refused)
     taking_part = why_not_take_part(request.user, team)
-    choices = [_choice(team, phase, timezone.now()) for phase in phases]
+    choices = _choices(team, phases, timezone.now())
     if request.method != "POST":
         form = SubmitForm(phases, initial={"phase": _preferred(choices, request), "form_key": uuid4().hex})
     context = {
@@ -105,11 +105,18 @@ def _submit(request: HttpRequest, form: SubmitForm) -> Submission:
     return submission
 
 
-def _choice(team: Team, phase: Phase, now: datetime) -> dict[str, Any]:
-    """A phase as the form offers it: the quota left, or why it cannot be chosen."""
-    phase = Extension.objects.phase_of(team, phase)
-    usage = Attempt.objects.usage(team, phase, now)
-    return {"phase": phase, "usage": usage, "refusal": actions.why_not_submit(phase, usage, now, None)}
+def _choices(team: Team, phases: list[Phase], now: datetime) -> list[dict[str, Any]]:
+    """The phases as the form offers them: the quota left, or why one cannot be chosen."""
+    phases = Extension.objects.applied(team, phases)
+    usages = Attempt.objects.usages(team, phases, now)
+    return [
+        {
+            "phase": phase,
+            "usage": usages[phase.pk],
+            "refusal": actions.why_not_submit(phase, usages[phase.pk], now, None),
+        }
+        for phase in phases
+    ]
 
 
 def _preferred(choices: list[dict[str, Any]], request: HttpRequest) -> int | None:

@@ -138,7 +138,8 @@ def _counting(team: Team, phases: list[Phase], viewpoint: Viewpoint) -> set[int]
 def _summaries(team: Team, phases: list[Phase], viewpoint: Viewpoint) -> list[dict[str, Any]]:
     """Each phase that has opened: the quota, and the team's scores in order of receipt where they are visible."""
     shown = [phase for phase in phases if viewpoint.view(phase).shows("f1")]
-    phases = Extension.objects.applied(team, phases)
+    phases = [phase for phase in Extension.objects.applied(team, phases) if phase.has_opened(viewpoint.now)]
+    usages = Attempt.objects.usages(team, phases, viewpoint.now)
     scored = (
         Submission.objects.of_team(team)
         .standing()
@@ -152,15 +153,12 @@ def _summaries(team: Team, phases: list[Phase], viewpoint: Viewpoint) -> list[di
     return [
         {
             "phase": phase,
-            "usage": Attempt.objects.usage(team, phase, viewpoint.now)
-            if phase.is_open(viewpoint.now)
-            else None,
+            "usage": usages[phase.pk] if phase.is_open(viewpoint.now) else None,
             "scores": scores.get(phase.pk, []),
             "best": max((value for _, value in scores.get(phase.pk, [])), default=None),
             "sparkline": progress.sparkline(scores.get(phase.pk, [])),
         }
         for phase in phases
-        if phase.has_opened(viewpoint.now)
     ]
 
 

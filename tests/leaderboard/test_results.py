@@ -152,7 +152,7 @@ def test_a_result_costs_few_queries_however_many_take_part(
     new = make_submission(cast.team, cast.phase, BETTER)
     client.force_login(cast.owner)
     for _ in range(2):
-        with django_assert_max_num_queries(21):
+        with django_assert_max_num_queries(20):
             client.get(reverse("pages:submission", args=[new.pk]))
         for _ in range(5):
             make_submission(make_team(cast.competition), cast.phase, GOOD)

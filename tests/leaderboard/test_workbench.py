@@ -283,11 +283,11 @@ def test_pages_cost_the_same_whatever_there_is(
     second = make_scored(cast, make_masks(), received_at=ago(1))
     client.force_login(cast.owner)
     for _ in range(2):
-        with django_assert_max_num_queries(21):
+        with django_assert_max_num_queries(20):
             client.get(address(cast))
-        with django_assert_max_num_queries(21):
+        with django_assert_max_num_queries(20):
             compared(client, cast, first, second)
-        with django_assert_max_num_queries(21):
+        with django_assert_max_num_queries(20):
             client.get(reverse("pages:submission", args=[second.pk]))
         for seed in range(5):
             write_note(cast.owner, make_scored(cast, make_masks(seed=seed)), "noted", ["a", "b"])

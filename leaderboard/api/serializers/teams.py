@@ -9,7 +9,7 @@ from leaderboard.actions.descriptions import why_not_eligible
 from leaderboard.actions.participation import why_not_take_part
 from leaderboard.actions.refusals import Refusal
 from leaderboard.actions.submissions import why_not_submit
-from leaderboard.models import Attempt, Extension, Membership, MethodDescription, Phase, Team
+from leaderboard.models import Attempt, Extension, Membership, MethodDescription, Phase, QuotaUsage, Team
 
 from .fields import Upload
 
@@ -137,14 +137,14 @@ class TeamSerializer(serializers.ModelSerializer):
     @extend_schema_field(UsageSerializer(many=True))
     def get_quotas(self, team: Team) -> Any:
         now = self.context["viewpoint"].now
-        phases = team.competition.phases.with_labels()
+        phases = Extension.objects.applied(team, team.competition.phases.with_labels())
+        usages = Attempt.objects.usages(team, phases, now)
         taking_part = why_not_take_part(self.context["viewpoint"].viewer, team)
-        return UsageSerializer([usage_of(team, phase, now, taking_part) for phase in phases], many=True).data
+        rows = [usage_of(phase, usages[phase.pk], now, taking_part) for phase in phases]
+        return UsageSerializer(rows, many=True).data
 
 
-def usage_of(team: Team, phase: Phase, now: Any, taking_part: Refusal | None) -> dict[str, Any]:
-    phase = Extension.objects.phase_of(team, phase)
-    usage = Attempt.objects.usage(team, phase, now)
+def usage_of(phase: Phase, usage: QuotaUsage, now: Any, taking_part: Refusal | None) -> dict[str, Any]:
     refusal = why_not_submit(phase, usage, now, taking_part)
     return {
         "phase": phase,
