@@ -22,7 +22,7 @@ SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help setup demo screenshots reference bench-scoring chaos chaos-long cluster test lint audit browser nginx prometheus archivers test-fast test-sqlite test-postgres test-slow lock
+.PHONY: help setup demo screenshots reference bench-scoring chaos chaos-long cluster test lint audit browser nginx prometheus r archivers test-fast test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -40,7 +40,7 @@ screenshots: $(TOOLS) browser  ## every page of a demo in four variants under va
 reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0), PRESET (small) and FLAGS, and put them on the demo's board
 	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET) -- $(FLAGS)
 
-test: lint audit browser nginx prometheus archivers test-sqlite test-postgres  ## run all checks, as .ci/run does
+test: lint audit browser nginx prometheus r archivers test-sqlite test-postgres  ## run all checks, as .ci/run does
 
 lint: $(TOOLS) $(TRAINERS)  ## run linter, formatter and type checker; look for missing migrations
 	.venv/bin/ruff check .
@@ -71,6 +71,9 @@ nginx:
 
 prometheus:
 	$(call debian,promtool,prometheus,the tests of deploy/prometheus)
+
+r:
+	$(call debian,Rscript,r-base-core r-cran-httr2 r-cran-jsonlite,the R example of docs/scripting.md)
 
 archivers:  ## install the ZIP programs that the tests try: Debian's where root may, npm's into .venv
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(ARCHIVERS) >/dev/null 2>&1; then \

@@ -36,13 +36,14 @@ UNAUTHENTICATED: dict[type[Exception], str] = {
 def handler(error: Exception, context: dict[str, Any]) -> Response:
     """The response to an exception in an API view; an unexpected one shows an incident id, not its cause."""
     known = _known(error)
+    headers: dict[str, str] = {}
     if isinstance(known, Refusal):
         known.count()
-        status, members, headers = known.status, _of_refusal(known), {}
+        status, members = known.status, _of_refusal(known)
     elif isinstance(known, exceptions.APIException):
-        status, members, headers = known.status_code, _of_api_exception(known), _headers_of(known)
+        status, members, headers = of_api_exception(known)
     else:
-        status, members, headers = 500, _of_incident(error, context), {}
+        status, members = 500, _of_incident(error, context)
     next_at = members.get("next_at")
     if status == HTTPStatus.TOO_MANY_REQUESTS and next_at is not None:
         headers["Retry-After"] = _retry_after(next_at)
@@ -62,6 +63,11 @@ def _known(error: Exception) -> Exception:
     if isinstance(error, UnreadablePostError):
         return exceptions.ParseError("The request ended before its body was complete. Please send it again.")
     return error
+
+
+def of_api_exception(error: exceptions.APIException) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, members of the body, and headers."""
+    return error.status_code, _members_of(error), _headers_of(error)
 
 
 class TooLarge(exceptions.APIException):
@@ -85,7 +91,7 @@ def _of_refusal(refusal: Refusal) -> dict[str, Any]:
     return members
 
 
-def _of_api_exception(error: exceptions.APIException) -> dict[str, Any]:
+def _members_of(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error, exceptions.ValidationError):
         errors = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
         return {"code": "invalid", "detail": _sentences(errors), "errors": errors}

@@ -118,5 +118,9 @@ class DescriptionParser(CheckedParser, MultiPartParser):
 
 def stated_length(parser_context: Any) -> int:
     """Content-Length; 0 if absent: then the server does not pass on a body either."""
-    stated = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
-    return int(stated) if stated.isascii() and stated.isdigit() else 0
+    return whole_number(parser_context["request"].META.get("CONTENT_LENGTH") or "")
+
+
+def whole_number(text: str) -> int:
+    """The number of a Content-Length; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0

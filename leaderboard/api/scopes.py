@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.urls import Resolver404, resolve
 from rest_framework.exceptions import PermissionDenied
 
 from leaderboard.models import ALL_SCOPES, ApiToken, Scope, Upload
@@ -66,6 +67,22 @@ def check(token: ApiToken, view: Any, request: Any) -> None:
     """Raises InsufficientScope unless the token is good for the operation that the request asks for."""
     if request.method != "OPTIONS" and hasattr(view, request.method.lower()):
         check_need(token, need_of(view, request.method))
+
+
+def need_at(path: str, method: str) -> Need | None:
+    """The need of the operation at an address, before its view runs; None: there is no such operation."""
+    try:
+        found = resolve(path)
+    except Resolver404:
+        return None
+    if not hasattr(found.func, "cls"):
+        return None
+    view: Any = found.func.cls()
+    actions = getattr(found.func, "actions", None)
+    if actions is None:
+        return need_of(view, method) if hasattr(view, method.lower()) else None
+    view.action = actions.get(method.lower())
+    return need_of(view, method) if view.action else None
 
 
 def check_need(token: Any, need: Need) -> None:

@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from .account import AccountViewSet
+from .admission import AdmissionView
 from .competitions import AnnouncementViewSet, CompetitionViewSet
 from .phases import PhaseViewSet
 from .questions import QuestionViewSet
@@ -35,6 +36,7 @@ webhook_test = WebhookViewSet.as_view({"post": "send_test"})
 
 app_name = "api"
 urlpatterns = [
+    path("admission", AdmissionView.as_view(), name="admission"),
     path("v1/", RootView.as_view(), name="root"),
     path("v1/schema/", SchemaView.as_view(), name="schema"),
     path("v1/docs/", DocsView.as_view(), name="docs"),
