@@ -49,9 +49,9 @@ SENTENCES = {
     "{_zip_the_files}",
     "folder_in_archive.empty": "The archive holds the folder {folder}, expected mask files only. {_zip_the_files}",
     # The names in it
-    "missing_file": "The archive holds {found} of {patches} masks; this one is missing. "
+    "missing_file": "Missing: the archive holds {found} of {patches} masks. "
     "Predict every image of the phase, and check that the archive is meant for this phase.",
-    "missing_file.misnamed": "The archive holds {found} of {patches} masks; this one is missing. "
+    "missing_file.misnamed": "Missing: the archive holds {found} of {patches} masks. "
     "It is there under another name: rename the files listed as unexpected.",
     "unsafe_name": "The name is not a plain file name, expected {first} and so on. {_zip_the_files}",
     "duplicate_file": "The archive holds this name more than once, expected one file per patch. Zip the files again.",

@@ -37,7 +37,7 @@ class GuessablePasswordValidator:
         )
 
     def get_help_text(self) -> str:
-        return "Your password can’t be a common or leaked one, or made from words of this site or your own names."
+        return "Your password can’t be made from words of this site or from your own names."
 
 
 def words_of(user: Any) -> list[str]:

@@ -24,7 +24,11 @@ def home(request: HttpRequest) -> HttpResponse:
     if len(published) == 1:
         return competition_home(request, published[0])
     now = timezone.now()
+    mine = Team.objects.of(request.user) if request.user.is_authenticated else Team.objects.none()
+    joined = set(mine.values_list("competition", flat=True))
     cards = [card_of(competition, request.user, now) for competition in published]
+    for card in cards:
+        card["takes_part"] = card["competition"].pk in joined
     cards.sort(key=lambda card: (not card["accepts"], card["deadline"] is None))
     return render(request, "home.html", {"cards": cards, "now": now})
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -13,7 +14,7 @@ from leaderboard.actions import submissions as actions
 from leaderboard.actions.receipts import receipt_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.export.archives import archive_response
-from leaderboard.models import Attempt, Extension, Submission, SubmissionNote
+from leaderboard.models import Attempt, Evaluation, Extension, Submission, SubmissionNote
 from leaderboard.models.visibility import View, Viewpoint, feedback_of, interval_decimals, visible_scores
 from leaderboard.reporting.masks import counts_of, histogram
 from leaderboard.reporting.results import interval_of, result_of
@@ -22,12 +23,16 @@ from leaderboard.scoring.waiting import expected_waits
 from .page_context import post_only, render_in, signed_in
 
 SOONEST_POLL, LATEST_POLL = 300, 20_000  # milliseconds
+SHOWN = signing.Signer(salt="shown state")
 
 
 @signed_in
 @never_cache
 def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> HttpResponse:
     """One submission, for its team and the organisers; 404 for everybody else."""
+    asks_again = request.headers.get("HX-Request") == "true"
+    if asks_again and (waiting := _still_waiting(request, pk)):
+        return waiting
     submission = find_submission(request, pk)
     now = timezone.now()
     phase = submission.phase
@@ -45,16 +50,49 @@ def detail(request: HttpRequest, pk: int, refusal: Refusal | None = None) -> Htt
         and actions.why_not_withdraw(submission, now) is None,
         "may_select": is_mine and actions.why_not_select(phase, now) is None,
         "is_mine": is_mine,
-        "poll": poll_after(row, now) if row["unfinished"] else None,
+        **(_asking(request, row, now) if row["unfinished"] else {}),
         **(
             _in_context(submission, row["view"], now, is_mine=is_mine) if submission.state == "scored" else {}
         ),
     }
-    if request.headers.get("HX-Request") == "true":
-        return render(request, "submissions/news.html", {"competition": phase.competition, **context})
+    if asks_again:
+        response = render(request, "submissions/news.html", {"competition": phase.competition, **context})
+        response["HX-Retarget"], response["HX-Reswap"] = "#state", "outerHTML"
+        return response
     if is_mine:
         context |= {"team": submission.team, "note": _note(request, submission, refusal)}
     return render_in(request, phase.competition, "submissions/detail.html", context, refusal=refusal)
+
+
+def _asking(request: HttpRequest, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """When the page asks again about an unfinished submission, and what it says that it shows."""
+    evaluation = row["submission"].evaluation
+    shown = [request.user.pk, evaluation.pk, evaluation.state] if evaluation else []
+    return {"poll": poll_after(row, now), "shown": SHOWN.sign_object(shown)}
+
+
+def _still_waiting(request: HttpRequest, pk: int) -> HttpResponse | None:
+    """The answer to a page that has what it could get: only its place in the queue. None if there is more to show.
+
+    Hundreds of pages may wait for a score at once. Who was shown the state, as the signature proves, may read again that
+    it is the same; so this costs a fraction of what the whole result costs.
+    """
+    try:
+        user, evaluation, state = SHOWN.unsign_object(request.GET.get("shown", ""))
+    except (signing.BadSignature, ValueError):
+        return None
+    if user != request.user.pk:
+        return None
+    same = Evaluation.objects.filter(pk=evaluation, state=state, submission=pk)
+    untouched = same.filter(submission__withdrawn_at=None, submission__disqualified_at=None)
+    found = (
+        untouched.select_related("submission").only("state", "postponed", "submission__received_at").first()
+    )
+    if found is None:
+        return None
+    row = {"submission": found.submission, "wait": expected_waits([found]).get(found.pk)}
+    shown = {"shown": request.GET["shown"], "poll": poll_after(row, timezone.now())}
+    return render(request, "submissions/waiting.html", {"evaluation": found, **row, **shown})
 
 
 def _note(request: HttpRequest, submission: Submission, refusal: Refusal | None) -> dict[str, str]:

@@ -55,5 +55,5 @@ class SecondFactorMiddleware:
 def second_factor(request: HttpRequest) -> HttpResponse:
     """Why a second factor is needed, and the ways to have one."""
     needed = lacks_second_factor(request.user)
-    context = {"needed": needed, "next": request.GET.get("next", ""), "sentence": SENTENCE}
+    context = {"needed": needed, "has_one": not needed and is_mfa_enabled(request.user, FACTORS)}
     return render(request, "account_pages/second_factor.html", context)

@@ -31,7 +31,8 @@ from tests.conftest import BROWSER_OPTIONS, BROWSERS
 ROOT = Path(__file__).resolve().parents[2]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-REPORTED = "l4s-2022-history/test"
+HISTORY = "l4s-2022-history"  # which the demo's token does not open
+REPORTED = f"{HISTORY}/test"
 VARIANTS = {
     f"{device}-{scheme}": {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     for device, width, height in (("desktop", 1280, 900), ("phone", 390, 844))
@@ -80,16 +81,14 @@ def rows_of(url: str, demo: dict[str, Any], data: Path) -> dict[str, Any]:
             return json.load(answer)
 
     listed = ask("competitions/")
-    competitions = [row["slug"] for row in listed]
-    slug = next(name for name in competitions if "history" not in name)
-    history = next((name for name in competitions if name != slug), slug)
+    slug = next(row["slug"] for row in listed if row["slug"] != HISTORY)
     mine = ask("submissions/")["results"]
     scored, other = [row["id"] for row in mine if row["state"] == "scored"][:2]
     invalid = next((row["id"] for row in mine if row["state"] == "invalid"), scored)
     places = ask(f"phases/{demo['phase']}/leaderboard/")["rows"]
     return {
         "slug": slug,
-        "history": history,
+        "history": HISTORY,
         "phase": demo["phase"],
         "competition": 1,  # the demo makes it first
         "submission": scored,

@@ -76,3 +76,19 @@ def test_a_page_of_the_admin_fits_a_phone(browser: Any, live_server: Any, path: 
     page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
+
+
+@pytest.mark.parametrize("width", [1024, 1280])
+def test_the_many_acts_of_a_competition_stay_in_the_window(
+    browser: Any, live_server: Any, width: int
+) -> None:
+    cast = make_cast()
+    context = browser.new_context(base_url=live_server.url, viewport={"width": width, "height": 800})
+    page = context.new_page()
+    sign_in(page, cast.organiser.username)
+    page.goto(f"/admin/leaderboard/competition/{cast.competition.pk}/change/")
+    page.wait_for_load_state()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    last = page.get_by_role("link", name="Download as TOML")
+    assert last.bounding_box()["x"] + last.bounding_box()["width"] <= width
+    context.close()

@@ -283,8 +283,8 @@ def test_an_upload_over_the_deadline(page: Any, archive: Path, grace: int) -> No
     sign_in(page, "owner")
     fill(page, cast, archive)
     shown = page.get_by_role("main").inner_text()
-    assert "Begin the upload before" in shown
-    assert ("It counts from its beginning and may take until" in shown) is bool(grace)
+    assert "Start the upload before" in shown
+    assert ("it may finish until" in shown) is bool(grace)
     limit_speed(page, SLOW)
     submit(page)
     wait_for_bytes(page)

@@ -30,9 +30,7 @@ def test_every_code_has_a_sentence_and_every_sentence_is_used():
 
 def test_a_sentence_is_filled_with_its_values_and_parts():
     values = {"found": 1234, "patches": 2000, "first": "mask_1.h5", "last": "mask_{9}.h5"}
-    assert sentence("missing_file", values).startswith(
-        "The archive holds 1,234 of 2,000 masks; this one is missing."
-    )
+    assert sentence("missing_file", values).startswith("Missing: the archive holds 1,234 of 2,000 masks.")
     assert "; expected mask_1.h5 to mask_{9}.h5 and nothing else." in sentence(
         "unexpected_file.other", values
     )

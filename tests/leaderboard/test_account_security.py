@@ -268,6 +268,9 @@ class TestSecondFactor:
     def test_participants_need_none(self, cast: Cast) -> None:
         client = Client()
         client.force_login(cast.owner)
+        page = said(client.get(reverse("pages:second-factor")))
+        assert "You do not need one to sign in." in page
+        assert "is set up" not in page
         assert client.get(f"/c/{cast.competition.slug}/team/").status_code == 200
 
     def test_recovery_codes_alone_are_none(self, cast: Cast) -> None:

@@ -194,3 +194,6 @@ def test_the_home_page_lists_several_competitions_the_open_ones_first(cast: Cast
     assert ">1 week, 3 days</time>" in page
     assert page.index("Coming up") < page.index("Ended") < page.index("Avalanches 2021")
     assert "Unseen" not in page
+    assert "Take part" in page
+    client.force_login(cast.owner)
+    assert "Take part" not in said(client.get("/"))  # in the team of the only one that is open

@@ -1,5 +1,6 @@
 """Submit, my submissions, one submission: for a team's members, and for nobody else."""
 
+import html
 import re
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from django.utils import timezone
 from evaluation.archive.problems import Problem
 from leaderboard.models import Attempt, Evaluation, Submission
 from leaderboard.pages.results import poll_after
-from tests.leaderboard.factories import Cast, make_archive, make_phase, make_submission, take, upload
+from tests.leaderboard.factories import Cast, make_archive, make_phase, make_submission, record, take, upload
 
 WHOLE = {"method": "SegFormer-B2", "description": "Dice loss", "link": "https://example.org/code"}
 
@@ -60,7 +61,7 @@ def test_the_form_states_what_is_left_before_anything_is_sent(cast: Cast, client
     client.force_login(cast.owner)
     page = said(client.get(submit_url(cast)))
     assert "Left: 9 of 10 submissions, 1 of 2 today (UTC)." in page
-    assert "Begin the upload before" in page
+    assert "Start the upload before" in page
     assert "Test opens on" in page
     assert "mask_1.h5 to mask_3.h5" in page
 
@@ -311,6 +312,53 @@ def test_a_page_asks_more_often_the_sooner_its_score_may_come() -> None:
         poll_after({**row, "wait": (1, seconds)}, now) for seconds in (0.1, 1.0, 2.0, 20.0, 60.0, 9000.0)
     ]
     assert pauses == [300, 350, 700, 7000, 20_000, 20_000]
+
+
+def ask_again(client: Client, shown: Any) -> Any:
+    """What the page asks next, by the address that ``shown`` names."""
+    address = re.search(r'hx-get="([^"]+)"', said(shown))
+    assert address
+    return client.get(html.unescape(address[1]), headers={"HX-Request": "true"})
+
+
+def test_a_page_that_only_waits_costs_the_server_little(
+    cast: Cast, client: Client, django_assert_max_num_queries: Any
+) -> None:
+    made = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
+    client.force_login(cast.owner)
+    page = client.get(reverse("pages:submission", args=[made.pk]))
+    with django_assert_max_num_queries(
+        5
+    ):  # session, person, state; the queue and its pace, which pages share
+        still = ask_again(client, page)
+    assert said(still).startswith("<p hx-get=")
+    assert "Next in the queue" in said(still)
+    assert "HX-Retarget" not in still
+    held = take(made)
+    scoring = ask_again(client, still)
+    assert scoring["HX-Retarget"] == "#state"
+    assert said(scoring).startswith('<section id="state"')
+    assert "A worker is reading and scoring the archive." in said(ask_again(client, scoring))
+    record(held, (50, 50, 50))
+    scored = ask_again(client, scoring)
+    assert scored["HX-Retarget"] == "#state"
+    assert "50.00" in said(scored)
+
+
+def test_what_a_page_says_that_it_shows_opens_nothing_to_others(cast: Cast, client: Client) -> None:
+    made = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
+    client.force_login(cast.owner)
+    page = client.get(reverse("pages:submission", args=[made.pk]))
+    other = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
+    address = re.search(r"shown=[^\"]+", said(page))
+    assert address
+    elsewhere = reverse("pages:submission", args=[other.pk]) + "?" + address[0]
+    assert said(client.get(elsewhere, headers={"HX-Request": "true"})).startswith('<section id="state"')
+    stranger = Client()
+    stranger.force_login(cast.stranger)
+    assert ask_again(stranger, page).status_code == 404
+    Submission.objects.filter(pk=made.pk).update(withdrawn_at=timezone.now())
+    assert "Withdrawn by the team" in said(ask_again(client, page))
 
 
 @pytest.mark.parametrize(("state", "may_withdraw"), [("scored", True), ("invalid", False)])
