@@ -129,7 +129,7 @@ class TestTeamPage:
 
     def test_names_only_members_who_agreed(self, cast: Cast, client: Client) -> None:
         make_submission(cast.team, cast.phase)
-        assert "no member has chosen to be named" in said(client.get(team_url(cast, cast.team)))
+        assert "No member has chosen to be named" in said(client.get(team_url(cast, cast.team)))
         client.force_login(cast.teammate)
         name_me = reverse("pages:name-in-public", args=[cast.competition.slug])
         client.post(name_me, {"named": "yes"})
