@@ -110,7 +110,10 @@ def theme(site_name: str) -> dict[str, Any]:
             }
         ],
         "STYLES": [lambda request: static("leaderboard/admin.css")],
-        "SCRIPTS": [lambda request: static("leaderboard/admin.js")],
+        "SCRIPTS": [
+            lambda request: static("leaderboard/admin.js"),
+            lambda request: static("leaderboard/admin-alpine.js"),
+        ],
         "SITE_URL": "/",
         "SHOW_VIEW_ON_SITE": False,
         "DASHBOARD_CALLBACK": "leaderboard.admin.desk.overview",

@@ -53,6 +53,10 @@ def address(model: type, page: str = "changelist", *args: object) -> str:
 
 @pytest.fixture
 def full(cast: Cast) -> Cast:
+    return fill(cast)
+
+
+def fill(cast: Cast) -> Cast:
     """A competition with a row of everything."""
     for counts, team in (((80, 20, 20), cast.team), ((60, 40, 40), cast.other_team)):
         make_submission(team, cast.phase, counts)
