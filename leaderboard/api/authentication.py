@@ -8,8 +8,9 @@ from django.db import DatabaseError
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 
+from leaderboard.actions.second_factor import refusal_of_token
 from leaderboard.models import ApiToken, Scope
 from leaderboard.platform.addresses import client_address
 
@@ -23,7 +24,7 @@ TOKEN = re.compile(rb"[A-Za-z0-9_]{16,200}")
 class BearerToken(TokenAuthentication):
     """``Authorization: Bearer TOKEN``. A malformed token is rejected without a database query.
 
-    This is where scopes are enforced, because every view authenticates, whatever its permissions.
+    This is where scopes are enforced, and the second factor of staff, because every view authenticates, whatever its permissions.
     """
 
     def authenticate(self, request: Any) -> Any:
@@ -31,6 +32,9 @@ class BearerToken(TokenAuthentication):
         if found is None:
             return None
         user, token = found
+        refusal = refusal_of_token(user, token.created)
+        if refusal:
+            raise PermissionDenied(refusal, code="second_factor_required")
         user.may_organise = Scope.ORGANISE in token.scopes
         note_use(token, request)
         scopes.check(token, request.parser_context["view"], request)

@@ -4,27 +4,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from allauth.mfa.models import Authenticator
-from allauth.mfa.utils import is_mfa_enabled
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 
+from leaderboard.actions.second_factor import SENTENCE, lacks_second_factor
+
 from .page_context import signed_in
 
-FACTORS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]  # recovery codes alone are none
 OPEN_APPS = ("account_", "mfa_")
 OPEN = {"pages:second-factor", "healthz", "readyz", "metrics"}
-SENTENCE = "Organisers and administrators need a second factor to sign in with. Set one up first."
-
-
-def lacks_second_factor(user: Any) -> bool:
-    """Whether the person must have a second factor and has none. Organisers are staff, so nobody else costs a query."""
-    if not settings.REQUIRE_SECOND_FACTOR or not user.is_authenticated:
-        return False
-    return (user.is_staff or user.is_superuser) and not is_mfa_enabled(user, FACTORS)
 
 
 class SecondFactorMiddleware:

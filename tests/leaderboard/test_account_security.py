@@ -265,6 +265,14 @@ class TestSecondFactor:
         assert client.get("/admin/").status_code == 200
         assert "is set up" in said(client.get(reverse("pages:second-factor")))
 
+    def test_a_token_does_not_work_around_it(self, cast: Cast) -> None:
+        client = client_of(cast.organiser)
+        told = assert_problem(client.get(f"{API}/phases/"), 403, "second_factor_required")
+        assert "your tokens do not work" in told["detail"]
+        Authenticator.objects.create(user=cast.organiser, type="totp", data={})
+        told = assert_problem(client.get(f"{API}/phases/"), 403, "second_factor_required")
+        assert "older than your second factor" in told["detail"]
+
     def test_participants_need_none(self, cast: Cast) -> None:
         client = Client()
         client.force_login(cast.owner)

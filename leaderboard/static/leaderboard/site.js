@@ -50,9 +50,21 @@ for (const button of document.querySelectorAll("[data-print]")) {
 /** Signing in or out in another tab changes the CSRF token: a form sends the one that holds now. */
 document.addEventListener("submit", (event) => {
   const field = event.target.querySelector("input[name=csrfmiddlewaretoken]");
-  const cookie = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
+  const cookie = document.cookie.match(/(?:^|; )(?:__Host-)?csrftoken=([^;]+)/);
   if (field && cookie) field.value = cookie[1];
 }, true);
+
+/** A passkey or security key that was not used: the browser's dialog is gone, so the page says it. */
+document.addEventListener("allauth.error", (event) => {
+  event.preventDefault();
+  document.querySelector("[data-passkey-error]")?.remove();
+  const line = document.createElement("p");
+  line.className = "note error";
+  line.role = "alert";
+  line.dataset.passkeyError = "";
+  line.textContent = "The passkey or security key was not used: the device refused, or you ended its dialog. Try again.";
+  document.querySelector("main").prepend(line);
+});
 
 showLocalTimes(document);
 addCopyButtons(document);
