@@ -32,7 +32,12 @@ MEMBER_BYTES = 1024 * MIB
 INFLATED_BYTES = 8 * 1024 * MIB
 """Of all compressed members together."""
 
+# Texts: competition files, sites
+TEXT_BYTES = 1 * MIB
+
 # JSON of an export
+LINES = 2_000_000
+"""Of one table."""
 LINE_BYTES = 32 * MIB
 LINE_VALUES = 300_000
 """Brackets and commas of one document: each may become a Python object."""

@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -91,6 +92,28 @@ class FileReader:
             return MaskSpec(*(int(found[name]) for name in ("patches", "height", "width")))
         except FileRefused as refusal:
             raise InvalidArchive([unreadable()]) from refusal
+
+    def stored_masks(self, file: BinaryIO, spec: MaskSpec) -> Packed:
+        """Packed masks from what evaluation.scoring.labels.compress made of them. Raises FileRefused."""
+        labels.check_bounds(spec)
+        with seal(file) as content:
+            if not content.size:
+                raise FileRefused("It is empty.")
+            found = self._ask("stored", content.fd, content.size, {}, spec.patches * spec.row_bytes)
+        return np.frombuffer(found, np.uint8).reshape(spec.packed_shape)
+
+    def toml(self, content: bytes) -> dict[str, Any]:
+        """A TOML document, as tomllib reads it. Raises FileRefused."""
+        if len(content) > bounds.TEXT_BYTES:
+            raise FileRefused(f"It has {len(content):,} bytes; at most {bounds.TEXT_BYTES:,} are taken.")
+        if not content:
+            return {}
+        with seal(io.BytesIO(content)) as text:
+            found = self._ask("toml", text.fd, text.size, {}, 4 * bounds.TEXT_BYTES)
+        try:
+            return json.loads(found, object_hook=_time_or_table)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FileRefused("It could not be read safely.") from error
 
     def images(self, folder: Path, spec: MaskSpec) -> dict[str, list[bytes]]:
         """The images of a folder as PNG files, by the key of each of TASK.composites, in order. Raises FileRefused and OSError."""
@@ -229,6 +252,13 @@ class FileReader:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
+
+
+def _time_or_table(found: dict[str, Any]) -> Any:
+    if set(found) != {protocol.TOML_TIME}:
+        return found
+    kind, text = found[protocol.TOML_TIME]
+    return {each.__name__: each for each in (datetime, date, time)}[kind].fromisoformat(text)
 
 
 def _problems(text: bytes) -> list[Problem]:

@@ -12,7 +12,9 @@ import mmap
 import os
 import socket
 import sys
+import tomllib
 from collections.abc import Callable
+from datetime import date, time
 from typing import Any
 
 import h5py
@@ -107,7 +109,36 @@ def inflate(data: memoryview, params: dict[str, Any], out: memoryview) -> int:
     return at
 
 
-JOBS: dict[str, Job] = {job.__name__: job for job in (describe, image, directory, inflate)}
+def stored(data: memoryview, _: dict[str, Any], out: memoryview) -> int:
+    """Packed masks as labels.compress stores them, inflated: exactly as many bytes as the answer has room for."""
+    stream = inflater.decompressobj()
+    try:
+        content = stream.decompress(data, len(out) + 1)
+    except inflater.error as error:
+        raise Refused("its compressed bytes are damaged.") from error
+    if len(content) != len(out) or not stream.eof or stream.unused_data:
+        raise Refused("it does not hold masks of the size that its label set has.")
+    return _put(out, content)
+
+
+def toml(data: memoryview, _: dict[str, Any], out: memoryview) -> int:
+    """A TOML document as JSON. Times become {TOML_TIME: [kind, ISO 8601]}."""
+    try:
+        document = tomllib.loads(bytes(data).decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Refused("It is not UTF-8 text.") from error
+    except RecursionError as error:
+        raise Refused("This is not valid TOML: it is nested too deeply.") from error
+    except ValueError as error:  # of numbers too
+        raise Refused(f"This is not valid TOML: {str(error)[:500]}.") from error
+
+    def told(value: date | time) -> dict[str, list[str]]:
+        return {protocol.TOML_TIME: [type(value).__name__, value.isoformat()]}
+
+    return _put(out, json.dumps(document, default=told, ensure_ascii=False).encode())
+
+
+JOBS: dict[str, Job] = {job.__name__: job for job in (describe, image, directory, inflate, stored, toml)}
 
 
 def _said(problem: Problem) -> str:
@@ -160,7 +191,12 @@ class FilesProcess(ReaderProcess):
                 memoryview(archive), dict(zip(("start", "stop", "crc", "size"), numbers, strict=True)), room
             )
         image(memoryview(trial.getvalue()), {"height": 8, "width": 8}, room)
-        for job, data in ((image, b"x"), (describe, b"x"), (directory, b"PK")):
+        masks = labels.compress(np.zeros((1, 8), np.uint8))
+        stored(memoryview(masks), {}, memoryview(bytearray(8)))
+        toml(
+            memoryview(b"a = [2026-01-01T00:00:00Z, 07:00:00, 1.5e3, 'b']\n[[c]]\nd.e = {f = true}"), {}, room
+        )
+        for job, data in ((image, b"x"), (describe, b"x"), (directory, b"PK"), (stored, b"x"), (toml, b"=")):
             _answered(job, memoryview(data), {"height": 8, "width": 8}, room)
 
     def take(self) -> bytes | None:

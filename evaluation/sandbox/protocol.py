@@ -24,6 +24,8 @@ UNFINISHED, MASKS, PROBLEMS, UNEXPLAINED, DONE, REFUSED = 0, 1, 2, 3, 4, 5
 JOB = struct.Struct("<16s3Q2dI")
 """A job for evaluation.sandbox.files_process: name, bytes of the file, of the answer and of memory, seconds of processor
 and wall clock, bytes of the JSON that follows. The file and the memory for the answer travel beside it."""
+TOML_TIME = "\0time"
+"""The only key of the table that stands for a time of a TOML document in JSON, which has none."""
 MASKS_AT = 64 << 10
 """Packed masks begin here in the shared memory, problems lie between HEADER and here."""
 

@@ -4,7 +4,6 @@ Nothing in them may name a file outside what was uploaded.
 """
 
 import shutil
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,18 +13,24 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 
+from evaluation.sandbox import bounds
+
 from . import calendars
 from .competition_checks import CompetitionFileInvalid
 from .competition_files import read_file
-from .organiser_files import FileInvalid, unpack
+from .organiser_files import FileInvalid, document_of, unpack
 
 
 def read_text(text: str) -> dict[str, Any]:
     """A TOML text as a document. Raises CompetitionFileInvalid."""
+    return _confined(text.encode("utf-8", "replace"))
+
+
+def _confined(content: bytes) -> dict[str, Any]:
     try:
-        return {**tomllib.loads(text), "is_confined": True}
-    except tomllib.TOMLDecodeError as error:
-        raise CompetitionFileInvalid([f"This is not valid TOML: {error}."]) from error
+        return {**document_of(content), "is_confined": True}
+    except FileInvalid as error:
+        raise CompetitionFileInvalid(error.problems) from error
 
 
 @contextmanager
@@ -48,11 +53,9 @@ def read_bundle(content: BinaryIO) -> Iterator[dict[str, Any]]:
                     f"The ZIP has {len(files)} TOML files at its top; put exactly one there, beside what it names."
                 ]
             )
-        try:
-            text = files[0].read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise CompetitionFileInvalid([f"{files[0].name} is not UTF-8 text."]) from error
-        yield {**read_text(text), "folder": files[0].parent}
+        with files[0].open("rb") as file:
+            text = file.read(bounds.TEXT_BYTES + 1)
+        yield {**_confined(text), "folder": files[0].parent}
 
 
 def preset(name: str, slug: str, title: str, starts: datetime | None) -> dict[str, Any]:

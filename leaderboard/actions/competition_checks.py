@@ -12,7 +12,7 @@ from django.db import models
 
 from evaluation.scoring.counts import sha256
 from evaluation.task import MaskSpec
-from evaluation.trust.site_files import SiteFileError, read_sites
+from evaluation.trust.site_files import SiteFileError, read_site_file
 from leaderboard.models import Competition, DataFile, Phase, QuickLook, User
 
 from . import data_files
@@ -212,10 +212,11 @@ class Checker:
         if path is None:
             return None
         try:
-            return read_sites(path.read_text(encoding="utf-8-sig"), spec.patches)
+            with path.open("rb") as file:
+                return read_site_file(file, spec.patches)
         except SiteFileError as error:
             self.problems += [f"{where}.sites: {path}: {problem}" for problem in error.problems]
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             self.problems.append(f"{where}.sites: {path} cannot be read ({error}).")
         return None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import models, transaction
 
+from evaluation.sandbox import bounds
 from leaderboard.models import (
     AuditEntry,
     Competition,
@@ -24,6 +25,7 @@ from . import data_files
 from .board_updates import phase_changed
 from .calendars import dated
 from .competition_checks import Checker, CompetitionFileInvalid, Plan, same
+from .organiser_files import FileInvalid, document_of
 from .organisers import appoint, in_turn
 from .participation import publish_terms
 from .refusals import NotAllowed, check_organiser
@@ -74,15 +76,18 @@ def read_file(path: Path) -> dict[str, Any]:
         path = PRESETS / f"{path}.toml"
     try:
         with path.open("rb") as file:
-            return {**tomllib.load(file), "folder": path.parent}
+            content = file.read(bounds.TEXT_BYTES + 1)
+        ours = path.parent == PRESETS
+        document = tomllib.loads(content.decode()) if ours else document_of(content)
+        return {**document, "folder": path.parent}
     except OSError as error:
         raise CompetitionFileInvalid(
             [
                 f"{path} cannot be read ({error.strerror}). Name a TOML file or a preset: {', '.join(presets())}."
             ]
         ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise CompetitionFileInvalid([f"{path} is not valid TOML: {error}."]) from error
+    except FileInvalid as error:
+        raise CompetitionFileInvalid([f"{path}: {problem}" for problem in error.problems]) from error
 
 
 def plan(document: dict[str, Any]) -> Plan:

@@ -2,7 +2,7 @@
 
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from evaluation.archive.problems import InvalidArchive, Problem
 from evaluation.sandbox.files import FileRefused
@@ -62,5 +62,14 @@ def unpack(archive: BinaryIO, folder: Path) -> list[Path]:
     try:
         with file_reader() as reader:
             return reader.unpack(archive, folder)
+    except (FileRefused, CannotRead) as error:
+        raise FileInvalid([str(error)]) from error
+
+
+def document_of(content: bytes) -> dict[str, Any]:
+    """The document of a TOML text. Raises FileInvalid."""
+    try:
+        with file_reader() as reader:
+            return reader.toml(content)
     except (FileRefused, CannotRead) as error:
         raise FileInvalid([str(error)]) from error

@@ -14,7 +14,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
 
 from evaluation.task import TASK
-from evaluation.trust.site_files import SiteFileError, read_sites
+from evaluation.trust.site_files import MOST_BYTES, SiteFileError, read_site_file
 from leaderboard.actions import corrections, judging
 from leaderboard.actions.organiser_files import FileInvalid, labels_of
 from leaderboard.actions.refusals import Refusal
@@ -26,7 +26,6 @@ from .reasons import ask_for_reason
 from .scope import without_masks
 from .waiting import WaitingFilter
 
-MOST_BYTES_OF_SITES = 2**20
 MOST_BYTES_OF_LABELS = 2 * settings.MAX_UPLOAD_BYTES  # the largest body that the server takes
 
 
@@ -49,7 +48,7 @@ class LabelsForm(RefusedForm, forms.Form):
         required=False,
         widget=UnfoldAdminFileFieldWidget,
         help_text="Columns patch and site; hidden like the labels. Without a file, the previous version's sites are kept. "
-        f"At most {in_mebibytes(MOST_BYTES_OF_SITES)}.",
+        f"At most {in_mebibytes(MOST_BYTES)}.",
     )
     note = forms.CharField(
         max_length=300,
@@ -88,8 +87,7 @@ class SitesForm(RefusedForm, forms.Form):
     sites = forms.FileField(
         label="CSV of sites",
         widget=UnfoldAdminFileFieldWidget,
-        help_text="Columns patch and site: a line for each patch. "
-        f"At most {in_mebibytes(MOST_BYTES_OF_SITES)}.",
+        help_text=f"Columns patch and site: a line for each patch. At most {in_mebibytes(MOST_BYTES)}.",
     )
     reason = forms.CharField(
         max_length=300, widget=UnfoldAdminTextInputWidget, help_text="Kept in the audit log."
@@ -100,17 +98,11 @@ class SitesForm(RefusedForm, forms.Form):
 
 
 def sites_of(file: Any, patches: int) -> tuple[str, ...]:
-    """The sites in an uploaded file, or a form's error with every problem."""
-    if file.size > MOST_BYTES_OF_SITES:
-        raise forms.ValidationError(
-            f"The file has {in_mebibytes(file.size)}; at most {in_mebibytes(MOST_BYTES_OF_SITES)} are accepted."
-        )
+    """The sites in an uploaded file, or a form's error with the problems."""
     try:
-        return read_sites(file.read().decode("utf-8-sig"), patches)
+        return read_site_file(file, patches)
     except SiteFileError as error:
         raise forms.ValidationError(error.problems[:20]) from error
-    except UnicodeDecodeError as error:
-        raise forms.ValidationError("The file is not UTF-8 text.") from error
 
 
 def load(model_admin: Any, request: HttpRequest, phase: Phase) -> HttpResponse:

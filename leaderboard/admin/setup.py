@@ -20,6 +20,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from evaluation.sandbox import bounds
 from leaderboard.actions import competition_bundles, competition_files, publishing, rehearsals
 from leaderboard.actions.competition_checks import CompetitionFileInvalid
 from leaderboard.actions.competition_download import toml_of
@@ -29,8 +30,6 @@ from leaderboard.pages.forms import RefusedForm
 
 from .organisers import NamesOrganisers
 from .reasons import PublicReasonForm, ask_for_reason
-
-MOST_TEXT = 2**20  # characters of a competition file
 
 
 class NewForm(RefusedForm, forms.Form):
@@ -131,8 +130,8 @@ class FileForm(RefusedForm, forms.Form):
 
 def text_of(file: Any) -> str:
     """An uploaded TOML file as text. Raises CompetitionFileInvalid."""
-    if file.size > MOST_TEXT:
-        raise CompetitionFileInvalid([f"The file has {file.size:,} bytes; {MOST_TEXT:,} are taken."])
+    if file.size > bounds.TEXT_BYTES:
+        raise CompetitionFileInvalid([f"The file has {file.size:,} bytes; {bounds.TEXT_BYTES:,} are taken."])
     try:
         return str(file.read().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -180,7 +179,7 @@ class ApplyForm(RefusedForm, forms.Form):
 
     text = forms.CharField(
         label="Competition file",
-        max_length=MOST_TEXT,
+        max_length=bounds.TEXT_BYTES,
         required=False,
         strip=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false"}),

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -196,7 +197,12 @@ class OpenedPackage:
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The rows of a table. Raises ExportInvalid for a line that is too long or is not a row."""
         with self.open(name) as file:
-            while line := file.readline(bounds.LINE_BYTES + 1):
+            for number in count(1):
+                line = file.readline(bounds.LINE_BYTES + 1)
+                if not line:
+                    return
+                if number > bounds.LINES:
+                    raise ExportInvalid(f"{name} in the export has more than {bounds.LINES:,} lines.")
                 if len(line) > bounds.LINE_BYTES:
                     raise ExportInvalid(
                         f"A line of {name} in the export is longer than {bounds.LINE_BYTES:,} bytes."

@@ -14,20 +14,24 @@ from django.core.validators import validate_slug
 from django.db import DataError, IntegrityError, models, transaction
 
 from evaluation.archive.problems import InvalidArchive
+from evaluation.sandbox.files import FileRefused
 from evaluation.scoring import labels
 from evaluation.task import MaskSpec
-from evaluation.trust.site_files import SiteFileError, read_sites
+from evaluation.trust.site_files import SiteFileError, read_site_file
 from leaderboard.models import (
     AuditEntry,
     Competition,
+    Evaluation,
     Invitation,
     LabelSet,
+    Picture,
     Prediction,
     Submission,
     Team,
     User,
 )
 from leaderboard.models.names import folded
+from leaderboard.models.pictures import MOST_BYTES, media_type_of
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.scoring.tasks import work
 
@@ -233,10 +237,12 @@ def create_rows(package: OpenedPackage, table: Table, rows: Rows, stored: dict[i
         elif isinstance(row, Invitation):
             if Invitation.objects.filter(token_digest=row.token_digest).exists():
                 row.token_digest = secrets.token_hex(32)  # the link opens the original, which is here too
+        elif isinstance(row, Picture):
+            check_picture(row)
         elif isinstance(row, Team):
             check_name(row, line["number"])
         elif isinstance(row, Prediction):
-            row.masks = package.read(f"predictions/{line['submission']}.bin")
+            row.masks = prediction_of(package, line["submission"], row)
         elif isinstance(row, LabelSet):
             row.masks = masks_of(package, line["number"], row)
             row.sites = sites_of(package, line["number"], row)
@@ -259,6 +265,13 @@ def check_name(team: Team, number: int) -> None:
     team.folded_name = folded(team.name)
 
 
+def check_picture(picture: Picture) -> None:
+    """Its bytes say what it is served as, whatever the export says."""
+    picture.media_type = media_type_of(bytes(picture.content)) or ""
+    if not picture.media_type or len(picture.content) > MOST_BYTES:
+        raise ExportInvalid(f"The picture {picture.name[:80]!r} of the export is none that pages show.")
+
+
 def values_of(table: Table, line: Row, rows: Rows) -> Row:
     """The columns of one line as keyword arguments for the model."""
     values: Row = {}
@@ -274,10 +287,14 @@ def values_of(table: Table, line: Row, rows: Rows) -> Row:
     return values
 
 
+def spec_of(label_set: LabelSet) -> MaskSpec:
+    return MaskSpec(label_set.patches, label_set.height, label_set.width)
+
+
 def masks_of(package: OpenedPackage, number: int, label_set: LabelSet) -> bytes:
     """The hidden masks as they are stored, checked against the label set; empty where the export has none."""
     try:
-        spec = MaskSpec(label_set.patches, label_set.height, label_set.width)
+        spec = spec_of(label_set)
         labels.check_bounds(spec)
         if not package.has(f"labels/{number}.zip"):
             return b""
@@ -290,13 +307,32 @@ def masks_of(package: OpenedPackage, number: int, label_set: LabelSet) -> bytes:
     return labels.compress(masks)
 
 
+def prediction_of(package: OpenedPackage, number: int, prediction: Prediction) -> bytes:
+    """A submission's masks, read and stored once more: later scorings use them instead of the archive."""
+    scored = (
+        Evaluation.objects.filter(submission=prediction.submission_id).select_related("label_set").first()
+    )
+    if scored is None:
+        raise ExportInvalid(f"predictions/{number}.bin belongs to a submission that was never evaluated.")
+    spec = spec_of(scored.label_set)
+    try:
+        with package.open(f"predictions/{number}.bin") as file:
+            masks = package.reader.stored_masks(file, spec)
+    except (FileRefused, InvalidArchive) as refused:
+        raise ExportInvalid(f"predictions/{number}.bin cannot be read: {refused}") from refused
+    if labels.sha256(masks, spec) != prediction.sha256:
+        raise ExportInvalid(f"predictions/{number}.bin does not hold the masks that its row names.")
+    return labels.compress(masks)
+
+
 def sites_of(package: OpenedPackage, number: int, label_set: LabelSet) -> list[str]:
     """The sites of the patches; none where the export has none."""
     if not package.has(f"labels/{number}.sites.csv"):
         return []
     try:
-        return list(read_sites(package.read(f"labels/{number}.sites.csv").decode(), label_set.patches))
-    except (SiteFileError, UnicodeDecodeError) as error:
+        with package.open(f"labels/{number}.sites.csv") as file:
+            return list(read_site_file(file, label_set.patches))
+    except SiteFileError as error:
         raise ExportInvalid(f"labels/{number}.sites.csv cannot be read: {error}") from error
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import markdown
 import nh3
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from . import formulae
@@ -24,6 +25,10 @@ ATTRIBUTES = {
     **dict.fromkeys(formulae.TAGS, formulae.ATTRIBUTES),
 }
 
+MOST_WORK = 10_000_000
+"""Brackets times characters: at each bracket the parser may look through the rest of the text. 20,000 brackets take it minutes,
+these about a second; a text of 20,000 characters may have 500 links, one of 100,000 may have 100."""
+
 SAFE: dict[str, Any] = {
     "attributes": ATTRIBUTES,
     "url_schemes": {"http", "https", "mailto"},
@@ -33,7 +38,23 @@ SAFE: dict[str, Any] = {
 
 @lru_cache(maxsize=2048)
 def render(text: str) -> SafeString:
-    """HTML from Markdown: headings start at h2, links get rel=nofollow, active content is removed."""
+    """HTML from Markdown: headings start at h2, links get rel=nofollow, active content is removed.
+
+    What the parser would need minutes for, or cannot read at all, is shown as it is written.
+    """
+    if max(map(text.count, "[<")) * len(text) > MOST_WORK:
+        return _as_written(text)
+    try:
+        return _rendered(text)
+    except RecursionError:  # lists of definitions in each other
+        return _as_written(text)
+
+
+def _as_written(text: str) -> SafeString:
+    return format_html('<pre tabindex="0">{}</pre>', text)
+
+
+def _rendered(text: str) -> SafeString:
     converter = markdown.Markdown(
         extensions=["abbr", "def_list", "fenced_code", "sane_lists", "tables", "toc", formulae.Formulae()],
         extension_configs={"tables": {"use_align_attribute": True}, "toc": {"baselevel": 2}},

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tomllib
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from evaluation.archive.problems import InvalidArchive
 from evaluation.sandbox import bounds
 from evaluation.sandbox.files import FileReader, FileRefused
+from evaluation.scoring.labels import compress
 from evaluation.task import TASK, MaskSpec
 from tests.memory import memory
 
@@ -292,3 +294,75 @@ def test_a_good_archive_is_unpacked(reader, tmp_path):
 def test_its_process_has_the_guards_of_submissions(reader):
     assert reader.guards["system_calls"]
     assert reader.guards["memory"]
+
+
+SPEC = MaskSpec(3, 16, 16)
+
+
+def deflated(content: bytes) -> io.BytesIO:
+    return io.BytesIO(zlib.compress(content, 9))
+
+
+def test_stored_masks_come_back(reader):
+    packed = np.random.default_rng(1).integers(0, 256, SPEC.packed_shape, np.uint8)
+    found = reader.stored_masks(io.BytesIO(compress(packed)), SPEC)
+    assert np.array_equal(found, packed)
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        (deflated(bytes(95)), "masks of the size"),
+        (deflated(bytes(97)), "masks of the size"),
+        (deflated(bytes(200 << 20)), "masks of the size"),
+        (io.BytesIO(deflated(bytes(96)).getvalue()[:-1]), "masks of the size"),
+        (io.BytesIO(deflated(bytes(96)).getvalue() + b"x"), "masks of the size"),
+        (io.BytesIO(b"x" * 50), "damaged"),
+        (io.BytesIO(), "empty"),
+    ],
+    ids=["short", "long", "bomb", "cut", "more", "nonsense", "empty"],
+)
+def test_stored_masks_that_are_none(reader, file, sentence):
+    with memory() as used, pytest.raises(FileRefused, match=sentence):
+        reader.stored_masks(file, SPEC)
+    assert used.peak < FLAT
+
+
+def test_toml_comes_back_as_tomllib_reads_it(reader):
+    text = """
+        day = 2026-11-27
+        at = 07:40:00.5
+        moment = 2026-11-27T07:40:00+05:30
+        local = 2026-11-27T07:40:00
+        numbers = [1, -2.5, 1e400, 0xff, true]
+        "quoted key" = 'ä\U0001f30b'
+        [[phases]]
+        name.de = "eins"
+        [[phases]]
+        labels = { path = "x.zip" }
+    """
+    assert reader.toml(text.encode()) == tomllib.loads(text)
+    assert reader.toml(b"\xef\xbb\xbfa = 1") == {"a": 1}
+    assert reader.toml(b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (".".join("a" * 130_000) + "=1", "could not be read safely"),
+        ("[" + ".".join("a" * 130_000) + "]", "could not be read safely"),
+        ("a=" + "[" * 260_000, "nested too deeply"),
+        ("a=" + "{a=" * 90_000, "nested too deeply"),
+        ("a=" + "9" * 260_000, "not valid TOML"),
+        ("a = ", "not valid TOML: Invalid value"),
+        ('"\\u0000time" = 1', "could not be read safely"),
+        ("#" * (bounds.TEXT_BYTES + 1), "at most 1,048,576"),
+        (b"a = '\xff'", "not UTF-8"),
+    ],
+    ids=["dots", "header", "list", "tables", "number", "nothing", "mark", "large", "bytes"],
+)
+def test_toml_that_would_grow_or_is_none(reader, text, sentence):
+    """130,000 dots in 260 kB take tomllib to 16 GB: here a child ends at its limit, and the page says so."""
+    with memory() as used, pytest.raises(FileRefused, match=sentence):
+        reader.toml(text if isinstance(text, bytes) else text.encode())
+    assert used.peak < FLAT

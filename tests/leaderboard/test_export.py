@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
+from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
 
@@ -65,6 +67,7 @@ from tests.leaderboard.factories import (
     make_user,
     take,
 )
+from tests.memory import memory
 
 
 @pytest.fixture
@@ -137,7 +140,7 @@ def rich(cast: Cast) -> Cast:
         competition=cast.competition,
         name="a.png",
         media_type="image/png",
-        content=b"\x89PNG",
+        content=b"\x89PNG\r\n\x1a\n",
         sha256="0" * 64,
     )
     terms = Terms.objects.create(
@@ -373,6 +376,55 @@ class TestRefusals:
             if content is not None:
                 target.writestr(name, content)
 
+    def falsify(self, path: Path, name: str, content: bytes) -> None:
+        """The same ZIP with one file changed, and a manifest that says so: what another server may send."""
+        with zipfile.ZipFile(path) as opened:
+            manifest = json.loads(opened.read("manifest.json"))
+        manifest["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+        self.change(path, name, content)
+        self.change(path, "manifest.json", json.dumps(manifest).encode())
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (b"nonsense", "compressed bytes are damaged"),
+            (zlib.compress(bytes(300 << 20)), "does not hold masks of the size"),
+            (zlib.compress(bytes(20)), "does not hold masks of the size"),
+            (None, "does not hold the masks that its row names"),
+        ],
+        ids=["nonsense", "bomb", "short", "other masks"],
+    )
+    def test_predictions_that_a_worker_would_score(
+        self, rich: Cast, tmp_path: Path, content: bytes | None, sentence: str
+    ) -> None:
+        """They are inflated where archives are read, and only the masks that the row names are kept."""
+        write.export_competition(rich.competition, path := tmp_path / "e.zip", with_labels=True)
+        forget(rich.competition)
+        with zipfile.ZipFile(path) as opened:
+            name = next(each for each in opened.namelist() if each.startswith("predictions/"))
+            masks = zlib.decompress(opened.read(name))
+        self.falsify(
+            path, name, zlib.compress(bytes([masks[0] ^ 1]) + masks[1:]) if content is None else content
+        )
+        with memory() as used, pytest.raises(ExportInvalid, match=sentence):
+            read.import_competition(path)
+        assert used.peak < 64 << 20
+        assert not Competition.objects.filter(slug="landslides").exists()
+
+    def test_a_picture_is_served_as_what_it_is(self, rich: Cast, tmp_path: Path) -> None:
+        write.export_competition(rich.competition, path := tmp_path / "e.zip", with_labels=True)
+        forget(rich.competition)
+        with zipfile.ZipFile(path) as opened:
+            line = json.loads(opened.read("data/pictures.jsonl").splitlines()[0])
+        page = b64encode(b"<script>alert(1)</script>").decode()
+        false = {**line, "media_type": "text/html"}
+        self.falsify(path, "data/pictures.jsonl", json.dumps({**false, "content": page}).encode() + b"\n")
+        with pytest.raises(ExportInvalid, match="is none that pages show"):
+            read.import_competition(path)
+        self.falsify(path, "data/pictures.jsonl", json.dumps(false).encode() + b"\n")
+        read.import_competition(path)
+        assert Picture.objects.get().media_type == line["media_type"] == "image/png"
+
     @pytest.mark.parametrize(
         ("name", "content", "sentence"),
         [
@@ -401,12 +453,8 @@ class TestRefusals:
         """All or nothing: a row in the middle that cannot be made leaves no row and no file behind."""
         forget(cast.competition)
         with zipfile.ZipFile(export) as opened:
-            manifest = json.loads(opened.read("manifest.json"))
             line = json.loads(opened.read("data/attempts.jsonl"))
-        changed = json.dumps({**line, "team": 77}).encode()
-        manifest["files"]["data/attempts.jsonl"]["sha256"] = hashlib.sha256(changed).hexdigest()
-        self.change(export, "data/attempts.jsonl", changed)
-        self.change(export, "manifest.json", json.dumps(manifest).encode())
+        self.falsify(export, "data/attempts.jsonl", json.dumps({**line, "team": 77}).encode())
         people, entries, stored = User.objects.count(), AuditEntry.objects.count(), imported_files()
         with pytest.raises(ExportInvalid, match="names team 77, which it does not hold"):
             read.import_competition(export)

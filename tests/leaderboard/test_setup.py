@@ -6,6 +6,7 @@ import tomllib
 import zipfile
 from datetime import timedelta
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import escape
 
 from leaderboard.actions import competition_bundles, competition_files, participation, publishing, rehearsals
 from leaderboard.actions.competition_checks import CompetitionFileInvalid
@@ -203,6 +205,8 @@ def test_an_older_file_shows_every_field_that_it_would_undo(cast: Cast, organise
         in organiser.post(url, {"text": older.replace("landslides", "other")}).content.decode()
     )
     assert "not valid TOML" in organiser.post(url, {"text": "["}).content.decode()
+    dots = ".".join("a" * 130_000) + " = 1"  # 16 GB for tomllib
+    assert "could not be read safely" in organiser.post(url, {"text": dots}).content.decode()
 
 
 def test_applying_without_the_key_leaves_it_published(cast: Cast) -> None:
@@ -328,6 +332,25 @@ def test_formulae_become_mathml_without_style_or_script(text: str, has: str, lac
     assert has in html
     assert lacks not in html
     assert "style=" not in html
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 20_000,
+        "[a](" * 5000,
+        "![" * 1000 + "a" * 90_000,
+        "<a " * 6000,
+        "*[a]: b\n" * 2000,
+        "a\n: b\n" * 3300,
+    ],
+    ids=["brackets", "links", "pictures", "tags", "abbreviations", "definitions"],
+)
+def test_text_that_takes_the_parser_minutes_is_shown_as_it_is_written(text: str) -> None:
+    began = process_time()
+    html = str(render(text))
+    assert html == f'<pre tabindex="0">{escape(text)}</pre>'
+    assert process_time() - began < 3
 
 
 def test_a_picture_is_served_under_its_own_type_to_who_may_see_the_competition(

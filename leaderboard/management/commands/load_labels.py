@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from evaluation.task import TASK, MaskSpec
-from evaluation.trust.site_files import SiteFileError, read_sites
+from evaluation.trust.site_files import SiteFileError, read_site_file
 from leaderboard.actions import judging
 from leaderboard.actions.organiser_files import FileInvalid, images_of, labels_of
 from leaderboard.actions.refusals import Refusal
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if not (path or sites or images):
             raise CommandError("Give PATH, --sites or --images.")
         masks, spec = read_labels(path) if path else (None, spec_in_force(row))
-        names = read_site_file(sites, spec) if sites else None
+        names = sites_in(sites, spec) if sites else None
         pictures = read_image_folder(images, spec) if images else None
         try:
             with transaction.atomic():
@@ -111,12 +111,13 @@ def read_labels(path: str) -> tuple[Any, MaskSpec]:
         ) from error
 
 
-def read_site_file(path: Path, spec: MaskSpec) -> tuple[str, ...]:
+def sites_in(path: Path, spec: MaskSpec) -> tuple[str, ...]:
     try:
-        return read_sites(path.read_text(encoding="utf-8-sig"), spec.patches)
+        with path.open("rb") as file:
+            return read_site_file(file, spec.patches)
     except SiteFileError as error:
         raise CommandError(f"The sites in {path} cannot be used:\n{error}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise CommandError(f"{path} cannot be read ({error}). Give a CSV file in UTF-8.") from error
 
 
