@@ -310,6 +310,8 @@ SPECTACULAR_SETTINGS = {
 SESSION_ENGINE = "leaderboard.platform.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = ENCRYPTED
+if ENCRYPTED:  # browsers then take them from this host alone, not from its neighbours under one domain
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SECURE_REDIRECT_EXEMPT = [
     r"^healthz$",
     r"^readyz$",

@@ -9,6 +9,7 @@ import sys
 from time import sleep
 from typing import Any
 
+from evaluation.cells import safe_cell
 from evaluation.cli.tables import table
 from l4s.errors import WrongUse
 from l4s.text import percent
@@ -46,9 +47,9 @@ def run_board(arguments: argparse.Namespace) -> int:
 
 def _print(arguments: argparse.Namespace, board: dict[str, Any]) -> None:
     if arguments.csv:
-        writer = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(entries(board))
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([safe_cell(row.get(name)) for name in COLUMNS] for row in entries(board))
     elif arguments.watch and arguments.json:
         print(json.dumps(board, ensure_ascii=False))  # one line for each change
     else:

@@ -5,26 +5,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-FORMULA_BEGINNINGS = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-    "\t",
-    "\r",
-)  # full-width ones are folded by some programs
-
-
-def safe_cell(value: Any) -> str:
-    """The value as text; anything that a spreadsheet would run as a formula gets an apostrophe in front."""
-    if isinstance(value, float):
-        return str(value)  # negative numbers are not formulas
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA_BEGINNINGS) else text
+from evaluation.cells import safe_cell
 
 
 def write_csv(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:

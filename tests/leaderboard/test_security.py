@@ -100,8 +100,8 @@ def test_in_production_everything_is_encrypted(tmp_path: Path) -> None:
     encrypted, plain = told["encrypted"], told["plain"]
     assert encrypted["status"] == 200
     assert encrypted["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
-    assert encrypted["cookies"]["csrftoken"]["secure"] is True
-    assert encrypted["cookies"]["csrftoken"]["samesite"] == "Lax"
+    assert encrypted["cookies"]["__Host-csrftoken"]["secure"] is True
+    assert encrypted["cookies"]["__Host-csrftoken"]["samesite"] == "Lax"
     assert told["session"] == [True, True, "Lax"]
     assert (plain["status"], plain["Location"]) == (301, "https://board.example.org/accounts/login/")
 

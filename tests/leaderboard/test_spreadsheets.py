@@ -1,25 +1,46 @@
 """CSV that a spreadsheet program opens without running anything."""
 
+import argparse
 import csv
 import io
+from decimal import Decimal
 
 import pytest
 
-from leaderboard.reporting.spreadsheets import safe_cell, write_csv
+from evaluation.cells import safe_cell
+from l4s.cli import board
+from leaderboard.reporting.spreadsheets import write_csv
+
+
+@pytest.mark.parametrize("beginning", [*"=+-@＝＋－＠﹦﹢﹣﹫⁼⁺₊", "\t", "\r", "\n"])
+def test_no_cell_begins_a_formula(beginning: str) -> None:
+    assert safe_cell(f"{beginning}1+1") == f"'{beginning}1+1"
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1+1", "＋1", "－1", "＠SUM(A1)", "\tx", "\r=1"]
-)
-def test_no_cell_begins_a_formula(text: str) -> None:
-    assert safe_cell(text) == "'" + text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(None, ""), (0, "0"), ("a=b", "a=b"), ("", ""), (0.5, "0.5"), (-0.5, "-0.5")]
+    ("value", "text"),
+    [
+        (None, ""),
+        (0, "0"),
+        ("a=b", "a=b"),
+        ("−1", "−1"),
+        ("", ""),
+        (0.5, "0.5"),
+        (-0.5, "-0.5"),
+        (-3, "-3"),
+        (Decimal("-1.50"), "-1.50"),
+    ],
 )
 def test_other_cells_stay_as_they_are(value: object, text: str) -> None:
     assert safe_cell(value) == text
+
+
+def test_the_client_s_board_runs_no_formula_either(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"rank": 1, "team": '=HYPERLINK("https://example.org")', "method": "＝1", "f1": 0.5, "date": None}
+    found = {"rows": [row], "reference": [], "published": []}
+    board._print(argparse.Namespace(csv=True, json=False, watch=False), found)
+    [line] = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert (line["team"], line["method"], line["f1"]) == (f"'{row['team']}", "'＝1", "0.5")
 
 
 def test_rfc_4180() -> None:

@@ -32,7 +32,7 @@ export class Rate {
 
 /** The CSRF token as it is now: signing in or out in another tab changes it. */
 export function token() {
-  const cookie = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
+  const cookie = document.cookie.match(/(?:^|; )(?:__Host-)?csrftoken=([^;]+)/);
   return cookie ? cookie[1] : form.elements.csrfmiddlewaretoken.value;
 }
 
