@@ -12,7 +12,7 @@ import psutil
 import psycopg
 import redis
 
-from benchmarks import bad_days
+from benchmarks import bad_days, quick_faults
 from benchmarks.stage import DURABLE, LEASE_SECONDS, Stage, killed
 
 
@@ -24,6 +24,7 @@ class Fault:
     short: bool = False
     needs: str = ""  # "s3", or "a small disk": a stage of its own, or root
     all_scored: bool = False  # none may end as failed, even with its attempt given back
+    often: int = 1  # how many times it comes in each round of a long run
 
 
 def kill_workers(stage: Stage) -> int:
@@ -244,6 +245,11 @@ def end_revived() -> None:
 
 
 FAULTS = (
+    Fault("connections of uploads cut", quick_faults.cut_connections_of_uploads, short=True, often=30),
+    Fault("kill -9 what reads an archive", quick_faults.kill_what_reads, often=30),
+    Fault(
+        "database cut while an archive is read", quick_faults.cut_the_database_at_work, ("postgres",), often=8
+    ),
     Fault("kill -9 every worker", kill_workers, short=True),
     Fault("kill -9 beat", kill_beat),
     Fault("kill -9 the readers", kill_readers, short=True),

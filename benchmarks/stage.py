@@ -23,7 +23,7 @@ import psutil
 from tests import services
 
 ROOT = Path(__file__).resolve().parent.parent
-PATCHES, SIZE, TEAMS = 1500, 128, 4
+PATCHES, SHORT, SIZE, TEAMS = 1500, 100, 128, 4
 LEASE_SECONDS = 4
 SETTLE_SECONDS = 400
 DURABLE = {"synchronous_commit": "on"}
@@ -53,6 +53,8 @@ class Stage:
     tokens: list[str] = field(default_factory=list)
     phase: int = 0
     archive: bytes = b""
+    short_phase: int = 0  # its archives have SHORT patches and are read within a moment
+    short_archive: bytes = b""
     accepted: dict[int, str] = field(default_factory=dict)  # submission: its idempotency key
     harmed: set[int] = field(default_factory=set)  # submissions whose archive was: they must never be scored
     bucket: Any = None  # the emulated S3 service, if archives lie there
@@ -122,17 +124,17 @@ class Stage:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def post(self, number: int = 1) -> list[int]:
+    def post(self, number: int = 1, *, short: bool = False) -> list[int]:
         """Upload this many archives, cycling through the teams; returns the new submissions."""
-        return [self.post_one(len(self.accepted) % TEAMS) for _ in range(number)]
+        return [self.post_one(len(self.accepted) % TEAMS, short=short) for _ in range(number)]
 
-    def post_one(self, team: int) -> int:
+    def post_one(self, team: int, *, key: str = "", short: bool = False) -> int:
         """Upload as a careful script does: with the same Idempotency-Key until the server has said yes."""
-        key = secrets.token_hex(8)
+        key = key or secrets.token_hex(8)
         end = time.monotonic() + 60
         while True:
             began = time.monotonic()
-            answer = self.upload(team, key)
+            answer = self.upload(team, key, short=short)
             if answer is not None and answer.status_code in (200, 202):
                 submission = int(answer.json()["id"])
                 self.accepted[submission] = key
@@ -142,18 +144,28 @@ class Stage:
                 raise RuntimeError(f"the upload was never accepted: {answer and answer.text[:500]}")
             time.sleep(0.2)
 
-    def upload(self, team: int, key: str) -> httpx.Response | None:
+    def upload(self, team: int, key: str, *, short: bool = False) -> httpx.Response | None:
         """One try; None when the connection failed."""
         try:
-            return httpx.post(
-                f"{self.url}/api/v1/submissions/",
-                headers={"Authorization": f"Bearer {self.tokens[team]}", "Idempotency-Key": key},
-                data={"phase": self.phase, "method": "chaos", "allow_duplicate": "true"},
-                files={"archive": ("masks.zip", self.archive, "application/zip")},
-                timeout=20,
-            )
+            with httpx.Client(timeout=20) as client:
+                return client.send(self.request(team, key, short=short))
         except httpx.HTTPError:
             return None
+
+    def request(self, team: int, key: str, *, short: bool = False) -> httpx.Request:
+        """The request that uploads an archive."""
+        archive = self.short_archive if short else self.archive
+        return httpx.Request(
+            "POST",
+            f"{self.url}/api/v1/submissions/",
+            headers={"Authorization": f"Bearer {self.tokens[team]}", "Idempotency-Key": key},
+            data={
+                "phase": str(self.short_phase if short else self.phase),
+                "method": "chaos",
+                "allow_duplicate": "true",
+            },
+            files={"archive": ("masks.zip", archive, "application/zip")},
+        )
 
     # The rows
 
@@ -181,15 +193,16 @@ class Stage:
 
         return self.query(lambda: Submission.objects.with_evaluation().get(pk=submission).evaluation.tries)
 
-    def settle(self) -> float:
-        """Wait until nothing is queued or being scored; returns the seconds it took."""
+    def unfinished(self) -> bool:
+        """Is anything queued or being scored?"""
         from leaderboard.models import Evaluation
 
+        return Evaluation.objects.unfinished().exists()
+
+    def settle(self) -> float:
+        """Wait until nothing is queued or being scored; returns the seconds it took."""
         began = time.monotonic()
-        unfinished = Evaluation.objects.unfinished
-        self.wait_until(
-            lambda: not self.query(lambda: unfinished().exists()), "everything is final", SETTLE_SECONDS
-        )
+        self.wait_until(lambda: not self.query(self.unfinished), "everything is final", SETTLE_SECONDS)
         return time.monotonic() - began
 
     def wait_until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
@@ -316,11 +329,15 @@ def _set_up(made: Stage) -> None:
             connection.execute(f'CREATE DATABASE "{name}"')
     call_command("migrate", verbosity=0)
     masks = (np.random.default_rng(1).random((PATCHES, SIZE, SIZE)) < 0.02).astype(np.uint8)
-    made.archive = slow_archive(masks)
+    made.archive, made.short_archive = slow_archive(masks), slow_archive(masks[:SHORT])
     competition = Competition.objects.create(slug="chaos", name="Chaos", is_published=True)
-    phase = Phase.objects.create(competition=competition, slug="only", name="Only", opens_at=timezone.now())
-    judging.load_labels(None, phase, pack(masks), MaskSpec(PATCHES, SIZE, SIZE))
-    made.phase = phase.pk
+    long, short = (
+        Phase.objects.create(competition=competition, slug=name, name=name, opens_at=timezone.now())
+        for name in ("long", "short")
+    )
+    judging.load_labels(None, long, pack(masks), MaskSpec(PATCHES, SIZE, SIZE))
+    judging.load_labels(None, short, pack(masks[:SHORT]), MaskSpec(SHORT, SIZE, SIZE))
+    made.phase, made.short_phase = long.pk, short.pk
     for number in range(TEAMS):
         user = User.objects.create(username=f"chaos{number}")
         teams.create_team(user, competition, f"Team {number}")

@@ -272,17 +272,17 @@ def sweep() -> Swept:
 
 
 def cut_to_the_clock(now: datetime) -> int:
-    """Shorten leases and pauses that a clock since set back wrote too far into the future; returns their number.
+    """Shorten leases and end pauses that a clock since set back wrote too far into the future; returns their number.
 
     A worker that lives extends its lease again at its next heartbeat; of one that does not, the work is taken back as usual.
     """
     lease = lease_end(now)
     leases = Evaluation.objects.scoring().filter(lease_until__gt=lease + SKEW).update(lease_until=lease)
-    later = now + LONGEST_PAUSE
-    paused = Evaluation.objects.queued().filter(not_before__gt=later + SKEW).update(not_before=later)
-    rung = Evaluation.objects.queued().filter(rung_at__gt=later + SKEW).update(rung_at=now)
+    too_far = now + LONGEST_PAUSE + SKEW
+    paused = Evaluation.objects.queued().filter(not_before__gt=too_far).update(not_before=None)
+    rung = Evaluation.objects.queued().filter(rung_at__gt=too_far).update(rung_at=now)
     if leases or paused or rung:
-        log.warning("the clock was set back: %d leases and %d pauses shortened", leases, paused)
+        log.warning("the clock was set back: %d leases shortened, %d pauses ended", leases, paused)
     return leases + paused + rung
 
 

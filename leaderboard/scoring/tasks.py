@@ -17,7 +17,7 @@ import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from numpy import ndarray
 
@@ -133,15 +133,30 @@ def evaluate(held: queue.Claim, spent: dict[str, float]) -> str:
         except Exception:
             return give_up_or_retry(held)
         try:
-            label_set = held.evaluation.label_set
-            with lap(spent, "count_ms"):
-                counts = count(prediction, truth(label_set.pk, label_set.sha256))
-                packed, digest = labels.compress(prediction), sha256(prediction, spec_of(held.evaluation))
-            with lap(spent, "record_ms"):
-                written = queue.record_score(held, counts, packed, digest)
+            written = count_and_record(held, prediction, spent)
         except Exception:
             return give_up_or_retry(held)
     return "scored" if written else "lost"
+
+
+def count_and_record(held: queue.Claim, prediction: ndarray, spent: dict[str, float]) -> bool:
+    """As below; where the database's connection has ended meanwhile, once more on another one."""
+    try:
+        return _count_and_record(held, prediction, spent)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("the database's connection ended: recording on another one", error=str(error))
+        connection.close()
+        return _count_and_record(held, prediction, spent)
+
+
+def _count_and_record(held: queue.Claim, prediction: ndarray, spent: dict[str, float]) -> bool:
+    """Compare with the labels and write the score, in one transaction; False if the claim was lost."""
+    label_set = held.evaluation.label_set
+    with lap(spent, "count_ms"):
+        counts = count(prediction, truth(label_set.pk, label_set.sha256))
+        packed, digest = labels.compress(prediction), sha256(prediction, spec_of(held.evaluation))
+    with lap(spent, "record_ms"):
+        return queue.record_score(held, counts, packed, digest)
 
 
 @contextmanager

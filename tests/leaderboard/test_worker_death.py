@@ -1,9 +1,12 @@
 """Workers that come late or die: nothing is lost, and nothing of them is left."""
 
 import psutil
+import psycopg
 import pytest
+from django.db import OperationalError, connection
 
 from leaderboard.models import Evaluation
+from leaderboard.scoring import queue, tasks
 from leaderboard.scoring.tasks import sweep
 from tests.conftest import start_worker, stop_worker
 from tests.leaderboard import factories
@@ -42,3 +45,35 @@ def test_killing_the_worker_takes_its_reader_along(cast, tmp_path):
         assert not alive, [p.cmdline() for p in alive]
     finally:
         stop_worker(process)
+
+
+def test_a_score_outlives_the_connection(cast, monkeypatch):
+    """The database ends the worker's connection while it reads: what was read is recorded on another one, at the first try."""
+    read, record, cuts = tasks.read_masks, queue.record_score, []
+
+    def cut(evaluation):
+        masks = read(evaluation)
+        with psycopg.connect(url_of_the_database(), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+        cuts.append("connection")
+        return masks
+
+    def fail_once(*arguments):
+        if not cuts:
+            cuts.append("error")
+            raise OperationalError("disk I/O error")
+        return record(*arguments)
+
+    if connection.vendor == "postgresql":
+        monkeypatch.setattr(tasks, "read_masks", cut)
+    else:
+        monkeypatch.setattr(queue, "record_score", fail_once)
+    submission = submit(cast)
+    assert tasks.work() == "scored"
+    assert len(cuts) == 1
+    assert Evaluation.objects.get(submission=submission).tries == 1
+
+
+def url_of_the_database() -> str:
+    given = connection.settings_dict
+    return f"postgres://{given['USER']}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
