@@ -14,8 +14,9 @@ TOOLS := .venv/tools-$(call sum,requirements.txt requirements-dev.txt)
 TRAINERS := .venv/trainers-$(call sum,requirements.txt baseline/requirements.txt baseline/requirements-extras.txt)
 
 ARCHIVERS := zip 7zip libarchive-tools libarchive-zip-perl fastjar advancecomp minizip ziptool tcllib ruby ruby-zip \
-	php-cli php-zip zipalign strip-nondeterminism
-NODE_ARCHIVERS := jszip@3 yazl@3 archiver@8 adm-zip@0.6 fflate@0.8 @zip.js/zip.js@2
+	php-cli php-zip zipalign strip-nondeterminism \
+	hdf5-tools libhdf5-dev r-cran-hdf5r r-bioc-rhdf5 libpdl-io-hdf5-perl netcdf-bin octave
+NODE_ARCHIVERS := jszip@3 yazl@3 archiver@8 adm-zip@0.6 fflate@0.8 @zip.js/zip.js@2 h5wasm@0.10
 
 METHODS ?= unet
 SEEDS ?= 0
@@ -75,13 +76,14 @@ prometheus:
 r:
 	$(call debian,Rscript,r-base-core r-cran-httr2 r-cran-jsonlite,the R example of docs/scripting.md)
 
-archivers:  ## install the ZIP programs that the tests try: Debian's where root may, npm's into .venv
+archivers:  ## install the ZIP and HDF5 programs that the tests try: Debian's where root may, npm's into .venv
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(ARCHIVERS) >/dev/null 2>&1; then \
 		echo "Installing Debian's archivers for the tests ..."; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(ARCHIVERS) >/dev/null \
 		|| echo "NOT ALL ARCHIVERS: apt-get failed, so the tests skip those that are missing."; fi
-	@if command -v npm >/dev/null && [ ! -d .venv/archivers ]; then \
+	@if command -v npm >/dev/null && [ "$$(cat .venv/archivers/list 2>/dev/null)" != "$(NODE_ARCHIVERS)" ]; then \
 		npm install --silent --no-save --no-audit --no-fund --prefix .venv/archivers $(NODE_ARCHIVERS) >/dev/null \
+		&& echo "$(NODE_ARCHIVERS)" > .venv/archivers/list \
 		|| { rm -rf .venv/archivers; echo "NOT ALL ARCHIVERS: npm failed, so the tests skip those of Node."; }; fi
 
 test-fast: $(TOOLS)  ## under a minute: the tests of what you changed, and the quickest others
