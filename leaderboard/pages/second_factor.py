@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 
-from leaderboard.actions.second_factor import SENTENCE, lacks_second_factor
+from leaderboard.actions.second_factor import SENTENCE, lacks_second_factor, second_factor_since
 
 from .page_context import signed_in
 
@@ -45,5 +45,5 @@ class SecondFactorMiddleware:
 def second_factor(request: HttpRequest) -> HttpResponse:
     """Why a second factor is needed, and the ways to have one."""
     needed = lacks_second_factor(request.user)
-    context = {"needed": needed, "has_one": not needed and is_mfa_enabled(request.user, FACTORS)}
+    context = {"needed": needed, "has_one": second_factor_since(request.user) is not None}
     return render(request, "account_pages/second_factor.html", context)
