@@ -122,6 +122,9 @@ bench-board: $(TOOLS)  ## what each page, poll, claim and score costs with 85 te
 	$(RUN) -m benchmarks.board --backend sqlite
 	$(RUN) -m benchmarks.board --backend postgres
 
+bench-locks: $(TOOLS)  ## for how long bulk acts and a switch of labels hold SQLite's one writer lock, with 7,775 submissions
+	$(RUN) -m benchmarks.locks
+
 bench-latency: $(TOOLS)  ## from POST to score on the demo, part by part; FLAGS="--long 10000" uploads so many without a pause
 	$(RUN) -m benchmarks.latency $(FLAGS)
 

@@ -26,7 +26,7 @@ from leaderboard.models.text import day
 from leaderboard.notifications import mails
 from leaderboard.notifications.accounts import tell
 
-from .judging import need_reason
+from .records import need_reason
 from .refusals import Conflict, InvalidInput, NotAllowed, check_fields
 from .teams import end_membership
 

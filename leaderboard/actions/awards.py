@@ -10,8 +10,9 @@ from leaderboard.models import AuditEntry, Award, Competition, Evaluation, Phase
 from leaderboard.models.boards import with_ranks
 
 from .descriptions import why_not_eligible
-from .judging import need_reason, why_not_final
+from .judging import why_not_final
 from .organisers import in_turn
+from .records import need_reason
 from .refusals import Conflict, InvalidInput, NotAllowed, check_fields, check_organiser
 
 NAMED = 10  # teams of which a sentence says the rule that they fail

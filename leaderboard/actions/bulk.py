@@ -1,14 +1,13 @@
-"""Acts on many submissions: asked for with a reason, done by a worker in short transactions, undone by their inverse.
+"""Acts on many submissions or teams: asked for with a reason, done by a worker in short transactions, undone by their inverse.
 
 No transaction takes more than a part of one team's submissions, so that SQLite's one writer is never held for long; the
 standing of a team is refreshed with its last part.
 """
 
 import time
-from collections.abc import Callable
 from datetime import datetime
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from celery import shared_task
@@ -16,46 +15,53 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from leaderboard.models import Attempt, BulkAct, Evaluation, Phase, PhaseFigures, Standing, Submission, User
+from leaderboard.models import (
+    BulkAct,
+    Competition,
+    LabelSet,
+    Phase,
+    PhaseFigures,
+    Standing,
+    Submission,
+    Team,
+    User,
+)
 from leaderboard.platform.bell import ring, ring_on_commit
 
-from .judging import log_act, need_reason, public_entry, queue_evaluations
+from .bulk_kinds import HIDES, KINDS, Before, hide_or_show
+from .records import log_act, need_reason, public_entry
 from .refusals import Conflict, InvalidInput, check_organiser
 
 log = structlog.get_logger(__name__)
 
-PART = 100  # submissions in a transaction
+PART = 50  # submissions in a transaction: `make bench-locks`
 SLICE_SECONDS = 5.0  # then other tasks of the worker have their turn
 AT_ONCE = 50  # so many are done while the organiser waits
 
-Before = dict[int, Any]
-"""What was changed: by the submission's primary key, what it was before (as JSON)."""
 
+def begin(
+    user: Any,
+    kind: str,
+    chosen: Any,
+    reason: str,
+    withhold: str = "",
+    *,
+    label_set: LabelSet | None = None,
+) -> BulkAct:
+    """Have the act done to each of the submissions, or teams (of one competition); a few of them at once.
 
-class Kind(NamedTuple):
-    """How an act is done and undone, on submissions of one team that are locked; and what the log calls both."""
-
-    do: Callable[[list[Submission], BulkAct], Before]
-    undo: Callable[[list[Submission], Before], Before]
-    done: str
-    undone: str
-    public: bool = True
-
-
-def begin(user: Any, kind: str, submissions: Any, reason: str, withhold: str = "") -> BulkAct:
-    """Have the act done to each of the submissions (of one competition); a few of them at once. Raises InvalidInput and NotAllowed."""
+    ``label_set``: on which submissions are evaluated, where that is the act. Raises InvalidInput and NotAllowed.
+    """
     reason = need_reason(reason)
-    rows = submissions.order_by("phase", "team", "pk").values_list("pk", "phase__competition")
-    found = list(rows)
+    found = list(_in_order(kind, chosen).values_list("pk", _path(kind)))
     if not found:
-        raise InvalidInput("No submission is chosen.")
+        raise InvalidInput("Nothing is chosen.")
     if len({competition for _, competition in found}) > 1:
-        raise InvalidInput("Choose submissions of one competition: each has its own log and organisers.")
-    phases = Phase.objects.filter(submissions__in=[found[0][0]]).select_related("competition")
-    competition = phases.get().competition
+        raise InvalidInput("Choose rows of one competition: each has its own log and organisers.")
+    competition = Competition.objects.get(pk=found[0][1])
     check_organiser(user, competition)
     if kind == BulkAct.Kind.RESCORE:
-        without = Phase.objects.filter(labels=None, submissions__in=submissions.order_by()).first()
+        without = Phase.objects.filter(labels=None, submissions__in=chosen.order_by()).first()
         if without is not None:
             raise InvalidInput(f"{without} has no labels yet.")
     with transaction.atomic():
@@ -65,11 +71,20 @@ def begin(user: Any, kind: str, submissions: Any, reason: str, withhold: str = "
             requested_by=user if isinstance(user, User) else None,
             reason=reason,
             withhold=withhold.strip(),
-            submissions=[pk for pk, _ in found],
+            label_set=label_set,
+            rows=[pk for pk, _ in found],
             total=len(found),
         )
         ring_on_commit(work)
     return _at_once(act)
+
+
+def _in_order(kind: str, chosen: Any) -> Any:
+    return chosen.order_by("pk") if kind in HIDES else chosen.order_by("phase", "team", "pk")
+
+
+def _path(kind: str) -> str:
+    return "competition" if kind in HIDES else "phase__competition"
 
 
 def disqualify(user: Any, submission: Submission, reason: str, withhold: str = "") -> None:
@@ -106,7 +121,8 @@ def undo(user: Any, act: BulkAct, reason: str) -> BulkAct:
             raise Conflict("It was undone already.")
         if not act.changed:
             raise Conflict("It changed nothing, so there is nothing to undo.")
-        chosen = Submission.objects.filter(pk__in=act.changed).order_by("phase", "team", "pk")
+        model = Team if act.is_on_teams else Submission
+        chosen = _in_order(act.kind, model._default_manager.filter(pk__in=act.changed))
         inverse = BulkAct.objects.create(
             competition=act.competition,
             kind=act.kind,
@@ -114,7 +130,8 @@ def undo(user: Any, act: BulkAct, reason: str) -> BulkAct:
             requested_by=user if isinstance(user, User) else None,
             reason=reason,
             withhold=act.withhold,
-            submissions=list(chosen.values_list("pk", flat=True)),
+            label_set_id=act.label_set_id,
+            rows=list(chosen.values_list("pk", flat=True)),
             total=chosen.count(),
         )
         ring_on_commit(work)
@@ -157,20 +174,18 @@ def let_others_write(held: float) -> None:
 def step(act: BulkAct) -> bool:
     """Do the next part, in one transaction; False when nothing is left, or another worker has taken over."""
     now = timezone.now()
-    part = act.part(PART + 1)
-    rows = Submission.objects.filter(pk__in=part).values_list("pk", "phase", "team")
-    place = {pk: (phase, team) for pk, phase, team in rows}
-    mine = list(takewhile(lambda pk: place.get(pk) == place.get(part[0]), part))[:PART]
-    if not mine:
+    part, last_of_team = next_part(act)
+    if not part:
         _finish(act, now)
         return False
-    last_of_team = len(mine) == len(part) or place.get(part[len(mine)]) != place.get(mine[0])
     with transaction.atomic():
         taken = BulkAct.objects.filter(pk=act.pk, position=act.position, finished_at=None)
-        if not taken.update(position=F("position") + len(mine), seen_at=now):
+        if not taken.update(position=F("position") + len(part), seen_at=now):
             return False
-        act.position += len(mine)
-        if locked := Submission.objects.filter(pk__in=mine).order_by("pk").lock():
+        act.position += len(part)
+        if act.is_on_teams:
+            _do_team(act, part)
+        elif locked := Submission.objects.filter(pk__in=part).order_by("pk").lock():
             _do_part(act, locked, last_of_team=last_of_team)
     if act.position >= act.total:
         _finish(act, now)
@@ -178,18 +193,41 @@ def step(act: BulkAct) -> bool:
     return True
 
 
+def next_part(act: BulkAct) -> tuple[list[int], bool]:
+    """What one transaction takes: one team, or submissions of one team in one phase; and whether they are its last."""
+    if act.is_on_teams:
+        return act.part(1), True
+    ahead = act.part(PART + 1)
+    found = Submission.objects.filter(pk__in=ahead).values_list("pk", "phase", "team")
+    place = {pk: (phase, team) for pk, phase, team in found}
+    mine = list(takewhile(lambda pk: place.get(pk) == place.get(ahead[0]), ahead))[:PART]
+    last = len(mine) == len(ahead) or place.get(ahead[len(mine)]) != place.get(mine[0])
+    return mine, last
+
+
+def _do_team(act: BulkAct, part: list[int]) -> None:
+    team = Team.objects.select_related("competition").filter(pk__in=part).first()
+    if team is not None and hide_or_show(act, team):
+        _remember(act, {team.pk: None})
+
+
 def _do_part(act: BulkAct, rows: list[Submission], *, last_of_team: bool) -> None:
     """Change these submissions of one team, and remember what they were."""
     before = _perform(act, rows)
-    act.changed |= {str(pk): value for pk, value in before.items()}
-    BulkAct.objects.filter(pk=act.pk).update(changed=act.changed, number_changed=len(act.changed))
+    _remember(act, before)
+    kind = KINDS[act.kind]
     phase, team = rows[0].phase, rows[0].team
-    if last_of_team and act.kind != BulkAct.Kind.RESCORE:
+    if last_of_team and kind.moves_standings:
         Standing.objects.refresh_locked(phase, team)
         PhaseFigures.objects.forget(phase)
-    if before:
+    if before and kind.done:
         subject = f"{len(before)} submissions of {team}" if len(before) > 1 else str(rows[0])
         _log(act, phase, subject, before)
+
+
+def _remember(act: BulkAct, before: Before) -> None:
+    act.changed |= {str(pk): value for pk, value in before.items()}
+    BulkAct.objects.filter(pk=act.pk).update(changed=act.changed, number_changed=len(act.changed))
 
 
 def _perform(act: BulkAct, rows: list[Submission]) -> Before:
@@ -212,102 +250,3 @@ def _log(act: BulkAct, phase: Phase, subject: str, before: Before) -> None:
     log_act(
         word, act.requested_by, phase, subject, act.reason, details, public=kind.public and entry["public"]
     )
-
-
-def _disqualify(rows: list[Submission], act: BulkAct) -> Before:
-    chosen = [row.pk for row in rows if row.disqualified_at is None]
-    new = {"disqualified_at": timezone.now(), "disqualified_reason": act.reason}
-    Submission.objects.filter(pk__in=chosen).update(**new)
-    return dict.fromkeys(chosen)
-
-
-def _qualify(rows: list[Submission], former: Before) -> Before:
-    """Take a disqualification back, unless somebody else has since."""
-    chosen = [row.pk for row in rows if row.pk in former and row.disqualified_at is not None]
-    Submission.objects.filter(pk__in=chosen).update(disqualified_at=None, disqualified_reason="")
-    return dict.fromkeys(chosen)
-
-
-def _restore(rows: list[Submission], act: BulkAct) -> Before:
-    former = {
-        row.pk: [row.disqualified_at.isoformat(), row.disqualified_reason]
-        for row in rows
-        if row.disqualified_at is not None
-    }
-    Submission.objects.filter(pk__in=former).update(disqualified_at=None, disqualified_reason="")
-    return former
-
-
-def _disqualify_again(rows: list[Submission], former: Before) -> Before:
-    chosen = [row for row in rows if row.pk in former and row.disqualified_at is None]
-    for row in chosen:
-        at, row.disqualified_reason = former[row.pk]
-        row.disqualified_at = datetime.fromisoformat(at)
-    Submission.objects.bulk_update(chosen, ["disqualified_at", "disqualified_reason"])
-    return {row.pk: None for row in chosen}
-
-
-def _withdraw(rows: list[Submission], act: BulkAct) -> Before:
-    chosen = [row.pk for row in rows if row.withdrawn_at is None]
-    Submission.objects.filter(pk__in=chosen).update(withdrawn_at=timezone.now())
-    Attempt.objects.filter(submission__in=chosen).update(board_slot=None)
-    return dict.fromkeys(chosen)
-
-
-def _put_back(rows: list[Submission], former: Before) -> Before:
-    """Take a withdrawal back: the submission takes a place on the board again."""
-    chosen = [row.pk for row in rows if row.pk in former and row.withdrawn_at is not None]
-    Submission.objects.filter(pk__in=chosen).update(withdrawn_at=None)
-    Attempt.objects.filter(submission__in=chosen).exclude(state=Attempt.State.GIVEN_BACK).take_places()
-    return dict.fromkeys(chosen)
-
-
-def _give_back(rows: list[Submission], act: BulkAct) -> Before:
-    held = Attempt.objects.filter(submission__in=rows).exclude(state=Attempt.State.GIVEN_BACK)
-    former = {
-        each.pk: [each.state, each.reason, each.settled_at and each.settled_at.isoformat()] for each in held
-    }
-    for pk in former:
-        Attempt.objects.give_back(pk, f"by the organisers: {act.reason}"[:120], timezone.now())
-    return former
-
-
-def _take_again(rows: list[Submission], former: Before) -> Before:
-    """Attempts are taken again, even where the team has used the free place since: it is above its quota then."""
-    attempts = Attempt.objects.filter(submission__in=former, state=Attempt.State.GIVEN_BACK)
-    taken: dict[int, None] = {}
-    for attempt in attempts:
-        attempt.state, attempt.reason, at = former[attempt.pk]
-        attempt.settled_at = at and datetime.fromisoformat(at)
-        attempt.save(update_fields=["state", "reason", "settled_at"])
-        taken[attempt.pk] = None
-    standing = {row.pk for row in rows if row.withdrawn_at is None}
-    Attempt.objects.filter(submission__in=taken).take_places(on_board=standing, quota=True)
-    return taken
-
-
-def _rescore(rows: list[Submission], act: BulkAct) -> Before:
-    labels = rows[0].phase.labels
-    if labels is None:
-        return {}
-    queued = queue_evaluations(Submission.objects.filter(pk__in=[row.pk for row in rows]), labels)
-    return {each.submission_id: each.pk for each in queued}
-
-
-def _unqueue(rows: list[Submission], former: Before) -> Before:
-    """What no worker has begun yet leaves the queue; a score that is there stays."""
-    waiting = Evaluation.objects.queued().filter(pk__in=former.values())
-    found = dict(waiting.values_list("submission", "pk"))
-    waiting.delete()
-    return found
-
-
-KINDS: dict[str, Kind] = {
-    BulkAct.Kind.DISQUALIFY: Kind(_disqualify, _qualify, "disqualified", "restored"),
-    BulkAct.Kind.RESTORE: Kind(_restore, _disqualify_again, "restored", "disqualified"),
-    BulkAct.Kind.WITHDRAW: Kind(
-        _withdraw, _put_back, "withdrawn by the organisers", "put back by the organisers"
-    ),
-    BulkAct.Kind.GIVE_BACK: Kind(_give_back, _take_again, "attempts given back", "attempts taken again"),
-    BulkAct.Kind.RESCORE: Kind(_rescore, _unqueue, "re-scored", "re-score taken back", public=False),
-}

@@ -18,9 +18,10 @@ from leaderboard.models import (
 from leaderboard.models.boards import Result, exact_results
 from leaderboard.models.locks import lock_rows, snapshot
 from leaderboard.models.visibility import Ratio
-from leaderboard.notifications.corrections import post_correction
+from leaderboard.notifications.corrections import send_correction, write_correction
 
-from .judging import check_same_task, log_act, need_reason, put_labels_in_force
+from .judging import check_same_task, put_labels_in_force
+from .records import log_act, need_reason
 from .refusals import Conflict, InvalidInput, NoTeam, check_fields, check_organiser
 
 OPEN_REPORTS = 50  # of a team and phase: who finds more writes to the organisers
@@ -112,6 +113,7 @@ def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
     """Put a label set in force and notify the teams. The previous board stays readable."""
     check_organiser(user, label_set.phase.competition)
     reason = need_reason(reason)
+    mails = write_correction(label_set.phase, label_set, reason)  # a hundred mails take a tenth of a second
     with transaction.atomic():
         phase = _locked(label_set)
         if phase.labels_id == label_set.pk:
@@ -119,8 +121,8 @@ def apply_correction(user: Any, label_set: LabelSet, reason: str) -> None:
         check_same_task(phase, MaskSpec(label_set.patches, label_set.height, label_set.width))
         log_act("labels switched", user, phase, f"version {label_set.version}", reason,
                 {"commitment": label_set.commitment}, public=True)  # fmt: skip
-        put_labels_in_force(phase, label_set)
-        post_correction(phase, label_set, reason)
+        put_labels_in_force(user, phase, label_set)
+        send_correction(phase, label_set, reason, mails)
 
 
 def _locked(label_set: LabelSet) -> Phase:

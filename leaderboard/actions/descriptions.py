@@ -10,7 +10,7 @@ from django.utils import timezone
 from leaderboard.models import AuditEntry, MethodDescription, Team
 from leaderboard.models.text import moment
 
-from .judging import need_reason
+from .records import need_reason
 from .refusals import Conflict, InvalidInput, NotAllowed, RosterLocked, check_organiser
 from .rosters import tell_owners
 

@@ -11,13 +11,12 @@ from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 from numpy import ndarray
 
-from evaluation import __version__
 from evaluation.scoring import labels as label_files
 from evaluation.scoring.counts import sha256
 from evaluation.task import MaskSpec
 from evaluation.trust.site_files import write_sites
 from leaderboard.models import (
-    AuditEntry,
+    BulkAct,
     Evaluation,
     LabelSet,
     Phase,
@@ -26,16 +25,11 @@ from leaderboard.models import (
 )
 from leaderboard.models.locks import lock_rows
 from leaderboard.models.text import moment
-from leaderboard.platform.bell import ring_on_commit
-from leaderboard.scoring.tasks import work
 
+from . import bulk
+from .bulk_kinds import lacking
+from .records import log_act, need_reason
 from .refusals import Conflict, InvalidInput, check_organiser
-
-
-def need_reason(reason: str) -> str:
-    if not reason.strip():
-        raise InvalidInput("Please give a reason; it is kept in the log.")
-    return reason.strip()
 
 
 def load_labels(
@@ -93,9 +87,9 @@ def load_labels(
             public=True,
         )
         if phase.labels is None or not phase.submissions.exists():
-            put_labels_in_force(phase, label_set)
+            put_labels_in_force(user, phase, label_set)
         else:
-            evaluate_ahead(phase, label_set)
+            evaluate_ahead(user, phase, label_set)
     return label_set
 
 
@@ -161,7 +155,7 @@ def restore_masks(user: Any, phase: Phase, label_set: LabelSet, masks: ndarray) 
     return label_set
 
 
-def put_labels_in_force(phase: Phase, label_set: LabelSet) -> None:
+def put_labels_in_force(user: Any, phase: Phase, label_set: LabelSet) -> None:
     """Switch a phase to a label set: one board is one version of labels. Inside the caller's transaction.
 
     What was scored on it already counts at once. Who waits with a fresh submission keeps the place in the queue and
@@ -179,33 +173,22 @@ def put_labels_in_force(phase: Phase, label_set: LabelSet) -> None:
     phase.submissions.filter(pk__in=scored.values("submission")).update(
         evaluation=Subquery(newest.values("pk")[:1])
     )
-    evaluate_ahead(phase, label_set)
+    evaluate_ahead(user, phase, label_set)
     Standing.objects.rebuild(phase)
     Phase.objects.bump_board(phase.pk)
 
 
-def evaluate_ahead(phase: Phase, label_set: LabelSet) -> int:
-    """Queue whatever has no score by this scorer on the label set yet; returns how many.
-
-    Not what is invalid under any labels, nor what still waits: that is scored on the labels in force by then.
-    """
-    done = Evaluation.objects.filter(label_set=label_set, state=Evaluation.State.SCORED, scorer=__version__)
-    pending = Evaluation.objects.queued().filter(priority=Evaluation.Priority.FRESH)
-    rest = phase.submissions.exclude(evaluation__state=Evaluation.State.INVALID)
-    rest = rest.exclude(pk__in=done.values("submission")).exclude(pk__in=pending.values("submission"))
-    return len(queue_evaluations(rest, label_set))
-
-
-def queue_evaluations(submissions: Any, label_set: LabelSet) -> list[Evaluation]:
-    """Queue one low-priority evaluation for each submission that has none waiting on this label set; returns them."""
-    waiting = Evaluation.objects.unfinished().filter(label_set=label_set)
-    fresh = list(submissions.exclude(pk__in=waiting.values("submission")).values_list("pk", flat=True))
-    made = Evaluation.objects.bulk_create(
-        Evaluation(submission_id=pk, label_set=label_set, priority=Evaluation.Priority.RESCORE)
-        for pk in fresh
-    )
-    ring_on_commit(work)
-    return made
+def evaluate_ahead(user: Any, phase: Phase, label_set: LabelSet) -> None:
+    """Have all evaluated on the label set that has no score on it yet: a bulk act, so that many are queued in short transactions."""
+    rest = lacking(phase.submissions.all(), label_set)
+    if rest.exists():
+        bulk.begin(
+            user,
+            BulkAct.Kind.EVALUATE,
+            rest,
+            f"Version {label_set.version} of the labels",
+            label_set=label_set,
+        )
 
 
 def why_not_final(phase: Phase, now: datetime) -> Conflict | None:
@@ -240,30 +223,3 @@ def reveal_labels(user: Any, label_set: LabelSet, reason: str) -> None:
             public=True,
         )
     label_set.refresh_from_db(fields=["revealed_at"])
-
-
-def public_entry(reason: str, withhold: str = "") -> dict[str, Any]:
-    """Arguments of an audit entry that everyone may read, unless the organiser gives a reason to withhold it."""
-    withheld = {"withheld": withhold.strip()} if withhold.strip() else {}
-    return {"reason": reason.strip(), "public": not withheld, "details": withheld}
-
-
-def log_act(
-    act: str,
-    user: Any,
-    phase: Phase,
-    subject: str,
-    reason: str,
-    details: dict[str, Any],
-    *,
-    public: bool = False,
-) -> None:
-    AuditEntry.objects.append(
-        act,
-        competition=phase.competition,
-        actor=user,
-        subject=f"{phase.name}: {subject}",
-        reason=reason,
-        details={"phase": phase.pk, **details},
-        public=public,
-    )

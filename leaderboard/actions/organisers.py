@@ -7,7 +7,7 @@ from django.db import transaction
 from leaderboard.models import AuditEntry, Competition, Team, User
 from leaderboard.models.locks import lock_rows
 
-from .judging import need_reason, public_entry
+from .records import need_reason, public_entry
 from .refusals import Conflict, InvalidInput, OrganisersDoNotCompete, check_organiser
 
 

@@ -9,8 +9,8 @@ from leaderboard.models import AuditEntry, Competition, Membership, Team, Terms,
 from leaderboard.models.locks import lock_rows
 from leaderboard.notifications import mails
 
-from .judging import need_reason
 from .organisers import in_turn
+from .records import need_reason
 from .refusals import (
     Conflict,
     InvalidInput,

@@ -12,8 +12,8 @@ from django.utils import timezone
 from leaderboard.models import AuditEntry, Competition, DataFile, Phase, Prize, QuickLook, Terms
 from leaderboard.models.text import moment
 
-from .judging import need_reason, public_entry
 from .organisers import in_turn
+from .records import need_reason, public_entry
 from .refusals import Conflict, check_organiser
 
 

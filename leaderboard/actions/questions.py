@@ -10,7 +10,7 @@ from leaderboard.models import AuditEntry, Competition, Question
 from leaderboard.models.locks import lock_rows
 from leaderboard.notifications import mails
 
-from .judging import need_reason
+from .records import need_reason
 from .refusals import InvalidInput, QuestionsClosed, check_fields, check_helper, check_organiser
 from .teams import check_not_too_many
 

@@ -10,7 +10,7 @@ from leaderboard.models import Phase, Review
 from leaderboard.platform.bell import ring_on_commit
 from leaderboard.reporting.reviews import work
 
-from .judging import log_act, need_reason
+from .records import log_act, need_reason
 from .refusals import check_organiser
 
 

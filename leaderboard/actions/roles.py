@@ -10,8 +10,8 @@ from leaderboard.models import AuditEntry, Competition, JuryVote, Prize, Role, T
 from leaderboard.models.roles import is_juror
 
 from .descriptions import why_not_eligible
-from .judging import need_reason, public_entry
 from .organisers import find_person, in_turn, leave_the_admin
+from .records import need_reason, public_entry
 from .refusals import (
     Conflict,
     InvalidInput,

@@ -21,8 +21,8 @@ from leaderboard.models import (
 from leaderboard.models.locks import lock_rows
 from leaderboard.notifications import mails
 
-from .judging import need_reason, public_entry
 from .organisers import check_may_compete, in_turn
+from .records import need_reason, public_entry
 from .refusals import (
     Conflict,
     InvalidInput,

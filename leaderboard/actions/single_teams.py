@@ -27,8 +27,8 @@ from leaderboard.models.extensions import QUOTAS
 from leaderboard.models.locks import lock_rows
 from leaderboard.models.text import moment
 
-from .judging import need_reason, public_entry
 from .organisers import in_turn
+from .records import need_reason, public_entry
 from .refusals import Conflict, InvalidInput, NotAllowed, check_organiser
 from .rosters import tell_owners
 from .teams import end_membership
@@ -167,27 +167,31 @@ def _keep_latest_end(phase: Phase) -> None:
 
 def hide_team(user: Any, team: Team, reason: str, withhold: str = "") -> None:
     """Take a team off every board, file and report; it keeps its submissions and may go on. ``show_team`` undoes it."""
+    check_organiser(user, team.competition)
     if team.hidden_at is not None:
         raise Conflict(f"{team} is on no board already.")
-    _set_hidden(user, team, timezone.now(), "team hidden", reason, withhold)
+    set_hidden(user, team, True, need_reason(reason), withhold)
 
 
 def show_team(user: Any, team: Team, reason: str, withhold: str = "") -> None:
     """Undo ``hide_team``."""
+    check_organiser(user, team.competition)
     if team.hidden_at is None:
         raise Conflict(f"{team} is not hidden.")
-    _set_hidden(user, team, None, "team shown again", reason, withhold)
+    set_hidden(user, team, False, need_reason(reason), withhold)
 
 
-def _set_hidden(user: Any, team: Team, at: datetime | None, act: str, reason: str, withhold: str) -> None:
-    with _for_one_team(user, team, reason) as reason:
+def set_hidden(user: Any, team: Team, hidden: bool, reason: str, withhold: str = "") -> None:
+    """What both do, and what a bulk act does with each team: who may was asked when that began."""
+    at = timezone.now() if hidden else None
+    with _locked(team):
         Team.objects.filter(pk=team.pk).update(hidden_at=at)
         team.hidden_at = at
         for phase in Phase.objects.filter(submissions__team=team).distinct().order_by("pk"):
             Standing.objects.refresh(phase, team)
             PhaseFigures.objects.forget(phase)
-        _log(act, user, team, str(team), reason, withhold)
-        now = "is on no board any more" if at else "is on the boards again"
+        _log("team hidden" if hidden else "team shown again", user, team, str(team), reason, withhold)
+        now = "is on no board any more" if hidden else "is on the boards again"
         tell_owners(
             team,
             f"{team} {now}",
@@ -241,11 +245,17 @@ def _for_one_team(user: Any, team: Team, reason: str) -> Iterator[str]:
     """The frame of each act: who may, why, one transaction, and the locks in their order. Gives the reason, trimmed."""
     check_organiser(user, team.competition)
     reason = need_reason(reason)
+    with _locked(team):
+        yield reason
+
+
+@contextmanager
+def _locked(team: Team) -> Iterator[None]:
     with transaction.atomic():
         in_turn(team.competition)
         lock_rows(Team.objects.filter(pk=team.pk))
         lock_rows(Phase.objects.filter(pk__in=team.submissions.order_by().values("phase")))
-        yield reason
+        yield
 
 
 def _log(act: str, user: Any, team: Team, subject: str, reason: str, withhold: str, **details: Any) -> None:

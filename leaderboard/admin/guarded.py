@@ -6,7 +6,7 @@ from django import forms
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
-from leaderboard.actions import competition_changes, judging, phase_changes
+from leaderboard.actions import competition_changes, phase_changes, records
 from leaderboard.models import Phase
 
 from .base import OrganiserAdmin
@@ -92,4 +92,4 @@ class GuardedAdmin(OrganiserAdmin):
     def entry_of(self, form: Any, change: bool) -> dict[str, Any]:
         if not (change and form.touches_rules):
             return {}
-        return judging.public_entry(form.cleaned_data["reason"], form.cleaned_data["withhold"])
+        return records.public_entry(form.cleaned_data["reason"], form.cleaned_data["withhold"])

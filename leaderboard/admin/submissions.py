@@ -12,14 +12,12 @@ from django.utils.html import format_html, format_html_join
 from unfold.decorators import action, display
 
 from evaluation.scoring import metrics
-from leaderboard.actions import bulk
 from leaderboard.models import Attempt, BulkAct, Evaluation, Submission
 
 from .base import Exported, OrganiserAdmin, ReadOnlyInline, ScopedRelatedFilter, Who, once
-from .bulk import CONSEQUENCES
+from .bulk import ask_and_begin
 from .exports import resource
 from .long_lists import INCIDENT, find_by_team, find_submissions, plain, with_incident
-from .reasons import PublicReasonForm, ReasonForm, ask_for_reason
 from .scope import without_masks
 from .single_teams import AttemptActs
 from .waiting import WaitingFilter
@@ -273,7 +271,6 @@ class SubmissionAdmin(Exported, AttemptActs):
     def judge(self, request: HttpRequest, chosen: QuerySet[Any], act: str, back: str = "") -> HttpResponse:
         """Say what follows and ask for a reason, then do it to the chosen submissions: a few at once, many by a worker."""
         chosen = Submission.objects.filter(pk__in=chosen.order_by().values("pk"))
-        kind = BulkAct.Kind(act)
         where = chosen.aggregate(
             number=Count("pk"), teams=Count("team", distinct=True), phases=Count("phase", distinct=True)
         )
@@ -281,31 +278,7 @@ class SubmissionAdmin(Exported, AttemptActs):
             f"{where['number']:,} submission{pluralize(where['number'])} of {where['teams']:,} team{pluralize(where['teams'])} "
             f"in {where['phases']:,} phase{pluralize(where['phases'])}."
         )
-        return ask_for_reason(
-            self,
-            request,
-            title=f"{kind.label.capitalize()}: {where['number']:,} submission{pluralize(where['number'])}",
-            explanation=f"{preview} {CONSEQUENCES[kind]}",
-            button=kind.label.capitalize(),
-            rows=chosen.select_related("team", "phase__competition").order_by("pk"),
-            act=lambda **asked: bulk.begin(request.user, kind, chosen, **asked),
-            done=done,
-            back=back or request.get_full_path(),
-            form_class=ReasonForm if kind == BulkAct.Kind.RESCORE else PublicReasonForm,
-        )
-
-
-def done(act: BulkAct) -> Any:
-    """What has become of an act, with a link to its progress and its undoing."""
-    address = reverse("admin:leaderboard_bulkact_change", args=[act.pk])
-    link = format_html('<a class="underline" href="{}">Progress and undo</a>', address)
-    name = f"{act}".capitalize()
-    if act.finished_at is None:
-        return format_html("{}: {} submissions, done in the background. {}", name, f"{act.total:,}", link)
-    changed = f"{act.number_changed:,} submission{pluralize(act.number_changed)}"
-    same = act.total - act.number_changed
-    unchanged = f", {same:,} needed no change" if same else ""
-    return format_html("{}: {} changed{}. {}", name, changed, unchanged, link)
+        return ask_and_begin(self, request, BulkAct.Kind(act), chosen, where["number"], preview, back)
 
 
 @admin.register(Evaluation)

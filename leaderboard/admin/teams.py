@@ -4,8 +4,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html
@@ -13,11 +14,12 @@ from unfold.decorators import action, display
 
 from leaderboard.actions import board_updates, organisers, participation
 from leaderboard.actions.refusals import Refusal
-from leaderboard.models import Membership, Submission, Team
+from leaderboard.models import BulkAct, Membership, Submission, Team
 from leaderboard.models.names import folded, imitation
 from leaderboard.pages.forms import RefusedForm
 
 from .base import Exported, Helpers, ReadOnlyInline, ScopedRelatedFilter, number_of, once
+from .bulk import ask_and_begin
 from .exports import resource
 from .reasons import ask_about
 from .single_teams import MembershipActs, TeamActs
@@ -73,6 +75,7 @@ class TeamAdmin(Exported, TeamActs):
         "is_organisers",
         "approval",
         ("merged_into", admin.EmptyFieldListFilter),
+        ("hidden_at", admin.EmptyFieldListFilter),
     )
     list_select_related = ("competition", "merged_into")
     search_fields = ("name", "folded_name", "affiliation", "members__username", "members__email")
@@ -97,6 +100,7 @@ class TeamAdmin(Exported, TeamActs):
         "state",
     )
     inlines = (MembershipInline,)
+    actions = ("hide_many", "show_many")
     actions_detail = ("approve", "refuse", *TeamActs.actions_detail)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -153,6 +157,30 @@ class TeamAdmin(Exported, TeamActs):
             participation.refuse_team,
             done=lambda team: f"{team} is refused.",
         )
+
+    @action(description="Hide from boards…", permissions=["judge"])
+    def hide_many(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self._begin(request, queryset, BulkAct.Kind.HIDE)
+
+    @action(description="Show on boards…", permissions=["judge"])
+    def show_many(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return self._begin(request, queryset, BulkAct.Kind.SHOW)
+
+    def has_judge_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request)
+
+    def _begin(self, request: HttpRequest, queryset: QuerySet[Any], kind: BulkAct.Kind) -> HttpResponse:
+        chosen = Team.objects.filter(pk__in=queryset.order_by().values("pk"))
+        found = chosen.aggregate(
+            number=Count("pk"),
+            hidden=Count("hidden_at"),
+            submissions=Sum(number_of(Submission.objects.all(), "team")),
+        )
+        preview = (
+            f"{found['number']:,} team{pluralize(found['number'])} with {found['submissions'] or 0:,} "
+            f"submission{pluralize(found['submissions'] or 0)}; {found['hidden']:,} hidden now."
+        )
+        return ask_and_begin(self, request, kind, chosen, found["number"], preview, "")
 
     @display(description="in each phase", empty_value="")
     @once

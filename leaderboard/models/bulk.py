@@ -1,4 +1,4 @@
-"""Acts of organisers on many submissions: a row each, which says how far it is and how it is undone."""
+"""Acts of organisers on many submissions or teams: a row each, which says how far it is and how it is undone."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from .competitions import Competition
+from .competitions import Competition, LabelSet
 
 LEASE = timedelta(minutes=1)
 
@@ -22,7 +22,7 @@ class BulkActQuerySet(models.QuerySet["BulkAct"]):
 
 
 class BulkAct(models.Model):
-    """One act on the submissions that were chosen for it, in the order of their teams.
+    """One act on the submissions (or teams) that were chosen for it, in the order of their teams.
 
     A worker does it in short transactions, each of which moves ``position``: killed anywhere, it goes on where it was.
     """
@@ -33,6 +33,9 @@ class BulkAct(models.Model):
         RESTORE = "restore", "restore"
         GIVE_BACK = "give_back", "give attempts back"
         WITHDRAW = "withdraw", "withdraw"
+        EVALUATE = "evaluate", "evaluate on other labels"
+        HIDE = "hide", "hide from boards"
+        SHOW = "show", "show on boards"
 
     competition = models.ForeignKey(Competition, models.CASCADE, related_name="bulk_acts")
     kind = models.CharField(max_length=12, choices=Kind)
@@ -40,12 +43,13 @@ class BulkAct(models.Model):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     reason = models.CharField(max_length=300)
     withhold = models.CharField(max_length=300, blank=True)
+    label_set = models.ForeignKey(LabelSet, models.CASCADE, null=True, related_name="+")
     requested_at = models.DateTimeField(default=timezone.now)
-    submissions = models.JSONField(help_text="Primary keys, by phase and team.")
+    rows = models.JSONField(help_text="Primary keys of the submissions, by phase and team, or of the teams.")
     total = models.PositiveIntegerField()
     position = models.PositiveIntegerField(default=0, help_text="How many of them are done.")
     changed = models.JSONField(
-        default=dict, help_text="What each submission that was changed was before, by its primary key."
+        default=dict, help_text="What each row that was changed was before, by its primary key."
     )
     number_changed = models.PositiveIntegerField(default=0)
     seen_at = models.DateTimeField(null=True, help_text="When a worker last did a part of it.")
@@ -74,6 +78,15 @@ class BulkAct(models.Model):
     def is_undone(self) -> bool:
         return hasattr(self, "undone_by")
 
+    @property
+    def is_on_teams(self) -> bool:
+        return self.kind in (self.Kind.HIDE, self.Kind.SHOW)
+
+    @property
+    def noun(self) -> str:
+        """What it is done to, in the singular."""
+        return "team" if self.is_on_teams else "submission"
+
     def part(self, most: int) -> list[Any]:
         """The next primary keys, at most so many."""
-        return self.submissions[self.position : self.position + most]
+        return self.rows[self.position : self.position + most]

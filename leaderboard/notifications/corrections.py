@@ -1,24 +1,36 @@
 """The mail about corrected labels."""
 
+from typing import Any
+
 from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
 from django.utils import timezone
 
 from leaderboard.models import LabelSet, NoticeChoice, NoticeKind, Phase, Submission, Team, User
 
 from .events import of_correction
-from .letters import Letter, post
+from .letters import Letter, send, written
 from .webhooks import call
 
 
-def post_correction(phase: Phase, label_set: LabelSet, reason: str) -> int:
-    """One mail to each member, who wants it, of the teams that submitted in the phase, and a call of their webhooks; no
-    score stands in it."""
-    submitted = Submission.objects.filter(phase=phase).values("team")
-    teams = Team.objects.filter(pk__in=submitted, is_organisers=False)
-    members = User.objects.filter(memberships__team__in=teams)
+def write_correction(phase: Phase, label_set: LabelSet, reason: str) -> list[EmailMultiAlternatives]:
+    """One mail to each member, who wants it, of the teams that submitted in the phase; no score stands in it."""
+    members = User.objects.filter(memberships__team__in=_teams(phase))
     readers = NoticeChoice.objects.readers(NoticeKind.CORRECTION, members).distinct().order_by("pk")
-    call(of_correction(phase, label_set, reason, teams.exclude(webhook=None)), timezone.now())
-    return post([(letter_of(phase, label_set, reason), readers)])
+    return written([(letter_of(phase, label_set, reason), readers)])
+
+
+def send_correction(
+    phase: Phase, label_set: LabelSet, reason: str, mails: list[EmailMultiAlternatives]
+) -> None:
+    """Send the mails and call the webhooks of these teams, in the transaction that corrects."""
+    call(of_correction(phase, label_set, reason, _teams(phase).exclude(webhook=None)), timezone.now())
+    send(mails)
+
+
+def _teams(phase: Phase) -> Any:
+    submitted = Submission.objects.filter(phase=phase).values("team")
+    return Team.objects.filter(pk__in=submitted, is_organisers=False)
 
 
 def letter_of(phase: Phase, label_set: LabelSet, reason: str) -> Letter:

@@ -57,7 +57,16 @@ def unsubscribe_address(user: User, kind: NoticeKind) -> str:
 
 def post(letters: Iterable[tuple[Letter, Iterable[User]]]) -> int:
     """Put each letter into the outbox, a mail of its own for each person; returns how many."""
-    messages = [message for letter, people in letters for message in _messages(letter, people)]
+    return send(written(letters))
+
+
+def written(letters: Iterable[tuple[Letter, Iterable[User]]]) -> list[EmailMultiAlternatives]:
+    """The mails, ready for ``send``: they take a while to write, which belongs before a transaction."""
+    return [message for letter, people in letters for message in _messages(letter, people)]
+
+
+def send(messages: list[EmailMultiAlternatives]) -> int:
+    """Put mails into the outbox; returns how many."""
     if messages:
         get_connection().send_messages(messages)
     return len(messages)

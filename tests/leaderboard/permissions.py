@@ -219,7 +219,7 @@ class Stage:
                 competition=cast.competition,
                 kind="disqualify",
                 reason=DESCRIPTION,
-                submissions=[self.submission.pk],
+                rows=[self.submission.pk],
                 total=1,
             ),
             "extension": Extension.objects.create(

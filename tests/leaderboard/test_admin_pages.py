@@ -91,9 +91,7 @@ def fill(cast: Cast) -> Cast:
     terms = Terms.objects.create(competition=cast.competition, version=1, body="Be fair.")
     TermsAcceptance.objects.create(terms=terms, user=cast.owner)
     Question.objects.create(competition=cast.competition, title="Dates", body="When?", asked_by=cast.owner)
-    BulkAct.objects.create(
-        competition=cast.competition, kind="rescore", reason="try", submissions=[], total=0
-    )
+    BulkAct.objects.create(competition=cast.competition, kind="rescore", reason="try", rows=[], total=0)
     add_to_the_roster(cast.team, cast.other_team)
     return cast
 

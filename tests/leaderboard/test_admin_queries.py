@@ -126,7 +126,7 @@ def of_people(stage: Stage, people: list[User], teams: list[Team]) -> None:
             competition=competition,
             kind="rescore",
             reason="try",
-            submissions=[],
+            rows=[],
             total=0,
             requested_by=person,
         )

@@ -119,7 +119,7 @@ def foreign(cast: Cast) -> Foreign:
                 sentence="Secret sentence",
             ),
             BulkAct: BulkAct.objects.create(
-                competition=competition, kind="disqualify", reason="Secret reason", submissions=[1], total=1
+                competition=competition, kind="disqualify", reason="Secret reason", rows=[1], total=1
             ),
             Announcement: Announcement.objects.create(
                 competition=competition, title="Secret title", body="Secret", audience="no_submission"

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from evaluation.scoring import labels as label_files
 from evaluation.scoring.counts import count, pack, sha256
-from leaderboard.actions import corrections, judging
+from leaderboard.actions import bulk, bulk_kinds, corrections, judging
 from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed, NoTeam
 from leaderboard.models import (
     Attempt,
@@ -35,7 +35,8 @@ OLD, NEW = make_masks(), make_masks(seed=5)
 
 @pytest.fixture(autouse=True)
 def _bells_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "ring_on_commit", lambda task: None)
+    for module in (bulk, bulk_kinds):
+        monkeypatch.setattr(module, "ring_on_commit", lambda task: None)
 
 
 def predict(team: Team, phase: Phase, masks: np.ndarray, **fields: Any) -> Submission:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evaluation.scoring.counts import pack
-from leaderboard.actions import corrections, judging, outbox
+from leaderboard.actions import bulk, bulk_kinds, corrections, judging, outbox
 from leaderboard.actions.refusals import Conflict, NotAllowed
 from leaderboard.models import AuditEntry, LabelSet, Mail
 from leaderboard.models.mails import GIVEN_UP_AFTER
@@ -50,7 +50,8 @@ def server(settings: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
     settings.EMAIL_BACKEND = "leaderboard.notifications.mails.Outbox"
     settings.MAIL_DELIVERY_BACKEND = f"{__name__}.Server"
     monkeypatch.setattr(mails.deliver, "apply_async", lambda **_: None)
-    monkeypatch.setattr(judging, "ring_on_commit", lambda task: None)
+    for module in (bulk, bulk_kinds):
+        monkeypatch.setattr(module, "ring_on_commit", lambda task: None)
     for name, value in (("taken", []), ("refuses", {}), ("is_away", False)):
         monkeypatch.setattr(Server, name, value)
     return Server

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evaluation.scoring.counts import pack
-from leaderboard.actions import accounts, announcements, bulk, corrections, judging, notices
+from leaderboard.actions import accounts, announcements, bulk, bulk_kinds, corrections, judging, notices
 from leaderboard.actions.submissions import withdraw
 from leaderboard.models import (
     Announcement,
@@ -48,7 +48,8 @@ ALL_ON = {kind.value: True for kind in NoticeKind}
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "ring_on_commit", lambda task: None)
+    for module in (bulk, bulk_kinds):
+        monkeypatch.setattr(module, "ring_on_commit", lambda task: None)
 
 
 @pytest.fixture
