@@ -22,7 +22,7 @@ from leaderboard.scoring.waiting import expected_waits
 
 from .page_context import post_only, render_in, signed_in
 
-SOONEST_POLL, LATEST_POLL = 300, 20_000  # milliseconds
+SOONEST_POLL, STALE_POLL, LATEST_POLL = 300, 700, 20_000  # milliseconds
 SHOWN = signing.Signer(salt="shown state")
 
 
@@ -123,12 +123,12 @@ def _in_context(submission: Submission, view: View, now: datetime, *, is_mine: b
 def poll_after(row: dict[str, Any], now: datetime) -> int:
     """Milliseconds until a page asks again about a submission that is not finished (of ``rows_of``).
 
-    A third of its expected wait, so that its score is shown within a second while a long queue costs little; once a
-    second at most for who has waited for minutes.
+    A third of its expected wait, so that its score is shown within a second while a long queue costs little; after a
+    minute or more only every 0.7 s, because a worker may have died.
     """
     expected = row["wait"][1] if row["wait"] else 0.0
     age = (now - row["submission"].received_at).total_seconds()
-    soonest = min(max(SOONEST_POLL, 10 * age), 1000)
+    soonest = min(max(SOONEST_POLL, 10 * age), STALE_POLL)
     return round(min(max(soonest, 350 * expected), LATEST_POLL))
 
 

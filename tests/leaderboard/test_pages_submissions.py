@@ -302,7 +302,7 @@ def test_an_unfinished_submission_is_asked_for_until_it_is_final(cast: Cast, cli
     take(made)
     assert 'hx-trigger="load delay:300ms, ' in said(client.get(url))
     Submission.objects.filter(pk=made.pk).update(received_at=timezone.now() - timedelta(minutes=2))
-    assert 'hx-trigger="load delay:1000ms, ' in said(client.get(url))  # a worker may have died
+    assert 'hx-trigger="load delay:700ms, ' in said(client.get(url))  # a worker may have died
 
 
 def test_a_page_asks_more_often_the_sooner_its_score_may_come() -> None:
