@@ -58,7 +58,9 @@ def run(fault: Fault, here: Stage) -> Outcome:
     here.harmed.clear()
     struck = fault.inject(here)
     settle = here.settle()
-    return here.query(lambda: judge(here, struck, settle))
+    outcome = here.query(lambda: judge(here, struck, settle))
+    here.make_room()
+    return outcome
 
 
 def judge(here: Stage, struck: int, settle: float) -> Outcome:
@@ -121,10 +123,11 @@ def chosen(fault: Fault, options: argparse.Namespace, folder: Path) -> bool:
 
 def rounds(faults: list[Fault], options: argparse.Namespace) -> Iterator[Fault]:
     """Each fault once; in a long run all of them, the quick ones more often, in random order until the time is over."""
-    yield from faults
+    if not options.minutes:
+        yield from faults
     end = time.monotonic() + 60 * options.minutes
+    several = [fault for fault in faults for _ in range(fault.often)]
     while time.monotonic() < end:
-        several = [fault for fault in faults for _ in range(fault.often)]
         for fault in random.sample(several, len(several)):
             if time.monotonic() < end:
                 yield fault

@@ -205,6 +205,11 @@ class Stage:
         self.wait_until(lambda: not self.query(self.unfinished), "everything is final", SETTLE_SECONDS)
         return time.monotonic() - began
 
+    def make_room(self) -> None:
+        """Delete the archives of what is final, so that a long run does not fill the stage's disk."""
+        for path in (self.folder / "uploads").glob("[0-9]*/[0-9]*/*.zip"):
+            path.unlink(missing_ok=True)
+
     def wait_until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not holds():
