@@ -23,7 +23,7 @@ SEEDS ?= 0
 PRESET ?= small
 FLAGS ?=
 
-.PHONY: help setup demo screenshots reference bench-scoring chaos chaos-long cluster test lint audit browser nginx prometheus r archivers test-fast test-sqlite test-postgres test-slow lock
+.PHONY: help setup demo screenshots reference bench-scoring chaos chaos-long cluster test lint audit browser nginx prometheus r archivers compose image test-fast test-sqlite test-postgres test-slow lock
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -41,7 +41,7 @@ screenshots: $(TOOLS) browser  ## every page of a demo in four variants under va
 reference: $(TRAINERS)  ## train METHODS (unet) with SEEDS (0), PRESET (small) and FLAGS, and put them on the demo's board
 	@$(RUN) manage.py demo_reference --methods $(METHODS) --seeds $(SEEDS) --preset $(PRESET) -- $(FLAGS)
 
-test: lint audit browser nginx prometheus r archivers test-sqlite test-postgres  ## run all checks, as .ci/run does
+test: lint audit browser nginx prometheus r archivers compose test-sqlite test-postgres  ## run all checks, as .ci/run does
 
 lint: $(TOOLS) $(TRAINERS)  ## run linter, formatter and type checker; look for missing migrations
 	.venv/bin/ruff check .
@@ -76,6 +76,9 @@ prometheus:
 r:
 	$(call debian,Rscript,r-base-core r-cran-httr2 r-cran-jsonlite,the R example of docs/scripting.md)
 
+compose: | .venv/bin/python
+	@sh tests/compose.sh || echo "NO docker compose on this machine, and none could be fetched, so it does not read docker-compose.yml here."
+
 archivers:  ## install the ZIP and HDF5 programs that the tests try: Debian's where root may, npm's into .venv
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(ARCHIVERS) >/dev/null 2>&1; then \
 		echo "Installing Debian's archivers for the tests ..."; \
@@ -107,6 +110,9 @@ chaos: $(TOOLS)  ## kill, freeze, fill and disconnect everything, on both databa
 chaos-long: $(TOOLS)  ## the same in random order until 10,000 faults have struck: hours
 	$(RUN) -m benchmarks.chaos --backend sqlite --minutes 600 --faults 5000
 	$(RUN) -m benchmarks.chaos --backend postgres --minutes 600 --faults 5000
+
+image: $(TOOLS)  ## build the Dockerfile in a clean root and run compose's commands in it (root on Debian, with buildah and mmdebstrap; no daemon)
+	$(RUN) -m tests.image $(FLAGS)
 
 cluster: $(TOOLS) nginx  ## many hosts in network namespaces (root on Linux): cut off, kill, empty, stop and upgrade them, and count what is lost
 	$(RUN) -m benchmarks.cluster

@@ -33,7 +33,7 @@ THRESHOLDS = torch.sigmoid(torch.linspace(-9, 9, 361, dtype=torch.float64)).floa
 class Result:
     """Counts of each patch at `threshold`; and the threshold at which F1 on these labels is highest, with that F1.
 
-    sites: of the patches, where they are known. The best threshold was chosen by the labels: a bound on what a better threshold could mend, not a score.
+    sites: of the patches, where they are known. The best threshold was chosen by the labels: a bound on what a better threshold could gain, not a score.
     """
 
     counts: Counts

@@ -215,7 +215,7 @@ class AttemptActs(OrganiserAdmin):
             request,
             object_id,
             "Give the attempt back",
-            "The submission no longer takes anything from the team's quotas; its score stays. The team's owners are told by "
+            "The submission no longer takes anything from the team's quotas; its score stays. The team's owners are notified by "
             "mail, with your reason. Undo it with “Take the attempt again”.",
             single_teams.give_attempt_back,
             done=lambda submission: f"The attempt of {submission} is given back.",

@@ -61,7 +61,7 @@ MEANINGS = {
     "max_upload_bytes": "How large an archive may be, in bytes.",
     "may_submit": "Whether an upload would be accepted now.",
     "members": "Who is in the team.",
-    "message": "What is wrong, and how to mend it.",
+    "message": "What is wrong, and how to fix it.",
     "JoinRequest.message": "What the person writes to the owners.",
     "NewJoinRequestRequest.message": "A few words to the owners; may be empty.",
     "method": "The name of the method, as the board shows it.",

@@ -143,7 +143,7 @@ def _tell_owners(hook: Webhook) -> None:
     page = f"{settings.SITE_URL}/c/{team.competition.slug}/team/webhook/"
     text = (
         f"The webhook of {team} ({hook.url}) has not accepted a call since {moment(hook.failing_since)}; "
-        f"the last result: {hook.last_result}. It was switched off, and what was to be told is dropped.\n\n"
+        f"the last result: {hook.last_result}. It was switched off, and the waiting events are dropped.\n\n"
         f"Switch it on again: {page}\n"
     )
     addresses = people.values_list("email", flat=True)

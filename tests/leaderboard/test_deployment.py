@@ -28,6 +28,38 @@ def test_compose_file_follows_the_specification():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("files", [(), ("deploy/s3.yml",)])
+def test_docker_compose_reads_the_file(tmp_path: Path, files: tuple[str, ...]) -> None:
+    """`docker compose config`: what Compose itself makes of file and variables, which needs no engine."""
+    command = compose_command()
+    for name in ("docker-compose.yml", *files):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / ".env.example", tmp_path / ".env")
+    named = [word for name in ("docker-compose.yml", *files) for word in ("--file", name)]
+    done = subprocess.run(
+        [*command, *named, "config", "--format", "json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr  # a variable that is not set would be a warning
+    read = json.loads(done.stdout)["services"]
+    assert set(read) == set(COMPOSE["services"])
+    assert ("outside" in read["worker"]["networks"]) is bool(files)
+    assert read["worker"]["environment"]["READER_UID"] == "10002"
+
+
+def compose_command() -> list[str]:
+    if (
+        shutil.which("docker")
+        and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
+    ):
+        return ["docker", "compose"]
+    unpacked = ROOT / ".venv/compose/docker-compose"
+    if not unpacked.exists():
+        pytest.skip("NO docker compose on this machine: `make compose` fetches Debian's")
+    return [str(unpacked)]
+
+
 def test_compose_file_refers_only_to_what_it_has():
     for name, service in COMPOSE["services"].items():
         missing = set(service.get("depends_on", {})) - set(COMPOSE["services"])
