@@ -3,22 +3,18 @@
 Nothing in them may name a file outside what was uploaded.
 """
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, BinaryIO
-
-from django.conf import settings
 
 from evaluation.sandbox import bounds
 
 from . import calendars
 from .competition_checks import CompetitionFileInvalid
 from .competition_files import read_file
-from .organiser_files import FileInvalid, document_of, unpack
+from .organiser_files import FileInvalid, document_of, unpacked
 
 
 def read_text(text: str) -> dict[str, Any]:
@@ -36,12 +32,9 @@ def _confined(content: bytes) -> dict[str, Any]:
 @contextmanager
 def read_bundle(content: BinaryIO) -> Iterator[dict[str, Any]]:
     """A ZIP with one TOML file and what it names, unpacked until the block ends. Raises CompetitionFileInvalid."""
-    with TemporaryDirectory(dir=settings.DATA_DIR, prefix="bundle-") as name, TemporaryFile() as copy:
-        shutil.copyfileobj(content, copy)
-        copy.flush()  # the reader sees the file, not this buffer
-        folder = Path(name)
+    with ExitStack() as stack:
         try:
-            paths = unpack(copy, folder)
+            folder, paths = stack.enter_context(unpacked(content))
         except (FileInvalid, OSError) as error:
             raise CompetitionFileInvalid([f"The ZIP cannot be used: {error}"]) from error
         files = [

@@ -1,8 +1,14 @@
 """Labels and images that organisers send: read by a confined process, refused in sentences."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, BinaryIO
+
+from django.conf import settings
 
 from evaluation.archive.problems import InvalidArchive, Problem
 from evaluation.sandbox.files import FileRefused
@@ -55,6 +61,29 @@ def images_of(folder: Path, spec: MaskSpec) -> dict[str, list[bytes]]:
             return reader.images(folder, spec)
     except (FileRefused, CannotRead) as error:
         raise FileInvalid([str(error)]) from error
+
+
+def images_in(archive: BinaryIO, spec: MaskSpec) -> dict[str, list[bytes]]:
+    """The same of a ZIP archive with the images at its top or in one folder. Raises FileInvalid and OSError."""
+    with unpacked(archive) as (_, paths):
+        folder = next((path.parent for path in paths if path.name == TASK.image_name(1)), None)
+        if folder is None:
+            raise FileInvalid([f"The ZIP has no {TASK.image_name(1)}. Name the images {TASK.image_name(1)}, "
+                               f"{TASK.image_name(2)} and so on, one for each patch."])  # fmt: skip
+        try:
+            return images_of(folder, spec)
+        except FileInvalid as invalid:
+            problems = [problem.replace(f"{folder}/", "") for problem in invalid.problems]
+            raise FileInvalid(problems) from invalid
+
+
+@contextmanager
+def unpacked(content: BinaryIO) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder with the files of an uploaded ZIP archive, and their paths, until the block ends. Raises FileInvalid and OSError."""
+    with TemporaryDirectory(dir=settings.DATA_DIR, prefix="bundle-") as name, TemporaryFile() as copy:
+        shutil.copyfileobj(content, copy)
+        copy.flush()  # the reader sees the file, not this buffer
+        yield Path(name), unpack(copy, Path(name))
 
 
 def unpack(archive: BinaryIO, folder: Path) -> list[Path]:

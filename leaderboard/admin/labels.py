@@ -13,10 +13,10 @@ from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
 
-from evaluation.task import TASK
+from evaluation.task import TASK, MaskSpec
 from evaluation.trust.site_files import MOST_BYTES, SiteFileError, read_site_file
 from leaderboard.actions import corrections, judging
-from leaderboard.actions.organiser_files import FileInvalid, labels_of
+from leaderboard.actions.organiser_files import FileInvalid, images_in, labels_of
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import LabelSet, Phase
 from leaderboard.pages.forms import RefusedForm
@@ -75,6 +75,27 @@ class LabelsForm(RefusedForm, forms.Form):
         if not file or "masks" not in self.cleaned_data:
             return None
         return sites_of(file, self.spec.patches)
+
+
+class ImagesForm(RefusedForm, forms.Form):
+    """A ZIP of the images of a phase that has labels."""
+
+    def __init__(self, spec: MaskSpec, *args: Any) -> None:
+        super().__init__(*args)
+        self.spec = spec
+
+    images = forms.FileField(
+        label="ZIP archive of images",
+        widget=UnfoldAdminFileFieldWidget,
+        help_text=f"{TASK.image_name(1)} … {TASK.image_name('N')} ({TASK.image_dataset}, {len(TASK.bands)} bands), one for each "
+        f"patch. At most {in_mebibytes(MOST_BYTES_OF_LABELS)}.",
+    )
+
+    def clean_images(self) -> Any:
+        try:
+            return images_in(self.cleaned_data["images"], self.spec)
+        except FileInvalid as refusal:
+            raise forms.ValidationError(refusal.problems) from refusal
 
 
 class SitesForm(RefusedForm, forms.Form):
@@ -139,6 +160,35 @@ def load(model_admin: Any, request: HttpRequest, phase: Phase) -> HttpResponse:
         "form": form,
     }
     return TemplateResponse(request, "admin/leaderboard/load_labels.html", context)
+
+
+def load_images(model_admin: Any, request: HttpRequest, phase: Phase) -> HttpResponse:
+    """The page that takes a ZIP of the phase's images."""
+    back = reverse("admin:leaderboard_phase_change", args=[phase.pk])
+    if phase.labels is None:
+        messages.error(
+            request, f"{phase} has no labels yet. Load them first: they say how many images there are."
+        )
+        return HttpResponseRedirect(back)
+    spec = MaskSpec(phase.labels.patches, phase.labels.height, phase.labels.width)
+    form = ImagesForm(spec, request.POST or None, request.FILES or None)
+    if form.is_valid():
+        try:
+            judging.keep_images(request.user, phase, form.cleaned_data["images"])
+        except Refusal as refusal:
+            form.refuse(refusal)
+        else:
+            messages.success(request, f"{phase}: {spec.patches} images are kept.")
+            return HttpResponseRedirect(back)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": f"Load images: {phase}",
+        "phase": phase,
+        "form": form,
+        "back": back,
+    }
+    return TemplateResponse(request, "admin/leaderboard/load_images.html", context)
 
 
 @admin.register(LabelSet)

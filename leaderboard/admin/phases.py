@@ -16,7 +16,7 @@ from leaderboard.models import Phase, Submission
 
 from .base import ScopedRelatedFilter, number_of
 from .guarded import GuardedAdmin, PhaseForm
-from .labels import load
+from .labels import load, load_images
 from .rankings import rankings
 from .scope import without_masks
 from .waiting import WaitingFilter
@@ -37,7 +37,7 @@ class PhaseAdmin(GuardedAdmin):
     readonly_fields = ("labels_in_force",)
     compressed_fields = False
     actions = ("look_now",)
-    actions_detail = ("ranking_of", "build_report", "load_labels")
+    actions_detail = ("ranking_of", "build_report", "load_labels", "load_images")
     fieldsets = (
         (
             None,
@@ -137,3 +137,9 @@ class PhaseAdmin(GuardedAdmin):
         """A page that takes a ZIP of masks as the phase's next label set."""
         phase = get_object_or_404(self.get_queryset(request), pk=object_id)
         return load(self, request, phase)
+
+    @action(description="Load images", icon="image")
+    def load_images(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """A page that takes a ZIP of the phase's images."""
+        phase = get_object_or_404(self.get_queryset(request), pk=object_id)
+        return load_images(self, request, phase)

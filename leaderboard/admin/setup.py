@@ -1,5 +1,7 @@
 """Set up a competition in the browser: make a draft, see what is missing, publish; take the file away and apply one."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django import forms
@@ -110,9 +112,7 @@ class FileForm(RefusedForm, forms.Form):
 
     def make(self, user: Any) -> Competition:
         file = self.cleaned_data["file"]
-        is_zip = file.read(4) == b"PK\x03\x04"
-        file.seek(0)
-        if is_zip:
+        if is_zip(file):
             with competition_bundles.read_bundle(file) as document:
                 return self._applied(document, user)
         return self._applied(competition_bundles.read_text(text_of(file)), user)
@@ -126,6 +126,12 @@ class FileForm(RefusedForm, forms.Form):
                 ]
             )
         return competition_files.apply(competition_files.plan(document), user)
+
+
+def is_zip(file: Any) -> bool:
+    beginning = file.read(4)
+    file.seek(0)
+    return bool(beginning == b"PK\x03\x04")
 
 
 def text_of(file: Any) -> str:
@@ -186,10 +192,11 @@ class ApplyForm(RefusedForm, forms.Form):
         help_text="The file as it is now; change it, or replace it by another one below.",
     )
     file = forms.FileField(
-        label="Or a TOML file",
+        label="Or a TOML file, or ZIP",
         required=False,
         widget=UnfoldAdminFileFieldWidget,
-        help_text="It replaces the text above.",
+        help_text="It replaces the text above. A ZIP has one TOML file at its top beside the labels, images and data that it "
+        "names; choose it again to confirm its changes.",
     )
     reason = forms.CharField(
         max_length=300,
@@ -198,16 +205,24 @@ class ApplyForm(RefusedForm, forms.Form):
         help_text="Everyone can read it on the page Trust, with the changes.",
     )
 
-    def planned(self, competition: Competition) -> competition_files.Plan:
-        text = text_of(self.cleaned_data["file"]) if self.cleaned_data["file"] else self.cleaned_data["text"]
-        self.data = {**dict(self.data.items()), "text": text}
-        document = competition_bundles.read_text(text)
-        slug = document.get("competition", {}).get("slug")
-        if slug != competition.slug:
-            raise CompetitionFileInvalid(
-                [f"competition: slug: {slug!r} is another competition; this one is {competition.slug!r}."]
-            )
-        return competition_files.plan(document)
+    @contextmanager
+    def planned(self, competition: Competition) -> Iterator[competition_files.Plan]:
+        """What the file would change; a ZIP is unpacked until the block ends. Raises CompetitionFileInvalid."""
+        file = self.cleaned_data["file"]
+        self.is_zip = bool(file) and is_zip(file)
+        with ExitStack() as stack:
+            if self.is_zip:
+                document = stack.enter_context(competition_bundles.read_bundle(file))
+            else:
+                text = text_of(file) if file else self.cleaned_data["text"]
+                self.data = {**dict(self.data.items()), "text": text}
+                document = competition_bundles.read_text(text)
+            slug = document.get("competition", {}).get("slug")
+            if slug != competition.slug:
+                raise CompetitionFileInvalid(
+                    [f"competition: slug: {slug!r} is another competition; this one is {competition.slug!r}."]
+                )
+            yield competition_files.plan(document)
 
 
 class NothingToAsk(RefusedForm, forms.Form):
@@ -305,18 +320,16 @@ class SetsUp(NamesOrganisers):
         lines: list[str] | None = None
         if form.is_valid():
             try:
-                planned = form.planned(competition)
-                lines = planned.lines
-                if lines and "confirmed" in request.POST and not form.cleaned_data["reason"].strip():
-                    form.add_error("reason", "Please give a reason: the changes are public.")
-                elif lines and request.POST.get("confirmed", "").replace("\r\n", "\n") == "\n".join(lines):
-                    competition_files.apply(planned, request.user, form.cleaned_data["reason"])
-                    messages.success(
-                        request, f"Applied: {len(lines)} change{'' if len(lines) == 1 else 's'}."
-                    )
-                    return HttpResponseRedirect(
-                        reverse("admin:leaderboard_competition_change", args=[object_id])
-                    )
+                with form.planned(competition) as planned:
+                    lines = planned.lines
+                    if lines and self._confirms(request, form, lines):
+                        competition_files.apply(planned, request.user, form.cleaned_data["reason"])
+                        messages.success(
+                            request, f"Applied: {len(lines)} change{'' if len(lines) == 1 else 's'}."
+                        )
+                        return HttpResponseRedirect(
+                            reverse("admin:leaderboard_competition_change", args=[object_id])
+                        )
             except CompetitionFileInvalid as invalid:
                 for problem in invalid.problems[:50]:
                     form.add_error(None, problem)
@@ -329,6 +342,15 @@ class SetsUp(NamesOrganisers):
             "form": form,
             "lines": lines,
             "shown": "\n".join(lines or ()),
+            "is_zip": getattr(form, "is_zip", False),
             "back": reverse("admin:leaderboard_competition_change", args=[object_id]),
         }
         return TemplateResponse(request, "admin/leaderboard/apply_file.html", context)
+
+    def _confirms(self, request: HttpRequest, form: ApplyForm, lines: list[str]) -> bool:
+        """Whether this very list was shown before, and a reason is given."""
+        shown = request.POST.get("confirmed")
+        if shown is not None and not form.cleaned_data["reason"].strip():
+            form.add_error("reason", "Please give a reason: the changes are public.")
+            return False
+        return shown is not None and shown.replace("\r\n", "\n") == "\n".join(lines)

@@ -66,8 +66,7 @@ class TeamAdmin(Exported, TeamActs):
     form = TeamForm
     resource_classes = [resource(Team)]
     list_display = (
-        "name", "competition", "affiliation", "member_count", "submission_count", "is_organisers", "merged_into",
-        "imitation", "created_at",
+        "name", "competition", "affiliation", "member_count", "submission_count", "marks", "imitation", "created_at",
     )  # fmt: skip
     list_filter = (
         ("competition", ScopedRelatedFilter),
@@ -120,6 +119,16 @@ class TeamAdmin(Exported, TeamActs):
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
         board_updates.boards_changed(obj.competition)  # first: see boards_changed
         super().save_model(request, obj, form, change)
+
+    @display(description="marks", empty_value="")
+    def marks(self, team: Team) -> str | None:
+        """What sets it apart from the teams that compete on the boards."""
+        words = [
+            "organisers" if team.is_organisers else "",
+            f"part of {team.merged_into}" if team.merged_into else "",
+            "hidden" if team.hidden_at else "",
+        ]
+        return ", ".join(filter(None, words)) or None
 
     @display(description="name may imitate")
     def imitation(self, team: Team) -> str:

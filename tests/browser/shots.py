@@ -81,7 +81,7 @@ LISTS = (
     *("announcement", "labelset", "labelreport", "prize", "award", "publishedentry", "team", "membership"),
     *("joinrequest", "merger", "methoddescription", "user", "auditentry", "mail"),
     *("refusedupload", "worker", "question", "bulkact", "terms", "termsacceptance", "picture", "datafile"),
-    *("rehearsal", "role", "juryvote"),
+    *("rehearsal", "role", "juryvote", "extension"),
 )
 PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
     "nobody": {
@@ -161,6 +161,8 @@ PAGES: dict[str, dict[str, str | tuple[str, str]]] = {
         "admin-team": ADMIN + "team/{team}/change/",
         "admin-new-announcement": f"{ADMIN}announcement/add/",
         "admin-load-labels": ADMIN + "phase/{phase}/load_labels/",
+        "admin-load-images": ADMIN + "phase/{phase}/load_images/",
+        "admin-extend": ADMIN + "team/{team}/extend/",
         "admin-rankings": ADMIN + "phase/{phase}/rankings/",
     },
 }

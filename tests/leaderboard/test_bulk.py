@@ -344,6 +344,7 @@ def test_teams_are_hidden_and_shown_in_bulk_and_undone(
         listed, {**chosen, "confirmed": "1", "reason": "one person"}, follow=True
     ).content.decode()
     assert "2 teams changed, 1 needed no change" in page
+    assert page.count("hidden</td>") == 3
     assert Standing.objects.count() == 0
     act = BulkAct.objects.get()
     assert (act.kind, act.total, act.number_changed) == ("hide", 3, 2)

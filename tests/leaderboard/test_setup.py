@@ -9,6 +9,8 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -16,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
+from evaluation.task import TASK
 from leaderboard.actions import competition_bundles, competition_files, participation, publishing, rehearsals
 from leaderboard.actions.competition_checks import CompetitionFileInvalid
 from leaderboard.actions.competition_download import document_of, toml_of
@@ -31,6 +34,7 @@ from leaderboard.models import (
     Picture,
     Prize,
     PublishedEntry,
+    QuickLook,
     Rehearsal,
 )
 from leaderboard.platform.markdown import render
@@ -250,6 +254,63 @@ def test_a_zip_with_labels_makes_a_draft_with_labels(admin: Client) -> None:
     assert not phase.competition.is_published
     again = admin.post(address("competition_new"), {"way": "file", "file": bundle()}).content.decode()
     assert "There is a competition at /c/bundled/ already" in again
+
+
+def test_a_zip_for_a_competition_that_is_there_loads_its_labels_once_confirmed(admin: Client) -> None:
+    """The list comes first; then the same ZIP, with a reason. Another list than the one shown is shown again."""
+    admin.post(address("competition_new"), {"way": "file", "file": bundle()})
+    competition = Competition.objects.get(slug="bundled")
+    Phase.objects.filter(competition=competition).update(labels=None, name="Other")
+    page = address("competition_apply_file", competition.pk)
+    shown = admin.post(page, {"text": "", "file": bundle()})
+    lines = shown.context["lines"]
+    assert "phase one: new labels of 3 patches" in lines
+    assert any("Other" in line and "One" in line for line in lines)
+    assert "choose the same ZIP again" in " ".join(shown.content.decode().split())
+    confirmed = {"text": "", "confirmed": "\n".join(lines)}
+    assert "Please give a reason" in admin.post(page, {**confirmed, "file": bundle()}).content.decode()
+    Phase.objects.filter(competition=competition).update(summary="Changed meanwhile.")
+    again = admin.post(page, {**confirmed, "file": bundle(), "reason": "as planned"})
+    assert again.status_code == 200
+    assert again.context["lines"] != lines
+    confirmed["confirmed"] = "\n".join(again.context["lines"])
+    assert admin.post(page, {**confirmed, "file": bundle(), "reason": "as planned"}).status_code == 302
+    phase = Phase.objects.get(competition=competition)
+    assert phase.labels is not None
+    assert (phase.name, phase.summary) == ("One", "")
+    assert "outside the ZIP" in admin.post(page, {"text": "", "file": bundle("../../x.zip")}).content.decode()
+
+
+def images(folder: str = "", count: int = 3) -> SimpleUploadedFile:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        for number in range(1, count + 1):
+            one = io.BytesIO()
+            with h5py.File(one, "w") as file:
+                file[TASK.image_dataset] = np.random.default_rng(number).random((16, 16, len(TASK.bands)))
+            made.writestr(f"{folder}{TASK.image_name(number)}", one.getvalue())
+    return SimpleUploadedFile("images.zip", content.getvalue(), "application/zip")
+
+
+@pytest.mark.parametrize("folder", ["", "TestData/img/"])
+def test_images_of_a_phase_are_loaded_alone_at_the_desk(cast: Cast, organiser: Client, folder: str) -> None:
+    page = address("phase_load_images", cast.phase.pk)
+    assert "Pictures of the 3 images are kept" in organiser.get(page).content.decode()
+    assert organiser.post(page, {"images": images(folder)}).status_code == 302
+    kept = QuickLook.objects.filter(phase=cast.phase)
+    assert kept.count() == 3 * len(TASK.composites)
+    assert AuditEntry.objects.get().act == "images kept"
+    one_less = organiser.post(page, {"images": images(folder, 2)}).content.decode()
+    assert f"{TASK.image_name(3)} is missing" in one_less
+    assert "bundle-" not in one_less  # no path of the server
+    none = SimpleUploadedFile("x.zip", make_archive(), "application/zip")
+    assert f"The ZIP has no {TASK.image_name(1)}" in organiser.post(page, {"images": none}).content.decode()
+    broken = organiser.post(page, {"images": SimpleUploadedFile("x.zip", b"no ZIP")})
+    assert broken.status_code == 200
+    assert broken.context["form"].errors
+    Phase.objects.filter(pk=cast.phase.pk).update(labels=None)
+    assert "Load them first" in organiser.get(page, follow=True).content.decode()
+    assert kept.count() == 3 * len(TASK.composites)
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", "../../secret.zip", "sub/../../x.zip"])
