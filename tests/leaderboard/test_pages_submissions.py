@@ -345,6 +345,18 @@ def test_a_page_that_only_waits_costs_the_server_little(
     assert "50.00" in said(scored)
 
 
+def test_a_result_is_announced_and_the_queue_is_not(cast: Cast, client: Client) -> None:
+    """What is swapped lies in a live region that stays; one that is swapped itself is not read out."""
+    made = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
+    client.force_login(cast.owner)
+    page = said(client.get(reverse("pages:submission", args=[made.pk])))
+    assert re.search(r'<div class="news" aria-live="polite">\s*<section id="state"', page)
+    assert re.search(r'<div aria-live="off">\s*<p hx-get=', page)
+    scored = make_submission(cast.team, cast.phase)
+    answer = client.get(reverse("pages:submission", args=[scored.pk]), headers={"HX-Request": "true"})
+    assert "aria-live" not in said(answer)
+
+
 def test_what_a_page_says_that_it_shows_opens_nothing_to_others(cast: Cast, client: Client) -> None:
     made = make_submission(cast.team, cast.phase, state=Evaluation.State.QUEUED)
     client.force_login(cast.owner)
