@@ -15,7 +15,7 @@ from django.views.decorators.clickjacking import xframe_options_exempt
 
 from leaderboard.models import Competition, Phase
 from leaderboard.reporting import board_files
-from leaderboard.reporting.boards import Board, board_of
+from leaderboard.reporting.boards import Board, Choice, board_of
 
 from .page_context import find_competition, phases_of
 
@@ -40,7 +40,8 @@ def json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
 
 def bests(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     """The latest bests on the public board, as Atom."""
-    board = public_board(slug, phase_slug)
+    newest = Choice(order=Choice.OF_FEEDS)
+    board = public_board(slug, phase_slug, limit=board_files.NEWS, choice=newest)
     url, feed_url = (
         settings.SITE_URL + reverse(f"pages:{name}", args=[slug, phase_slug])
         for name in ("board", "board-feed")

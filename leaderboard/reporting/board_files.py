@@ -75,7 +75,7 @@ def described(board: Board) -> dict[str, Any]:
 
 
 def feed_of(board: Board, url: str, feed_url: str) -> str:
-    """The latest results on the board, one item for each team's best, as Atom."""
+    """The rows of a board as Atom, one item for each."""
     competition: Competition = board.phase.competition
     feed = Atom1Feed(
         title=f"{competition}: new bests in {board.phase.name}",
@@ -84,7 +84,7 @@ def feed_of(board: Board, url: str, feed_url: str) -> str:
         feed_url=feed_url,
         language="en",
     )
-    for row in sorted(board.rows or [], key=lambda row: row.achieved_at, reverse=True)[:NEWS]:
+    for row in board.rows or []:
         feed.add_item(
             title=f"{row.team}: F1 {row.scores.f1}, rank {row.rank} of {board.total}",
             link=url,

@@ -57,12 +57,15 @@ class Choice:
         "latest": (F("latest_at").desc(nulls_last=True),),
         "precision": (_ratio("tp", "fp"),),
         "recall": (_ratio("tp", "fn"),),
+        "newest": ("-achieved_at",),
     }
+    OF_FEEDS = "newest"
 
     @classmethod
     def orders(cls, view: View) -> list[str]:
         """The columns by which a viewer may sort: an order by a hidden metric would reveal it."""
-        return [order for order in cls.ORDERS if order not in ("precision", "recall") or view.shows(order)]
+        hidden = {order for order in ("precision", "recall") if not view.shows(order)} | {cls.OF_FEEDS}
+        return [order for order in cls.ORDERS if order not in hidden]
 
     @property
     def is_whole(self) -> bool:
