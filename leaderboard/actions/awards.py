@@ -69,7 +69,7 @@ def take_award_back(user: Any, award: Award, reason: str) -> None:
 def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> list[Award]:
     """Give each remaining award by rank to the eligible team at that rank, once the phase has ended.
 
-    Ranks are among the eligible teams. All or none: where two teams share a rank, the organisers decide and give it
+    Ranks are among the eligible teams. Of the phases that have ended, all or none: where two teams share a rank, the organisers decide and give it
     by hand. ``note`` follows the citation, which names rank and phase.
     """
     given = competition.awards.values("title")
@@ -80,6 +80,9 @@ def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> l
         for prize in waiting:
             phase = prize.phase
             assert phase is not None, "an award by rank names its phase"
+            if not_yet := why_not_final(phase, timezone.now()):
+                without.append(not_yet.message)  # those of other phases are given
+                continue
             winner = winner_of(competition, prize, phase)
             if winner is not None:
                 citation = f"Rank {prize.rank} of {phase.name}. {note}"[:500]
@@ -87,7 +90,7 @@ def give_ranked_awards(user: Any, competition: Competition, note: str = "") -> l
             else:
                 without.append(why_no_winner(competition, prize, phase))
     if not awards:
-        raise Conflict(" ".join(without) or "All awards by rank are given.")
+        raise Conflict(" ".join(dict.fromkeys(without)) or "All awards by rank are given.")
     return awards
 
 
@@ -107,8 +110,6 @@ def why_no_winner(competition: Competition, prize: Prize, phase: Phase) -> str:
 
 def winner_of(competition: Competition, prize: Prize, phase: Phase) -> Team | None:
     """The eligible team at the prize's rank of the phase; None where there is none."""
-    if refusal := why_not_final(phase, timezone.now()):
-        raise refusal
     if awaited := Evaluation.objects.awaited(phase).count():
         raise Conflict(
             f"{awaited} submission{pluralize(awaited)} of {phase.name} still wait{pluralize(awaited, 's,')} for a score, "

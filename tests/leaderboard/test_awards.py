@@ -13,6 +13,7 @@ from leaderboard.models import Award, Competition, Phase, Prize
 from tests.leaderboard.factories import (
     Cast,
     make_competition,
+    make_phase,
     make_submission,
     make_team,
     make_user,
@@ -96,6 +97,18 @@ def test_awards_by_rank_wait_for_the_end_and_for_a_decision_where_two_share_a_ra
     assert not Award.objects.exists(), "all or none"
     with pytest.raises(refusals.Conflict, match="All awards by rank are given"):
         awards.give_ranked_awards(over.organiser, make_competition("empty", organiser=over.organiser))
+
+
+def test_awards_of_a_phase_that_has_ended_do_not_wait_for_another_phase(over):
+    """The test phase is still to come; the winners of the validation are honoured meanwhile."""
+    later = make_phase(over.competition, "test")
+    for rank in (1, 2):
+        Prize.objects.create(competition=over.competition, title=f"Test {rank}", phase=later, rank=rank)
+    given = awards.give_ranked_awards(over.organiser, over.competition)
+    assert [str(award) for award in given] == ["1st place: Alpine", "2nd place: Rivals"]
+    with pytest.raises(refusals.Conflict, match="has not ended") as refused:
+        awards.give_ranked_awards(over.organiser, over.competition)
+    assert str(refused.value).count("Test has not ended") == 1
 
 
 def test_only_an_organiser_gives_awards(over):
