@@ -7,11 +7,12 @@ import json
 import os
 import signal
 import sys
+from typing import NoReturn
 
 from evaluation import __version__
 from evaluation.cli import main as offline
 from evaluation.trust.receipts import MissingPackage
-from l4s.errors import EXIT_CODES, L4SError
+from l4s.errors import EXIT_CODES, L4SError, WrongUse
 
 from . import account, board, completion, diff, submissions
 
@@ -23,9 +24,17 @@ log-in. Commands that need no server: score, report, verify, verify-labels, veri
 LOCAL = ("completion",)
 
 
+class Parser(argparse.ArgumentParser):
+    """Raises WrongUse instead of ending the program, so that `--json` holds for it too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise WrongUse(f"{message[:1].upper()}{message[1:]}.")
+
+
 def make_parser() -> argparse.ArgumentParser:
     codes = "\n".join(f"  {code:3}  {text}" for code, text in EXIT_CODES.items())
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="l4s",
         description=DESCRIPTION,
         epilog=f"exit codes:\n{codes}",
@@ -50,8 +59,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code: `l4s.errors.EXIT_CODES` says which."""
-    arguments = make_parser().parse_args(argv)
+    asked = sys.argv[1:] if argv is None else argv
+    arguments = argparse.Namespace(json="--json" in asked)
     try:
+        arguments = make_parser().parse_args(asked)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except L4SError as error:

@@ -15,6 +15,8 @@ class Refusal(Exception):
 
     code = "refused"
     status = 400
+    for_scripts = ""
+    """What the API adds to the sentence, where a page has a button."""
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
@@ -113,6 +115,7 @@ class SameArchive(Refusal):
     """``submission``: the number of the team's earlier submission of the same bytes."""
 
     code, status = "same_archive", 409
+    for_scripts = " In a script, send `allow_duplicate=true`; with `l4s submit`, add `--attempt 2`."
 
 
 class UploadGone(Refusal):

@@ -82,7 +82,7 @@ def phrase_of(status: int) -> str:
 
 
 def _of_refusal(refusal: Refusal) -> dict[str, Any]:
-    members: dict[str, Any] = {"code": refusal.code, "detail": refusal.message}
+    members: dict[str, Any] = {"code": refusal.code, "detail": refusal.message + refusal.for_scripts}
     if "fields" in refusal.facts:
         members["errors"] = refusal.facts["fields"]
     members |= {

@@ -53,7 +53,7 @@ SENTENCES = {
     "refused": "This is not possible.",
     "roster_locked": "The teams of Example Cup have been locked since 13 June 2022, 00:00 UTC.",
     "same_archive": "This archive has the same bytes as submission 12 (F1 71.58), so its result would be the same. "
-    "Confirm that you want to submit it again.",
+    "Confirm that you want to submit it again. In a script, send `allow_duplicate=true`; with `l4s submit`, add `--attempt 2`.",
     "storage_unavailable": "The server cannot store files at the moment. Nothing was counted; please try again later.",
     "team_full": "Alpine already has 5 members, the maximum for a team.",
     "team_not_approved": "Alpine waits for the organisers’ approval. Its owners get a mail once it is decided.",

@@ -87,9 +87,6 @@ def test_exit_codes_without_a_score(logged_in: Cast, files, l4s, monkeypatch) ->
     assert code == 6
     assert err.count("Trying again in") == 4
     assert l4s("phases", "--server", "http://127.0.0.1:9", "--quiet")[2].count("\n") == 1
-    with pytest.raises(SystemExit) as end:
-        main(["submit", "a.zip"])
-    assert end.value.code == 2
 
 
 @with_database
@@ -250,6 +247,25 @@ def test_offline_commands_need_no_server(l4s, files) -> None:
     code, _, err = l4s("check", files / "good.zip")
     assert code == 2
     assert "Which server? Give --server URL, set L4S_SERVER, or run `l4s login" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("submit", "a.zip"), "The following arguments are required: --method."),
+        (("list", "--bogus"), "Unrecognized arguments: --bogus."),
+        (("show", "seven"), "Argument ID: invalid int value: 'seven'."),
+        (("nonsense",), "Argument COMMAND: invalid choice: 'nonsense' (choose from 'login'"),
+    ],
+)
+def test_wrong_use_is_json_too(l4s, words, sentence) -> None:
+    code, out, err = l4s(*words, "--json")
+    assert (code, out["error"]["code"], out["error"]["exit_code"]) == (2, "wrong_use", 2)
+    assert out["error"]["message"].startswith(sentence)
+    assert "usage: l4s" in err
+    code, out, err = l4s(*words)
+    assert (code, out) == (2, "")
+    assert f"l4s: {sentence}" in err
 
 
 def test_help_and_the_page_about_scripts_have_the_same_table() -> None:

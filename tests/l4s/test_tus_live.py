@@ -39,6 +39,7 @@ def test_an_upload_in_chunks_is_one_submission(archive, token: str, live_server,
         with pytest.raises(errors.Conflict) as same:
             another.submit(archive, phase="validation", method="Another")
         assert (same.value.code, same.value.problem["submission"]) == ("same_archive", made["id"])
+        assert "send `allow_duplicate=true`; with `l4s submit`, add `--attempt 2`" in same.value.detail
         again = another.submit(archive, attempt="2", **asked)
     assert {each.pk for each in Submission.objects.all()} == {made["id"], again["id"]}
 

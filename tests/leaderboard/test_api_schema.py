@@ -19,6 +19,7 @@ from tests.leaderboard.api_seeds import Seed, World
 from tests.leaderboard.factories import Cast
 from tests.leaderboard.permissions import Stage
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 METHODS = ("get", "post", "put", "patch", "delete")
 SOMETIMES = {"Preference-Applied"}
 PLAIN = {"Host": "localhost", "Accept-Encoding": "identity"}
@@ -137,12 +138,34 @@ def world(cast: Cast, settings: Any) -> Iterator[World]:
         signal.connect(close_old_connections)
 
 
-def read_schema() -> schemathesis.BaseSchema:
-    config = {"checks": {"positive_data_acceptance": {"enabled": False}}}
+def server(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """The application, closed after each answer as WSGI asks of servers; schemathesis leaves that out, and with it open files."""
+    answer = application(environ, start_response)
+    try:
+        return list(answer)
+    finally:
+        answer.close()
+
+
+# What the schema calls valid is accepted: of requests without a body. A made-up phase does not exist, a made-up archive is none.
+WITH_BODY = {
+    "include-method": ["POST", "PUT", "PATCH"],
+    "checks": {"positive_data_acceptance": {"enabled": False}},
+}
+
+
+def without_made_up_names(case: Any) -> None:
+    """A cursor comes from an answer, and a slug names a row; the schema can only say that they are texts."""
+    if case.meta.generation.mode.is_positive:
+        for name in ("cursor", "phase", "competition"):
+            case.query.pop(name, None)
+
+
+def read_schema(**config: Any) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_wsgi(
         f"{API}/schema/?format=json",
-        application,
-        config=schemathesis.Config.from_dict(config),
+        server,
+        config=schemathesis.Config.from_dict({**config, "operations": [WITH_BODY]}),
         headers=PLAIN,
     )
 

@@ -26,6 +26,13 @@ class Percent(serializers.FloatField):
         return round(float(percent) / 100, 6)
 
 
+class SearchText(serializers.RegexField):
+    """A text to look for, without the null character, which every text field refuses."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(r"^[^\x00]*$", **options)
+
+
 class ChosenById(serializers.PrimaryKeyRelatedField):
     """A row that the caller chooses by its id."""
 

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from leaderboard.models import Competition, Question
 
-from .fields import ChosenBySlug
+from .fields import ChosenBySlug, SearchText
 from .rosters import FromRequest
 
 
@@ -50,7 +50,7 @@ class QuestionFilterSerializer(serializers.Serializer):
     """Which questions."""
 
     competition = serializers.SlugField(required=False, help_text="Only of this competition.")
-    q = serializers.CharField(
+    q = SearchText(
         required=False, max_length=100, help_text="Only those with each of these words in question or answer."
     )
     open = serializers.BooleanField(

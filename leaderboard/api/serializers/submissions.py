@@ -11,7 +11,7 @@ from leaderboard.models import Attempt, Evaluation, Phase, Submission
 from leaderboard.models.visibility import Viewpoint
 from leaderboard.scoring.waiting import expected_waits
 
-from .fields import LARGEST_ID, ChosenById, Fraction, Upload
+from .fields import LARGEST_ID, ChosenById, Fraction, SearchText, Upload
 
 
 class SubmitSerializer(serializers.ModelSerializer):
@@ -235,16 +235,16 @@ class FilterSerializer(serializers.Serializer):
     state = serializers.ChoiceField(
         required=False, choices=Evaluation.State.choices, help_text="Only this state."
     )
-    method = serializers.CharField(
-        required=False, max_length=80, help_text="Only with exactly this method name."
-    )
+    method = SearchText(required=False, max_length=80, help_text="Only with exactly this method name.")
     sha256 = serializers.RegexField(
         r"^[0-9a-f]{64}$", required=False, help_text="Only archives with this SHA-256, in lower case."
     )
     received_since = serializers.DateTimeField(required=False, help_text="Only received then or later.")
     received_until = serializers.DateTimeField(required=False, help_text="Only received before then.")
-    tag = serializers.CharField(
-        required=False, max_length=30, help_text="Only those whose note has this tag of your team."
+    tag = SearchText(
+        required=False,
+        max_length=30,
+        help_text="Only those whose note has this tag of your team.",
     )
     withdrawn = serializers.BooleanField(
         required=False, allow_null=True, default=None, help_text="Only withdrawn ones, or only others."
