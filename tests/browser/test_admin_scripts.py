@@ -74,7 +74,7 @@ def test_what_the_theme_does_by_scripts_works(page: Any, lines: list[str]) -> No
 
     page.keyboard.press("Control+k")
     command = page.locator("[x-ref=searchInputCommand]")
-    command.press_sequentially("Alpine")
+    command.press_sequentially("Submissions")
     page.locator("#command-results-list li").first.wait_for()
     command.press("ArrowDown")
     with page.expect_navigation():
