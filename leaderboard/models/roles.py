@@ -55,4 +55,9 @@ class JuryVote(models.Model):
 
 
 def is_juror(competition: Competition, user: Any) -> bool:
-    return bool(user.is_authenticated and competition.roles.filter(user=user, kind=Role.Kind.JURY).exists())
+    return jury_roles(competition, user).exists()
+
+
+def jury_roles(competition: Competition, user: Any) -> models.QuerySet[Role]:
+    """The person's seat in the jury, if any."""
+    return competition.roles.filter(user_id=user.pk, kind=Role.Kind.JURY)

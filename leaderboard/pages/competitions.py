@@ -54,8 +54,9 @@ def competition_home(request: HttpRequest, competition: Competition) -> HttpResp
     now = timezone.now()
     phases = phases_of(competition)
     team = my_team(request, competition)
-    shown = phase_to_show(phases, request.user, now)
-    top = board_of(shown, request.user, now, limit=TOP) if shown else None
+    organises = competition.is_organised_by(request.user)
+    shown = phase_to_show(phases, request.user, now, organises)
+    top = board_of(shown, request.user, now, limit=TOP, organises=organises) if shown else None
     context = {
         "is_home": True,
         "phases": phases,
@@ -66,7 +67,7 @@ def competition_home(request: HttpRequest, competition: Competition) -> HttpResp
         "top": top,
         "place": place_of(team, phases, top, request.user, now) if team else None,
         "overview": competition.pages.first(),
-        "organises": competition.is_organised_by(request.user),
+        "organises": organises,
         "announcement": competition.announcements.public(now).first(),
     }
     return render_in(request, competition, "competition/home.html", context)

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from evaluation.task import TASK
 from leaderboard.actions.refusals import Refusal
 from leaderboard.models import Competition, Phase, Team
-from leaderboard.models.roles import is_juror
+from leaderboard.models.roles import jury_roles
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -107,16 +107,24 @@ def tab_of(request: HttpRequest) -> str:
     return next((tab for tab, names in SECTIONS.items() if name in names), name)
 
 
-def has_winners(request: HttpRequest, competition: Competition) -> bool:
-    """Whether there are prizes or awards, or the viewer may give some."""
-    things = models.Exists(competition.prizes.all()) | models.Exists(competition.awards.all())
-    there_are = Competition.objects.filter(things, pk=competition.pk).exists()
-    return there_are or competition.is_organised_by(request.user)
-
-
-def has_questions(competition: Competition) -> bool:
-    """Whether questions may be asked, or there are answers to read."""
-    return competition.takes_questions or competition.questions.answered().exists()
+def optional_tabs(
+    request: HttpRequest, competition: Competition, organises: bool | None = None
+) -> dict[str, bool]:
+    """Whether questions may be asked or were answered; whether there are prizes or awards, or the viewer may give some; and
+    whether the viewer votes on the special prize. ``organises``: whether the viewer does, if already known."""
+    asked = Competition.objects.filter(pk=competition.pk).order_by()
+    answered, prizes, awards, juror = asked.values_list(
+        models.Exists(competition.questions.answered()),
+        models.Exists(competition.prizes.all()),
+        models.Exists(competition.awards.all()),
+        models.Exists(jury_roles(competition, request.user)),
+    ).get()
+    may_give = competition.is_organised_by(request.user) if organises is None else organises
+    return {
+        "has_questions": competition.takes_questions or answered,
+        "has_winners": prizes or awards or may_give,
+        "is_juror": juror,
+    }
 
 
 def render_in(
@@ -136,9 +144,7 @@ def render_in(
         "phases": context["phases"] if "phases" in context else phases_of(competition),
         "texts": list(competition.pages.defer("body")),
         "team": context["team"] if "team" in context else my_team(request, competition),
-        "has_questions": has_questions(competition),
-        "is_juror": is_juror(competition, request.user),
-        "has_winners": has_winners(request, competition),
+        **optional_tabs(request, competition, context.get("organises")),
         "refusal": refusal,
         "tab": tab_of(request),
         "now": timezone.now(),

@@ -102,13 +102,16 @@ class Board:
         return self.view.board == Standing.Kind.SHOWN and self.phase.freezes_at is not None
 
 
-def phase_to_show(phases: list[Phase], viewer: Any, now: datetime) -> Phase | None:
+def phase_to_show(
+    phases: list[Phase], viewer: Any, now: datetime, organises: bool | None = None
+) -> Phase | None:
     """The phase whose board leads: the open one with a visible entry, else the last one that has any, else the one
     that is open or that opened last, else the first. None without phases."""
     if not phases:
         return None
     filled = Standing.objects.on_boards(phases)
-    organises = phases[0].competition.is_organised_by(viewer)
+    if organises is None:
+        organises = phases[0].competition.is_organised_by(viewer)
     with_rows = [
         phase
         for phase in phases

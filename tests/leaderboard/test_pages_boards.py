@@ -294,7 +294,7 @@ def test_a_board_costs_the_same_whatever_its_length(
         client.get(board_url(cast))
     client.force_login(cast.owner)
     # and: session, user, is an organiser (three times), my team, my line
-    with django_assert_num_queries(19):
+    with django_assert_num_queries(18):
         client.get(board_url(cast))
 
 
