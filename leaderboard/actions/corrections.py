@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from evaluation.scoring.metrics import KEY_SCALE
@@ -52,6 +53,18 @@ class DryRun:
     moves: list[Move]
     missing: int
     unfinished: int
+
+    @property
+    def in_words(self) -> str:
+        """What is not evaluated yet, and what that would do to the board; empty if nothing is missing."""
+        left, out = self.unfinished, self.missing
+        sentences = (
+            f"{left:,} evaluation{pluralize(left)} on these labels {pluralize(left, 'is,are')} still waiting."
+            if left
+            else "",
+            f"{out:,} team{pluralize(out)} would leave the board until evaluated." if out else "",
+        )
+        return " ".join(filter(None, sentences))
 
 
 def report_label(user: Any, phase: Phase, patch: int, text: str) -> LabelReport:

@@ -22,8 +22,8 @@ RULES = frozenset(
 """Fields that touch fairness: a change of them needs a reason and is public, unless there is a reason against it."""
 
 QUOTAS = {
-    "quota_total": ("total_slot", "submissions in total"),
-    "quota_on_board": ("board_slot", "places on the board"),
+    "quota_total": ("total_slot", "submission{s} in total"),
+    "quota_on_board": ("board_slot", "place{s} on the board"),
 }
 
 
@@ -84,7 +84,7 @@ def _quotas(before: Phase, after: Phase) -> Iterator[str]:
         used = Attempt.objects.filter(phase=before).order_by().values("team").annotate(used=Count(slot))
         if over := used.filter(used__gt=limit).count():
             yield (
-                f"{over} team{pluralize(over)} {pluralize(over, 'has,have')} used more than {limit} {what} and cannot "
+                f"{over} team{pluralize(over)} {pluralize(over, 'has,have')} used more than {limit} {what.format(s=pluralize(limit))} and cannot "
                 "submit any more. What was submitted keeps counting."
             )
     if after.allows_withdrawal != before.allows_withdrawal and not after.allows_withdrawal:

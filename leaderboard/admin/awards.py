@@ -114,6 +114,7 @@ class AwardAdmin(Exported, OrganiserAdmin):
             title=f"Take back: {award}",
             explanation="It disappears from the winners' page, and its certificate with it. The public log keeps that "
             "it was given and why it was taken back.",
+            undo="Undo it by giving the award to the team again under Awards.",
             button="Take back",
             rows=[award],
             act=lambda reason: awards.take_award_back(request.user, award, reason),

@@ -19,22 +19,40 @@ from .reasons import PublicReasonForm, ReasonForm, ask_about, ask_for_reason
 STATES = {"waiting": "default", "running": "warning", "finished": "success", "undone": "default"}
 
 CONSEQUENCES = {
-    BulkAct.Kind.RESCORE: "Each gets a new evaluation on the labels in force, behind all fresh submissions. The old result "
-    "stands until the new one is there; no attempt is taken. Undo takes back what no worker has begun.",
-    BulkAct.Kind.DISQUALIFY: "They leave the ranking; nothing is deleted and the attempt stays taken. The team sees the "
-    "reason. Undo restores those that this act disqualified.",
-    BulkAct.Kind.RESTORE: "Takes the disqualification back: they count in the ranking again. Undo disqualifies them again, "
-    "with the reasons that they had.",
-    BulkAct.Kind.GIVE_BACK: "The attempts no longer count towards the teams' quotas; scores and ranks stay as they are. Undo "
-    "takes them again, even from a team that has used them since: it is above its quota then.",
-    BulkAct.Kind.WITHDRAW: "They leave the board as if the team had withdrawn them, whatever the phase allows; scores are "
-    "kept, and the attempt stays taken. Undo puts them back.",
-    BulkAct.Kind.HIDE: "They leave every board, file and report, and are not eligible for awards; their submissions stay and "
-    "they may go on submitting. The owners of each are notified by mail, with your reason. Undo shows those that this act "
-    "hid.",
-    BulkAct.Kind.SHOW: "They are ranked again with their submissions. The owners of each are notified by mail, with your "
-    "reason. Undo hides those that this act showed.",
+    BulkAct.Kind.RESCORE: (
+        "Each gets a new evaluation on the labels in force, behind all fresh submissions. The old result stands until the "
+        "new one is there; no attempt is taken.",
+        "Undo takes back what no worker has begun.",
+    ),
+    BulkAct.Kind.DISQUALIFY: (
+        "They leave the ranking; nothing is deleted and the attempt stays taken. The team sees the reason.",
+        "Undo restores those that this act disqualified.",
+    ),
+    BulkAct.Kind.RESTORE: (
+        "Takes the disqualification back: they count in the ranking again.",
+        "Undo disqualifies them again, with the reasons that they had.",
+    ),
+    BulkAct.Kind.GIVE_BACK: (
+        "The attempts no longer count towards the teams' quotas; scores and ranks stay as they are.",
+        "Undo takes them again, even from a team that has used them since: it is above its quota then.",
+    ),
+    BulkAct.Kind.WITHDRAW: (
+        "They leave the board as if the team had withdrawn them, whatever the phase allows; scores are kept, and the "
+        "attempt stays taken.",
+        "Undo puts them back.",
+    ),
+    BulkAct.Kind.HIDE: (
+        "They leave every board, file and report, and are not eligible for awards; their submissions stay and they may go "
+        "on submitting. The owners of each are notified by mail, with your reason.",
+        "Undo shows those that this act hid.",
+    ),
+    BulkAct.Kind.SHOW: (
+        "They are ranked again with their submissions. The owners of each are notified by mail, with your reason.",
+        "Undo hides those that this act showed.",
+    ),
 }
+"""What follows from each act, and what undoing it does."""
+
 UNDO = "Takes back what this act changed, and nothing else. The log keeps both acts."
 
 
@@ -51,11 +69,13 @@ def ask_and_begin(
     related = ("competition",) if chosen.model is Team else ("team", "phase__competition")
     noun = f"{number:,} {chosen.model._meta.verbose_name}{pluralize(number)}"
     label = kind.label.capitalize()
+    what, undo = CONSEQUENCES[kind]
     return ask_for_reason(
         model_admin,
         request,
         title=f"{label}: {noun}",
-        explanation=f"{preview} {CONSEQUENCES[kind]}",
+        explanation=f"{preview} {what}",
+        undo=undo,
         button=label,
         rows=chosen.select_related(*related).order_by("pk"),
         act=lambda **asked: bulk.begin(request.user, kind, chosen, **asked),
@@ -118,6 +138,7 @@ class BulkActAdmin(OrganiserAdmin):
             "Undo",
             UNDO,
             bulk.undo,
+            undo="Undo it by doing the act again to the same rows.",
             done=lambda act: f"Undoing: {act.number_changed:,} {act.noun}s. This list says how far it is.",
             back=reverse("admin:leaderboard_bulkact_changelist"),
         )

@@ -80,6 +80,7 @@ class CompetitionAdmin(SetsUp):
             title=f"Give the awards by rank: {competition}",
             explanation="Each award by rank that nobody has yet goes to the eligible team at that rank of its phase, "
             "once the phase has ended. The winners' page shows them at once.",
+            undo="Undo it with “Take back” on the page of an award.",
             button="Give",
             rows=competition.prizes.exclude(rank=None),
             act=lambda reason: awards.give_ranked_awards(request.user, competition, reason),

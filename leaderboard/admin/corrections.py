@@ -17,6 +17,9 @@ from .waiting import WaitingFilter
 STATES = {"open": "warning", "accepted": "success", "declined": "default"}
 
 
+UNDO = "This cannot be undone: a report is decided once."
+
+
 @admin.register(LabelReport)
 class LabelReportAdmin(OrganiserAdmin):
     adds = changes = deletes = Who.NOBODY
@@ -64,5 +67,6 @@ class LabelReportAdmin(OrganiserAdmin):
             button,
             explanation,
             lambda user, report, reason: corrections.decide_report(user, report, accepted, reason),
+            undo=UNDO,
             done=lambda report: f"{report} is {report.state}.",
         )

@@ -288,7 +288,8 @@ class LabelSetAdmin(OrganiserAdmin):
             title=f"Put {label_set} in force",
             explanation="What was scored on these labels counts at once; every other submission that still stands is "
             "evaluated on them, behind all fresh ones. The owners of all teams are notified by mail, with your reason. "
-            "The earlier board remains readable.",
+            f"The earlier board remains readable. {corrections.dry_run(request.user, label_set).in_words}".strip(),
+            undo="Undo it with “Put in force” on the page of the version that is in force now.",
             button="Put in force",
             rows=[label_set],
             act=lambda reason: corrections.apply_correction(request.user, label_set, reason),
@@ -308,6 +309,7 @@ class LabelSetAdmin(OrganiserAdmin):
             title=f"Reveal the salt of {label_set}",
             explanation="Everyone can read the salt then. Who has the labels can check that they are those committed "
             "to before the phase; the labels themselves are not shown.",
+            undo="This cannot be undone.",
             button="Reveal",
             rows=[label_set],
             act=lambda reason: judging.reveal_labels(request.user, label_set, reason),

@@ -53,12 +53,13 @@ class MailAdmin(OrganiserAdmin):
 
     @action(description="Send again", icon="send")
     def again(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        explanation = "It is sent again like a new mail."
-        return self._ask(request, object_id, "Send again", explanation, outbox.send_again)
+        explanation, undo = "It is sent again like a new mail.", "A mail that was sent cannot be unsent."
+        return self._ask(request, object_id, "Send again", explanation, undo, outbox.send_again)
 
     @action(description="Discard", icon="delete")
     def discard(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        return self._ask(request, object_id, "Discard", "It will never be sent.", outbox.discard)
+        explanation, undo = "It will never be sent.", "This cannot be undone."
+        return self._ask(request, object_id, "Discard", explanation, undo, outbox.discard)
 
     def _ask(
         self,
@@ -66,6 +67,7 @@ class MailAdmin(OrganiserAdmin):
         pk: int,
         button: str,
         explanation: str,
+        undo: str,
         act: Callable[[Any, Mail, str], None],
     ) -> HttpResponse:
         return ask_about(
@@ -75,6 +77,7 @@ class MailAdmin(OrganiserAdmin):
             button,
             explanation,
             act,
+            undo=undo,
             row=lambda mail: f"{mail.subject}, to {mail.to}",
             done=lambda mail: f"Done: {mail}.",
             back=reverse("admin:leaderboard_mail_changelist"),

@@ -57,6 +57,7 @@ class NamesOrganisers(GuardedAdmin):
             explanation="Helpers answer and hide questions, edit pages and pictures, and see teams and method descriptions. "
             "The jury reads method descriptions and votes on the prizes that the committee gives. Neither sees labels or "
             "hidden scores, and neither may be in a competing team.",
+            undo="Undo it with “Take the role away” at Helpers and jury.",
             button="Add",
             rows=competition.roles.select_related("user", "competition"),
             act=lambda **asked: roles.grant(request.user, competition, **asked),
@@ -74,6 +75,7 @@ class NamesOrganisers(GuardedAdmin):
             title=f"Add an organiser of {competition}",
             explanation="Organisers see every score, change phases and labels, judge submissions, and add and remove "
             "organisers. They cannot be in a competing team.",
+            undo="Undo it with “Remove an organiser”; what the person has seen stays known.",
             button="Add",
             rows=competition.organisers.all(),
             act=lambda **asked: organisers.add_organiser(request.user, competition, **asked),
@@ -91,6 +93,7 @@ class NamesOrganisers(GuardedAdmin):
             request,
             title=f"Remove an organiser of {competition}",
             explanation="The person then sees only what everybody sees. Their past actions stay in the log.",
+            undo="Undo it with “Add an organiser”.",
             button="Remove",
             rows=competition.organisers.all(),
             act=lambda **asked: organisers.remove_organiser(request.user, competition, **asked),

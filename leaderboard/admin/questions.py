@@ -57,8 +57,9 @@ class QuestionAdmin(Exported, OrganiserAdmin):
             request,
             object_id,
             "Hide",
-            "Nobody but its author and the organisers can read it then; its author reads your reason. “Show again” undoes it.",
+            "Nobody but its author and the organisers can read it then; its author reads your reason.",
             questions.hide,
+            undo="Undo it with “Show again”.",
             done=lambda question: f"“{question}” is hidden.",
         )
 
@@ -71,6 +72,7 @@ class QuestionAdmin(Exported, OrganiserAdmin):
             "Show again",
             "It is as visible as it was before it was hidden.",
             questions.show,
+            undo="Undo it with “Hide”.",
             done=lambda question: f"“{question}” is {question.state}.",
         )
 
@@ -83,6 +85,7 @@ class QuestionAdmin(Exported, OrganiserAdmin):
             "Delete",
             "Question and answer are deleted for good. The audit log keeps your reason, not the text.",
             questions.delete,
+            undo="This cannot be undone; “Hide” can.",
             done=lambda question: f"“{question}” is deleted.",
             back=reverse("admin:leaderboard_question_changelist"),
         )

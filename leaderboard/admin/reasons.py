@@ -46,6 +46,7 @@ def ask_for_reason(
     *,
     title: str,
     explanation: str,
+    undo: str,
     button: str,
     rows: Iterable[Any],
     act: Callable[..., Any],
@@ -55,7 +56,7 @@ def ask_for_reason(
 ) -> HttpResponse:
     """Show the page, or, once it is sent with a reason, do the act and go back with a sentence about it.
 
-    ``act`` gets ``reason`` and whatever else ``form_class`` asks for, by name; ``done`` makes a sentence of what it
+    ``undo`` says how the act is undone, or that it cannot be. ``act`` gets ``reason`` and whatever else ``form_class`` asks for, by name; ``done`` makes a sentence of what it
     returned. A refusal is shown on the page.
     """
     if isinstance(rows, QuerySet):
@@ -81,6 +82,7 @@ def ask_for_reason(
         "opts": model_admin.opts,
         "title": title,
         "explanation": explanation,
+        "undo": undo,
         "button": button,
         "rows": rows[:SHOWN],
         "more": max(0, number - SHOWN),
@@ -99,6 +101,7 @@ def ask_about(
     explanation: str,
     act: Callable[..., Any],
     *,
+    undo: str,
     done: Callable[[Any], str],
     back: str = "",
     row: Callable[[Any], str] = str,
@@ -115,6 +118,7 @@ def ask_about(
         request,
         title=f"{button}: {found}",
         explanation=explanation,
+        undo=undo,
         button=button,
         rows=[row(found)],
         act=lambda **asked: act(request.user, found, **asked),

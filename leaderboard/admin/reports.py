@@ -88,12 +88,14 @@ class PhaseReportAdmin(OrganiserAdmin):
             "about single patches, sites and objects. Sections marked “organisers only” and metrics that the phase "
             "hides are left out."
         )
-        return self._ask(request, object_id, "Publish", explanation, reports.publish_report)
+        undo = "Undo it with “Take back”; what was read stays known."
+        return self._ask(request, object_id, "Publish", explanation, undo, reports.publish_report)
 
     @action(description="Take back", icon="public_off")
     def withdraw(self, request: HttpRequest, object_id: int) -> HttpResponse:
         explanation = "Only organisers can then read it. The public log still shows that it was public."
-        return self._ask(request, object_id, "Take back", explanation, reports.withdraw_report)
+        undo = "Undo it with “Publish”."
+        return self._ask(request, object_id, "Take back", explanation, undo, reports.withdraw_report)
 
     def _ask(
         self,
@@ -101,8 +103,16 @@ class PhaseReportAdmin(OrganiserAdmin):
         pk: int,
         button: str,
         explanation: str,
+        undo: str,
         act: Callable[[Any, PhaseReport, str], None],
     ) -> HttpResponse:
         return ask_about(
-            self, request, pk, button, explanation, act, done=lambda report: f"{report} is {report.state}."
+            self,
+            request,
+            pk,
+            button,
+            explanation,
+            act,
+            undo=undo,
+            done=lambda report: f"{report} is {report.state}.",
         )

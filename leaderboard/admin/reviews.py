@@ -103,6 +103,7 @@ class ReviewAdmin(OrganiserAdmin):
             "Looked at",
             "Nothing else happens: no score changes and nobody is notified. It comes back if the evidence grows.",
             reviews.look_at,
+            undo="This cannot be undone, but the finding stays in this list.",
             row=lambda review: review.figures,
             done=lambda review: f"{review} is {review.state}.",
             back=reverse("admin:leaderboard_review_changelist"),

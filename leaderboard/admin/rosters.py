@@ -74,8 +74,9 @@ class MergerAdmin(DecidedAdmin):
             object_id,
             "Undo",
             "What came from the other team goes back to it: members, submissions, used attempts. What was made since stays. "
-            "The owners of both are notified by mail. Undo it with “Merge” on the team's page.",
+            "The owners of both are notified by mail.",
             rosters.undo_merger,
+            undo="Undo it with “Merge” on the team's page.",
             done=lambda merger: f"{merger.other} and {merger.team} are two teams again.",
             form_class=PublicReasonForm,
         )
@@ -161,6 +162,7 @@ class MethodDescriptionAdmin(Exported, OrganiserAdmin):
             button,
             explanation,
             act,
+            undo="Undo it by judging the file again.",
             done=lambda file: f"The {file} is {file.get_verdict_display()}.",
         )
 

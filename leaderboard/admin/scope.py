@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.db import connection, models
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
-from leaderboard.models import Competition, LabelSet, Membership, Phase, User
+from leaderboard.models import AuditEntry, Competition, LabelSet, Membership, Phase, User
 from leaderboard.models.ownership import COMPETITION_OF
 
 
@@ -24,6 +26,7 @@ def within(rows: models.QuerySet[Any], user: Any, *, helped: bool = False) -> mo
             | models.Q(
                 pk__in=Competition.organisers.through.objects.filter(competition__in=mine).values("user")
             )
+            | models.Q(pk__in=_taken_out(mine))
         )
     path = COMPETITION_OF.get(rows.model)
     if path is None:
@@ -34,6 +37,12 @@ def within(rows: models.QuerySet[Any], user: Any, *, helped: bool = False) -> mo
         phases = Phase.objects.filter(competition__in=mine).values("pk")
         return rows.alias(within_phase=phase + 0).filter(within_phase__in=phases)
     return rows.filter(**{f"{path}__in": mine})
+
+
+def _taken_out(competitions: models.QuerySet[Any]) -> models.QuerySet[Any]:
+    """The people whom organisers took out of a team: adding them again is how that is undone."""
+    entries = AuditEntry.objects.filter(competition__in=competitions, act="member removed").order_by()
+    return entries.values_list(Cast(KeyTextTransform("person", "details"), models.BigIntegerField()))
 
 
 def without_masks(rows: models.QuerySet[Any], label_set: str = "") -> models.QuerySet[Any]:

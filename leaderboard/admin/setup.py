@@ -277,7 +277,8 @@ class SetsUp(NamesOrganisers):
             request,
             title=f"Make {competition} a draft",
             explanation="At once only its organisers see it: for everybody else its pages, boards, feeds and its part of "
-            "the API do not exist, and no team can submit. Nothing is deleted; “Publish” undoes it.",
+            "the API do not exist, and no team can submit. Nothing is deleted.",
+            undo="Undo it with “Publish”.",
             button="Make it a draft",
             rows=[competition],
             act=lambda **asked: publishing.withdraw(request.user, competition, **asked),
@@ -296,6 +297,7 @@ class SetsUp(NamesOrganisers):
             explanation="A worker plays the whole calendar with made-up teams, labels and a simulated clock, on a scratch "
             "database, and reports broken rules and leaks of hidden numbers. It takes a minute or a few, begins when no "
             "submission waits, and touches nothing of the competition.",
+            undo="There is nothing to undo.",
             button="Rehearse",
             rows=[competition],
             act=lambda: rehearsals.request_rehearsal(request.user, competition),

@@ -99,7 +99,8 @@ class TeamActs(OrganiserAdmin):
             title=f"More time or submissions for {team}",
             explanation="The team gets its own end or quotas in one phase, in place of an extension that it has there. Page, "
             "API and resumable uploads follow them, and the team reads them where it submits. Until this team's end, "
-            f"nothing is revealed that the end of the phase reveals. {MAILED} Undo it with “End” at Extensions.",
+            f"nothing is revealed that the end of the phase reveals. {MAILED}",
+            undo="Undo it with “End” at Extensions.",
             button="Extend",
             rows=[team],
             act=lambda phase, **asked: single_teams.extend(request.user, team, phase, **asked),
@@ -116,7 +117,8 @@ class TeamActs(OrganiserAdmin):
             request,
             title=f"Make another team part of {team}",
             explanation="Members, submissions and used attempts of both become this team's, whether or not rosters are "
-            "locked. The owners of both are notified by mail. Undo it with “Undo” at Mergers.",
+            "locked. The owners of both are notified by mail.",
+            undo="Undo it with “Undo” at Mergers.",
             button="Merge",
             rows=[team],
             act=lambda other, **asked: rosters.merge_teams(request.user, team, other, **asked),
@@ -133,8 +135,9 @@ class TeamActs(OrganiserAdmin):
             object_id,
             "Hide from boards",
             "The team leaves every board, file and report, and is not eligible for awards; its submissions stay and it may "
-            f"go on submitting. {MAILED} Undo it with “Show on boards”.",
+            f"go on submitting. {MAILED}",
             single_teams.hide_team,
+            undo="Undo it with “Show on boards”.",
             done=lambda team: f"{team} is on no board any more.",
             form_class=PublicReasonForm,
         )
@@ -146,8 +149,9 @@ class TeamActs(OrganiserAdmin):
             request,
             object_id,
             "Show on boards",
-            f"The team is ranked again with its submissions. {MAILED} Undo it with “Hide from boards”.",
+            f"The team is ranked again with its submissions. {MAILED}",
             single_teams.show_team,
+            undo="Undo it with “Hide from boards”.",
             done=lambda team: f"{team} is on the boards again.",
             form_class=PublicReasonForm,
         )
@@ -165,9 +169,9 @@ class MembershipActs(OrganiserAdmin):
             request,
             object_id,
             "Take out of the team",
-            f"The person can no longer submit for the team or see its results. {MAILED} Undo it by adding the person to the "
-            "team again under Memberships.",
+            f"The person can no longer submit for the team or see its results. {MAILED}",
             single_teams.remove_from_team,
+            undo="Undo it by adding the person to the team again under Memberships.",
             done=lambda membership: f"{membership.user} is no longer in {membership.team}.",
             back=reverse("admin:leaderboard_membership_changelist"),
             form_class=RemovalForm,
@@ -187,8 +191,9 @@ class PersonActs(OrganiserAdmin):
             object_id,
             "Block",
             "The person is signed out everywhere, API tokens end, and neither signing in nor submitting is possible any "
-            "more. What the team has submitted stays. The person is notified by mail, with your reason. Undo it with “Unblock”.",
+            "more. What the team has submitted stays. The person is notified by mail, with your reason.",
             accounts.block_person,
+            undo="Undo it with “Unblock”.",
             done=lambda person: f"{person} is blocked.",
         )
 
@@ -201,6 +206,7 @@ class PersonActs(OrganiserAdmin):
             "Unblock",
             "The person can sign in again; sessions and tokens do not come back. The person is notified by mail.",
             accounts.unblock_person,
+            undo="Undo it with “Block”.",
             done=lambda person: f"{person} can sign in again.",
         )
 
@@ -216,8 +222,9 @@ class AttemptActs(OrganiserAdmin):
             object_id,
             "Give the attempt back",
             "The submission no longer takes anything from the team's quotas; its score stays. The team's owners are notified by "
-            "mail, with your reason. Undo it with “Take the attempt again”.",
+            "mail, with your reason.",
             single_teams.give_attempt_back,
+            undo="Undo it with “Take the attempt again”.",
             done=lambda submission: f"The attempt of {submission} is given back.",
             form_class=PublicReasonForm,
         )
@@ -229,8 +236,9 @@ class AttemptActs(OrganiserAdmin):
             request,
             object_id,
             "Take the attempt again",
-            "Undoes “Give the attempt back”: the submission counts towards the quotas again, even beyond their limits.",
+            "The submission counts towards the quotas again, even beyond their limits.",
             single_teams.take_attempt_again,
+            undo="Undo it with “Give the attempt back”.",
             done=lambda submission: f"{submission} counts towards the quotas again.",
             form_class=PublicReasonForm,
         )
@@ -266,9 +274,9 @@ class ExtensionAdmin(OrganiserAdmin):
             request,
             object_id,
             "End",
-            "The phase's own end and quotas hold for the team again; what it has submitted stays. "
-            f"{MAILED} Undo it with “Extend” on the team's page.",
+            f"The phase's own end and quotas hold for the team again; what it has submitted stays. {MAILED}",
             single_teams.end_extension,
+            undo="Undo it with “Extend” on the team's page.",
             done=lambda extension: f"{extension}: the extension has ended.",
             back=reverse("admin:leaderboard_extension_changelist"),
             form_class=PublicReasonForm,

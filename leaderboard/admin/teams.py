@@ -148,15 +148,13 @@ class TeamAdmin(Exported, TeamActs):
             "Approve",
             explanation,
             participation.approve_team,
+            undo="Undo it with “Refuse”.",
             done=lambda team: f"{team} is approved.",
         )
 
     @action(description="Refuse", icon="block")
     def refuse(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        explanation = (
-            "The team cannot submit; what it has submitted stays. Its owners are notified by mail, with your reason. "
-            "“Approve” undoes it."
-        )
+        explanation = "The team cannot submit; what it has submitted stays. Its owners are notified by mail, with your reason."
         return ask_about(
             self,
             request,
@@ -164,6 +162,7 @@ class TeamAdmin(Exported, TeamActs):
             "Refuse",
             explanation,
             participation.refuse_team,
+            undo="Undo it with “Approve”.",
             done=lambda team: f"{team} is refused.",
         )
 

@@ -92,3 +92,37 @@ def test_the_many_acts_of_a_competition_stay_in_the_window(
     last = page.get_by_role("link", name="Download as TOML")
     assert last.bounding_box()["x"] + last.bounding_box()["width"] <= width
     context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900), (1280, 740)])
+def test_the_bar_with_save_does_not_cover_the_switch_that_confirms(
+    browser: Any, live_server: Any, width: int, height: int
+) -> None:
+    cast = make_cast()
+    context = browser.new_context(base_url=live_server.url, viewport={"width": width, "height": height})
+    page = context.new_page()
+    sign_in(page, cast.organiser.username)
+    page.goto("/admin/leaderboard/announcement/add/")
+    page.locator("#id_title").fill("Hello")
+    page.locator("#id_body").fill("**Hello**")
+    page.locator("#id_competition").select_option(str(cast.competition.pk))
+    page.get_by_role("button", name="Save", exact=True).first.click()
+    page.get_by_text("Not sent yet").first.wait_for()
+    page.locator("#id_confirmed").focus()
+    page.wait_for_function(
+        """() => {
+          const place = document.activeElement.getBoundingClientRect();
+          return document.elementFromPoint(place.x + place.width / 2, place.y + place.height / 2).id === "id_confirmed";
+        }"""
+    )
+    context.close()
+
+
+def test_words_alone_name_links_and_buttons(page: Any) -> None:
+    cast = make_cast()
+    sign_in(page, cast.organiser.username)
+    page.goto(f"/admin/leaderboard/competition/{cast.competition.pk}/change/")
+    page.get_by_role("link", name="Add an organiser", exact=True).wait_for()
+    page.goto("/admin/leaderboard/membership/")
+    page.get_by_role("link", name="Add membership", exact=True).wait_for()
+    page.locator("#nav-sidebar").get_by_role("link", name="Rankings", exact=True).wait_for()

@@ -28,8 +28,8 @@ def admin(page: Any, path: str = "") -> None:
 
 
 def open_act(page: Any, name: str) -> None:
-    """A button of a row's page; its icon's name stands before the words."""
-    page.get_by_role("link", name=re.compile(rf"(^|\s){name}\s*$")).first.click()
+    """A button of a row's page, by its words alone."""
+    page.get_by_role("link", name=name, exact=True).first.click()
 
 
 def press(page: Any, name: str, reason: str, button: str = "") -> None:
@@ -47,14 +47,8 @@ def confirm(page: Any, sentence: str) -> None:
     """The first Save says what follows; it is read, ticked and saved."""
     save(page)
     page.get_by_text(sentence).first.wait_for()
-    tick(page)
+    page.locator("#id_confirmed").check()
     save(page)
-
-
-def tick(page: Any) -> None:
-    """By the keyboard, because the bar with Save may lie over the switch."""
-    page.locator("#id_confirmed").press("Space")
-    assert page.locator("#id_confirmed").is_checked()
 
 
 def set_moment(page: Any, field: str, at: Any) -> None:
@@ -108,7 +102,7 @@ def draft(page: Any, tmp_path: Path) -> Phase:
     page.locator("#id_reason").fill("teams are approved")
     save(page)
     if page.locator("#id_confirmed").is_visible() and page.get_by_text("Nothing is saved yet").count():
-        tick(page)
+        page.locator("#id_confirmed").check()
         save(page)
     page.get_by_text("was changed successfully").wait_for()
 

@@ -86,6 +86,21 @@ def test_a_new_version_waits_while_everything_is_evaluated_on_it(scored: Cast) -
     assert Phase.objects.get(pk=scored.phase.pk).labels.version == 1
 
 
+def test_before_a_version_is_in_force_the_page_says_what_is_not_evaluated(
+    scored: Cast, client: Client
+) -> None:
+    label_set = load_new(scored)
+    client.force_login(scored.organiser)
+    address = reverse("admin:leaderboard_labelset_put_in_force", args=[label_set.pk])
+    page = client.get(address).content.decode()
+    assert "2 evaluations on these labels are still waiting." in page
+    assert "2 teams would leave the board until evaluated." in page
+    work_all()
+    page = client.get(address).content.decode()
+    assert "still waiting" not in page
+    assert "would leave" not in page
+
+
 def test_the_dry_run_shows_the_change_and_changes_nothing(scored: Cast) -> None:
     label_set = load_new(scored)
     work_all()

@@ -218,6 +218,16 @@ class TestMembers:
         assert "teammate" not in last_entry().subject  # the public log names no person
         assert last_entry().public
 
+    def test_who_was_taken_out_can_be_added_again_by_the_organiser(self, cast: Cast, client: Client) -> None:
+        single_teams.remove_from_team(cast.organiser, self.of(cast, cast.teammate), WHY)
+        client.force_login(cast.organiser)
+        row = {"team": cast.team.pk, "user": cast.stranger.pk, "role": "member"}
+        address = reverse("admin:leaderboard_membership_add")
+        client.post(address, row)
+        assert not cast.team.has_member(cast.stranger)  # who never was in a team stays unknown
+        client.post(address, {**row, "user": cast.teammate.pk})
+        assert cast.team.has_member(cast.teammate)
+
     def test_the_last_owner_goes_only_when_another_is_named(self, cast: Cast) -> None:
         mine = self.of(cast, cast.owner)
         with pytest.raises(InvalidInput, match=r"last owner\. Name the member who becomes one: teammate"):

@@ -1,6 +1,7 @@
-// Names the search fields of the admin for screen readers: select2, which leaves out the label of the field, adds them
-// when the page is ready, and again in each line that is added to a form.
+// What screen readers read of the admin. The theme's scripts add parts when the page is ready, and again later.
 "use strict";
+
+// Search fields: select2 leaves out the label of the field.
 
 function nameSearchFields() {
   for (const field of document.querySelectorAll("select.select2-hidden-accessible:not([data-named])")) {
@@ -15,4 +16,18 @@ function nameSearchFields() {
   }
 }
 
-new MutationObserver(nameSearchFields).observe(document.documentElement, { childList: true, subtree: true });
+// Icons are words of a font ("person_add"): hidden wherever a title or other words name the link or button.
+function hideIcons() {
+  for (const icon of document.querySelectorAll(".material-symbols-outlined:not([aria-hidden])")) {
+    const control = icon.closest("a, button, label");
+    const icons = control ? [...control.querySelectorAll(".material-symbols-outlined")] : [];
+    const drawn = icons.reduce((sum, each) => sum + each.textContent.trim().length, 0);
+    const isNamed = !control || control.title || control.ariaLabel || control.textContent.trim().length > drawn;
+    if (isNamed) icon.ariaHidden = "true";
+  }
+}
+
+new MutationObserver(() => {
+  nameSearchFields();
+  hideIcons();
+}).observe(document.documentElement, { childList: true, subtree: true });
