@@ -28,6 +28,10 @@ def archive_name(submission: "Submission", _original: str) -> str:
     )
 
 
+def _numbers(rows: models.QuerySet[Any]) -> list[int]:
+    return list(rows.order_by().values_list("pk", flat=True))
+
+
 class SubmissionQuerySet(models.QuerySet["Submission"]):
     def with_evaluation(self) -> "SubmissionQuerySet":
         """With everything that describes a submission, but without hidden masks and counts per patch."""
@@ -51,13 +55,11 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
 
     def own(self, user: Any) -> "SubmissionQuerySet":
         """Submissions of the person's teams; for organisers, also the competition's reference entries."""
-        mine = self.filter(team__in=Team.objects.of(user))
-        organised = list(Competition.objects.organised_by(user).order_by().values_list("pk", flat=True))
-        if not organised:
-            return mine
-        # Two questions, each with an index of its own; one with OR would look through everybody's submissions.
-        references = self.filter(reference=True, phase__competition__in=organised)
-        return self.filter(pk__in=mine.order_by().values("pk").union(references.order_by().values("pk")))
+        # Numbers, not subqueries, for which PostgreSQL would join everybody's teams and attempts.
+        teams = _numbers(Team.objects.of(user))
+        if organised := _numbers(Competition.objects.organised_by(user)):
+            teams += _numbers(Team.objects.filter(is_organisers=True, competition__in=organised))
+        return self.filter(team__in=teams)
 
     def lock(self) -> list["Submission"]:
         """Lock the teams, then the phases of these submissions until the transaction ends; returns them read afterwards.

@@ -94,7 +94,7 @@ def test_another_task_is_one_description(tmp_path):
     text = "\n".join(problems)
     for part in (
         "Rename fire-003.hdf5 to fire-3.hdf5",
-        "fire-3.hdf5: The archive holds 2 of 3 masks",
+        "fire-3.hdf5: Missing: the archive holds 2 of 3 masks",
         "fire-1.hdf5: The mask holds the value 7, expected 0 (unburnt) and 1 (burnt area)",
         "fire-2.hdf5: There is no dataset named burnt, only mask",
     ):

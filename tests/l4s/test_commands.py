@@ -220,7 +220,7 @@ def test_exit_codes_say_how_it_ended(logged_in: Cast, files, l4s, worker, monkey
     code, out, _ = l4s(*submit)
     assert code == 1
     assert "invalid" in out.splitlines()[0]
-    assert "\n  mask_3.h5: The archive holds 2 of 3 masks" in out
+    assert "\n  mask_3.h5: Missing: the archive holds 2 of 3 masks" in out
     code, out, _ = l4s(*submit, "--json")
     assert (code, [each["code"] for each in out["problems"]]) == (1, ["missing_file"])
     assert l4s("check", files / "short.zip")[0] == 1

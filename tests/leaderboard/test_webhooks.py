@@ -20,7 +20,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from evaluation.scoring.counts import pack
-from leaderboard.actions import accounts, announcements, corrections, judging, webhooks
+from leaderboard.actions import accounts, announcements, bulk, corrections, judging, webhooks
 from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed, TooMany
 from leaderboard.models import Announcement, LabelSet, Phase, Webhook, WebhookCall, WebhookEvent
 from leaderboard.models.webhooks import PAUSES
@@ -60,7 +60,7 @@ class Receiver:
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Receiver:
     made = Receiver()
     monkeypatch.setattr(job.outgoing, "post", made.post)
-    for module in (judging, webhooks, job):
+    for module in (bulk, webhooks, job):
         monkeypatch.setattr(module, "ring_on_commit", lambda task: None)
     return made
 
