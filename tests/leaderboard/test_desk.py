@@ -1,5 +1,6 @@
 """The organisers' desk: what waits, when, how much; and every number leads to exactly the rows that it counts."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -255,6 +256,9 @@ class TestServer:
             assert rows_behind(desk, item).count() == item.number
         assert server["queue"].number == 1
         assert 0 < server["capacity"].disk_free < server["capacity"].disk_total
+        page = " ".join(desk.get(reverse("admin:index")).content.decode().split())
+        assert re.search(r'<a href="[^"]+"> <b>[^<]+</b> free on the disk', page)
+        assert re.search(r'<a href="[^"]+"> <b>[^<]+</b> database', page)
 
     def test_no_worker_is_said_in_red(self, cast: Cast, desk: Client) -> None:
         [item] = shown(desk)["server"]["workers"]
