@@ -540,6 +540,7 @@ def test_every_column_is_exported() -> None:
     assert {column.name for column in User._meta.concrete_fields} - kept_private == set(tables.USER_COLUMNS)
 
 
+@pytest.mark.timeout(300)  # three commands, each a process
 def test_another_server_on_sqlite_reads_it(rich: Cast, tmp_path: Path) -> None:
     """A server of its own, on an empty SQLite database: in the run on PostgreSQL this crosses the two databases."""
     path = tmp_path / "export.zip"
