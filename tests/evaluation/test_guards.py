@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -161,14 +162,20 @@ def kill_children(made, times):
     killed = set()
 
     def children():
-        pids = [pid for pid in made.pids if psutil.pid_exists(pid)]
-        return {child.pid for pid in pids for child in psutil.Process(pid).children()} - killed
+        found = set()
+        for pid in made.pids:
+            with suppress(
+                psutil.NoSuchProcess
+            ):  # it ends when its child was killed, at any moment of this look
+                found |= {child.pid for child in psutil.Process(pid).children()}
+        return found - killed
 
     def work():
         for _ in range(times):
             assert wait_until(children)
             for pid in children():
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
 
     thread = threading.Thread(target=work)

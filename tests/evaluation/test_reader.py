@@ -56,7 +56,10 @@ def told(made, act, argument=""):
 
 
 def alive(pid):
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_until(condition, seconds=10):
@@ -319,7 +322,7 @@ def test_a_killed_worker_leaves_no_process_behind(tmp_path):
     )
     with worker:
         pid = int(worker.stdout.readline())
-        assert wait_until(lambda: psutil.Process(pid).children())
+        assert wait_until(lambda: psutil.Process(pid).children())  # one, which spins until it is killed
         (child,) = psutil.Process(pid).children()
         worker.kill()
     assert wait_until(lambda: not alive(pid) and not alive(child.pid))

@@ -170,7 +170,9 @@ def test_an_upload_is_hashed_once_and_checked_before_and_after_it_is_stored(cast
         assert client.post(f"/c/{cast.competition.slug}/submit/", form).status_code == 302
     assert calls == ["sha256_of", "why_not_submit", "keep_file", "why_not_submit"]
     statements = [q["sql"] for q in queries if not q["sql"].startswith(("SAVEPOINT", "RELEASE"))]
-    locks = 2 if connection.vendor == "postgresql" else 0  # SQLite's writer is alone, so nothing is read again
+    locks = (
+        2 if connection.vendor == "postgresql" else 0
+    )  # SQLite's writer is alone, so nothing is read again
     assert len(statements) <= 19 + locks, "\n".join(statements)
 
 
