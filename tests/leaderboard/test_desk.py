@@ -257,8 +257,8 @@ class TestServer:
         assert server["queue"].number == 1
         assert 0 < server["capacity"].disk_free < server["capacity"].disk_total
         page = " ".join(desk.get(reverse("admin:index")).content.decode().split())
-        assert re.search(r'<a href="[^"]+"> <b>[^<]+</b> free on the disk', page)
-        assert re.search(r'<a href="[^"]+"> <b>[^<]+</b> database', page)
+        assert re.search(r'<a href="[^"]+"> <b>[^<]+</b> of [^<]+ free for archives</a>', page)
+        assert re.search(r'<a href="[^"]+"> <b>[^<]+</b> of results in the database</a>', page)
 
     def test_no_worker_is_said_in_red(self, cast: Cast, desk: Client) -> None:
         [item] = shown(desk)["server"]["workers"]
