@@ -30,6 +30,11 @@ from evaluation.task import TASK, MaskSpec
 
 _MODULE = "evaluation.sandbox.files_process"
 _TEXT_ROOM = 64 << 10
+_LINES_AT_ONCE = 1 << 20
+"""Bytes of JSON lines for one child, if no line is longer."""
+_JSON_GROWS = 8
+"""JSON written again is at most so many times as large: 1e15 becomes 1000000000000000.0."""
+_UNSAFE = "It could not be read safely."
 
 
 class FileRefused(ValueError):
@@ -113,7 +118,42 @@ class FileReader:
         try:
             return json.loads(found, object_hook=_time_or_table)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise FileRefused("It could not be read safely.") from error
+            raise FileRefused(_UNSAFE) from error
+
+    def json(self, content: bytes) -> Any:
+        """A JSON document. Raises FileRefused."""
+        (document,) = self._json(content, whole=True)
+        return document
+
+    def json_lines(self, file: BinaryIO) -> Iterator[Any]:
+        """The documents of a file that holds one a line. Raises FileRefused."""
+        most, number, lines, size = bounds.LINE_BYTES, 0, [], 0
+        while line := file.readline(most + 1):
+            number += 1
+            if number > bounds.LINES:
+                raise FileRefused(f"It has more than {bounds.LINES:,} lines.")
+            if len(line) > most:
+                raise FileRefused(f"Line {number:,} is longer than {most:,} bytes.")
+            lines.append(line)
+            size += len(line)
+            if size >= _LINES_AT_ONCE:
+                yield from self._json(b"".join(lines), whole=False)
+                lines, size = [], 0
+        if lines:
+            yield from self._json(b"".join(lines), whole=False)
+
+    def _json(self, content: bytes, *, whole: bool) -> list[Any]:
+        with seal(io.BytesIO(content)) as text:
+            room = max(_JSON_GROWS * text.size, _TEXT_ROOM)
+            found = self._ask("json_lines", text.fd, text.size, {"whole": whole}, room)
+        lines = found.splitlines()
+        expected = 1 if whole else len(content.splitlines())
+        if len(lines) != expected or any(bounds.json_values(line) > bounds.LINE_VALUES for line in lines):
+            raise FileRefused(_UNSAFE)
+        try:
+            return [json.loads(line) for line in lines]
+        except (ValueError, RecursionError) as error:
+            raise FileRefused(_UNSAFE) from error
 
     def images(self, folder: Path, spec: MaskSpec) -> dict[str, list[bytes]]:
         """The images of a folder as PNG files, by the key of each of TASK.composites, in order. Raises FileRefused and OSError."""

@@ -138,7 +138,25 @@ def toml(data: memoryview, _: dict[str, Any], out: memoryview) -> int:
     return _put(out, json.dumps(document, default=told, ensure_ascii=False).encode())
 
 
-JOBS: dict[str, Job] = {job.__name__: job for job in (describe, image, directory, inflate, stored, toml)}
+def json_lines(data: memoryview, params: dict[str, Any], out: memoryview) -> int:
+    """JSON again, a document a line: of the lines, or of the whole file where params["whole"]."""
+    at = 0
+    for text in [bytes(data)] if params["whole"] else bytes(data).splitlines():
+        if bounds.json_values(text) > bounds.LINE_VALUES:
+            raise Refused(f"One line holds more than {bounds.LINE_VALUES:,} values.")
+        try:
+            line = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        except RecursionError as error:
+            raise Refused("This is not JSON that can be read: it is nested too deeply.") from error
+        except ValueError as error:  # of half a character of UTF-16 too
+            raise Refused("This is not JSON.") from error
+        at += _put(out[at:], line)
+    return at
+
+
+JOBS: dict[str, Job] = {
+    job.__name__: job for job in (describe, image, directory, inflate, stored, toml, json_lines)
+}
 
 
 def _said(problem: Problem) -> str:
@@ -196,8 +214,10 @@ class FilesProcess(ReaderProcess):
         toml(
             memoryview(b"a = [2026-01-01T00:00:00Z, 07:00:00, 1.5e3, 'b']\n[[c]]\nd.e = {f = true}"), {}, room
         )
-        for job, data in ((image, b"x"), (describe, b"x"), (directory, b"PK"), (stored, b"x"), (toml, b"=")):
-            _answered(job, memoryview(data), {"height": 8, "width": 8}, room)
+        json_lines(memoryview('{"a": [1, 2.5, "ä", null]}\n[true]\n'.encode()), {"whole": False}, room)
+        jobs: list[tuple[Job, bytes]] = [(image, b"x"), (describe, b"x"), (directory, b"PK"), (stored, b"x")]
+        for job, data in [*jobs, (toml, b"="), (json_lines, b"=")]:
+            _answered(job, memoryview(data), {"height": 8, "width": 8, "whole": True}, room)
 
     def take(self) -> bytes | None:
         message, fds, _, _ = socket.recv_fds(self.connection, protocol.JOB.size, 2)

@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -136,7 +135,10 @@ class OpenedPackage:
         entry = self._entries.get(MANIFEST)
         if entry is None or entry.size > bounds.LINE_BYTES:
             raise ExportInvalid(f"{path} is not an export of a competition.")
-        manifest = parsed(self.read(MANIFEST), MANIFEST)
+        try:
+            manifest = self.reader.json(self.read(MANIFEST))
+        except FileRefused as refusal:
+            raise ExportInvalid(f"{MANIFEST} in the export cannot be read: {refusal}") from refusal
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ExportInvalid(f"{path} is not an export of a competition.")
         if manifest.get("version") != VERSION:
@@ -197,28 +199,10 @@ class OpenedPackage:
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The rows of a table. Raises ExportInvalid for a line that is too long or is not a row."""
         with self.open(name) as file:
-            for number in count(1):
-                line = file.readline(bounds.LINE_BYTES + 1)
-                if not line:
-                    return
-                if number > bounds.LINES:
-                    raise ExportInvalid(f"{name} in the export has more than {bounds.LINES:,} lines.")
-                if len(line) > bounds.LINE_BYTES:
-                    raise ExportInvalid(
-                        f"A line of {name} in the export is longer than {bounds.LINE_BYTES:,} bytes."
-                    )
-                row = parsed(line, name)
-                if not isinstance(row, dict):
-                    raise ExportInvalid(f"A line of {name} in the export is not a row.")
-                yield row
-
-
-def parsed(text: bytes, name: str) -> Any:
-    """JSON of an export: bounded in what it can become in memory."""
-    values = text.count(b",") + text.count(b"[") + text.count(b"{")
-    if values > bounds.LINE_VALUES:
-        raise ExportInvalid(f"{name} in the export holds too many values in one line.")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ExportInvalid(f"{name} in the export is not JSON.") from error
+            try:
+                for row in self.reader.json_lines(file):
+                    if not isinstance(row, dict):
+                        raise ExportInvalid(f"A line of {name} in the export is not a row.")
+                    yield row
+            except FileRefused as refusal:
+                raise ExportInvalid(f"{name} in the export cannot be read: {refusal}") from refusal

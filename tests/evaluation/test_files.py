@@ -1,6 +1,7 @@
 """Files of organisers, read in confined children: hostile examples of each kind are refused in a sentence, in flat memory."""
 
 import io
+import json
 import os
 import struct
 import tomllib
@@ -366,3 +367,62 @@ def test_toml_that_would_grow_or_is_none(reader, text, sentence):
     with memory() as used, pytest.raises(FileRefused, match=sentence):
         reader.toml(text if isinstance(text, bytes) else text.encode())
     assert used.peak < FLAT
+
+
+def test_json_comes_back_as_json_reads_it(reader):
+    rows = [
+        '{"a": [1, -2.5, 1e15, true, null]}',
+        '"ä\\u2028\U0001f30b"',
+        "1e400",
+        "[]",
+        '{"a": 1, "a": {"b": ""}}',
+    ]
+    content = "\r\n".join(rows).encode()
+    assert list(reader.json_lines(io.BytesIO(content))) == [json.loads(row) for row in rows]
+    assert reader.json(b'{\n "a":\n [1]}\n') == {"a": [1]}
+    assert list(reader.json_lines(io.BytesIO())) == []
+
+
+def test_json_lines_of_any_number_come_in_order(reader):
+    content = b"".join(b'{"number": %d, "text": "%s"}\n' % (i, b"x" * (i % 400)) for i in range(20_000))
+    assert len(content) > 3 << 20  # several children
+    assert [row["number"] for row in reader.json_lines(io.BytesIO(content))] == list(range(20_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"[" + b"[]," * 5_000_000 + b"1]", "more than 300,000 values"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"9" * 5_000, "not JSON"),
+        (b'{"a": "\\ud800"}', "not JSON"),
+        (b"{}\n\n{}", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"{'a': 1}", "not JSON"),
+        (b'"' + b"x" * (bounds.LINE_BYTES - 1) + b'"', "Line 1 is longer than 33,554,432 bytes"),
+        (b"[%s]" % b",".join([b"1e15"] * 299_000), None),
+    ],
+    ids=["values", "nested", "number", "half", "empty line", "bytes", "quotes", "long", "grows"],
+)
+def test_json_that_would_grow_or_is_none(reader, text, sentence):
+    with memory() as used:
+        if sentence is None:
+            assert list(reader.json_lines(io.BytesIO(text))) == [json.loads(text)]
+        else:
+            with pytest.raises(FileRefused, match=sentence):
+                list(reader.json_lines(io.BytesIO(text)))
+    assert used.peak < FLAT + 3 * min(len(text), bounds.LINE_BYTES)
+
+
+def test_the_time_of_json_is_bounded(reader, monkeypatch):
+    """A child that takes longer is ended, and the sentence says so."""
+    monkeypatch.setattr(bounds, "CPU_S", 0.0)
+    monkeypatch.setattr(bounds, "WALL_S", 0.05)
+    with pytest.raises(FileRefused, match="limits on time and memory"):
+        list(reader.json_lines(io.BytesIO((b"[%s]\n" % b",".join([b"1.5"] * 250_000)) * 8)))
+
+
+def test_lines_are_counted(reader, monkeypatch):
+    monkeypatch.setattr(bounds, "LINES", 3)
+    with pytest.raises(FileRefused, match="more than 3 lines"):
+        list(reader.json_lines(io.BytesIO(b"1\n" * 4)))
