@@ -59,7 +59,8 @@ def create_token(
     limit = knox_settings.TOKEN_LIMIT_PER_USER
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
-        if user.auth_token_set.valid(timezone.now()).count() >= limit:
+        user.auth_token_set.expired(timezone.now()).delete()
+        if user.auth_token_set.count() >= limit:
             raise Conflict(
                 f"You have {limit} tokens already, the most that one person may have. Revoke one first."
             )

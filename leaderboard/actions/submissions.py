@@ -157,10 +157,11 @@ def accept(submission: Submission, archive: File, *, allow_duplicate: bool = Fal
             [current] = lock_rows(Phase.objects.with_labels().filter(pk=phase.pk))
             if not reference:
                 current_for_team = extension.on(current) if extension else current
-                _check_phase(team, current_for_team, received_at, submission.completed_at)
+                usage = _check_phase(team, current_for_team, received_at, submission.completed_at)
             submission.save()
             if not reference:
-                Attempt.objects.reserve(submission, received_at)
+                Attempt.objects.reserve(submission, received_at, usage)
+                submission.usage = usage.with_one_more()
             assert current.labels is not None
             submission.evaluation = Evaluation.objects.create(submission=submission, label_set=current.labels)
             submission.save(update_fields=["evaluation"])
@@ -276,14 +277,15 @@ def _check_phase(
     begun_at: datetime,
     completed_at: datetime | None,
     taking_part: Refusal | None = None,
-) -> None:
-    """``phase``: as the team has it."""
+) -> QuotaUsage:
+    """``phase``: as the team has it. Returns what the team has used of its quotas."""
     usage = Attempt.objects.usage(team, phase, begun_at)
     refusal = why_not_submit(phase, usage, begun_at, taking_part)
     if refusal is None and completed_at is not None:
         refusal = why_too_late(phase, begun_at, completed_at)
     if refusal is not None:
         raise refusal
+    return usage
 
 
 def why_too_late(phase: Phase, begun_at: datetime, now: datetime) -> Refusal | None:

@@ -207,12 +207,11 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, SubmissionParts):
         asked = self.body(SubmitSerializer)
         if asked.get("reference"):
             check_need(request.auth, ORGANISING)
-        team = None
+        submission = None
         try:
             submission, is_new = self.accepted(request, key, asked)
-            team = submission.team
         finally:
-            self.note_quota(asked["phase"], team)
+            self.note_quota(asked["phase"], submission)
         shown = self.get_serializer(submission).data
         return Response(shown, 202 if is_new else 200, headers={"Location": str(shown["links"]["self"])})
 
@@ -231,13 +230,16 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, SubmissionParts):
             **sent,
         )
 
-    def note_quota(self, phase: Phase, team: Team | None) -> None:
-        """What the phase leaves to the team (by default the user's), as rate limits: of a day, and in total."""
-        team = team or Team.objects.of(self.request.user).filter(competition=phase.competition_id).first()
-        if team is None:
-            return
+    def note_quota(self, phase: Phase, submission: Submission | None) -> None:
+        """What the phase leaves to the submission's team (or the user's), as rate limits: of a day, and in total."""
         now = timezone.now()
-        usage = Attempt.objects.usage(team, Extension.objects.phase_of(team, phase), now)
+        usage = submission.usage if submission else None
+        if usage is None or usage.day_ends_at <= now:
+            mine = Team.objects.of(self.request.user).filter(competition=phase.competition_id)
+            team = submission.team if submission else mine.first()
+            if team is None:
+                return
+            usage = Attempt.objects.usage(team, Extension.objects.phase_of(team, phase), now)
         if usage.day_limit is not None:
             left = max(0, usage.day_limit - usage.today)
             seconds = math.ceil((usage.day_ends_at - now).total_seconds())

@@ -75,6 +75,9 @@ ALL_SCOPES = tuple(Scope)
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def expired(self, now: datetime) -> "ApiTokenQuerySet":
+        return self.filter(expiry__lte=now)
+
     def valid(self, now: datetime) -> "ApiTokenQuerySet":
         return self.filter(models.Q(expiry=None) | models.Q(expiry__gt=now))
 
@@ -115,6 +118,9 @@ class ApiToken(AbstractAuthToken):
     @property
     def scopes(self) -> list[Scope]:
         return [scope for scope in Scope if scope in self.scope.split()]
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.expiry is not None and self.expiry <= now
 
     @property
     def has_full_power(self) -> bool:

@@ -1,7 +1,7 @@
 """The ledger: what each submission uses of its team's quotas, and what is left."""
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from functools import reduce
 from operator import or_
@@ -26,6 +26,10 @@ class QuotaUsage:
     board_limit: int | None
     day_ends_at: datetime
     invalid_today: int = 0
+    last_total: int | None = None
+    """The highest slot that is taken, as the next two; None: none is."""
+    last_today: int | None = None
+    last_on_board: int | None = None
 
     @property
     def exhausted(self) -> str:
@@ -37,6 +41,10 @@ class QuotaUsage:
         if self.board_limit is not None and self.on_board >= self.board_limit:
             return "board"
         return ""
+
+    def with_one_more(self) -> "QuotaUsage":
+        """After a submission that it allowed."""
+        return replace(self, total=self.total + 1, today=self.today + 1, on_board=self.on_board + 1)
 
     @property
     def remaining(self) -> int | None:
@@ -82,7 +90,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             "today": models.Count("day_slot", filter=of_today),
             "on_board": models.Count("board_slot"),
             "invalid_today": models.Count("pk", filter=of_today & invalid),
+            "last_total": models.Max("total_slot"),
+            "last_today": models.Max("day_slot", filter=of_today),
+            "last_on_board": models.Max("board_slot"),
         }
+        nothing = {name: 0 for name in counted if not name.startswith("last")}
         rows = self.filter(team=team, phase__in=[phase.pk for phase in phases]).order_by()
         held = {row.pop("phase"): row for row in rows.values("phase").annotate(**counted)}
         return {
@@ -91,7 +103,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 day_limit=phase.quota_per_day,
                 board_limit=phase.quota_on_board,
                 day_ends_at=today + timedelta(days=1),
-                **held.get(phase.pk, dict.fromkeys(counted, 0)),
+                **held.get(phase.pk, nothing),
             )
             for phase in phases
         }
@@ -119,20 +131,29 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         )
         return counted.filter(reduce(or_, reached)).values("team")
 
-    def reserve(self, submission: Submission, now: datetime) -> "Attempt":
-        """Take the lowest free slot of every quota. Unique constraints reject any race that the lock missed."""
+    def reserve(self, submission: Submission, now: datetime, usage: QuotaUsage | None = None) -> "Attempt":
+        """Take the lowest free slot of every quota. Unique constraints reject any race that the lock missed.
+
+        ``usage``: the team's at this time, if already known.
+        """
+        usage = usage or self.usage(submission.team, submission.phase, now)
         day = utc_day(now).date()
-        kept = self.of(submission.team, submission.phase).exclude(state=Attempt.State.GIVEN_BACK)
-        held = list(kept.order_by().values_list("day", "total_slot", "day_slot", "board_slot"))
+        theirs = self.of(submission.team, submission.phase)
+
+        def free(slot: str, among: AttemptQuerySet, taken: int, last: int | None) -> int:
+            if last is None or last == taken - 1:
+                return taken
+            return _lowest_free(among.values_list(slot, flat=True))  # one was given back
+
         return self.create(
             submission=submission,
             team=submission.team,
             phase=submission.phase,
             reserved_at=now,
             day=day,
-            total_slot=_lowest_free(slot for _, slot, _, _ in held),
-            day_slot=_lowest_free(slot for of_day, _, slot, _ in held if of_day == day),
-            board_slot=_lowest_free(slot for _, _, _, slot in held),
+            total_slot=free("total_slot", theirs, usage.total, usage.last_total),
+            day_slot=free("day_slot", theirs.filter(day=day), usage.today, usage.last_today),
+            board_slot=free("board_slot", theirs, usage.on_board, usage.last_on_board),
         )
 
     def move_to(self, team: Team) -> None:

@@ -216,7 +216,9 @@ class Viewpoint:
         return self._views[phase.pk]
 
     def scores(self, submission: Submission) -> Scores:
-        """The submission's scores that the viewer may see."""
+        """The submission's scores that the viewer may see; asks nothing of the database before there are any."""
+        if submission.evaluation is None or submission.evaluation.tp is None:
+            return Scores()
         return visible_scores(submission.evaluation, self.view(submission.phase))
 
 

@@ -207,6 +207,13 @@ def test_tokens_are_made_in_a_session_shown_once_and_revoked(cast: Cast) -> None
         assert_problem(session.post(f"{API}/tokens/", {"name": "x", **odd}), 400, "invalid")
 
 
+def test_a_new_token_removes_those_that_have_expired(cast: Cast) -> None:
+    old, _ = create_token(cast.owner, "laptop")
+    ApiToken.objects.filter(pk=old.pk).update(expiry=timezone.now())
+    create_token(cast.owner, "desk")
+    assert [token.name for token in cast.owner.auth_token_set.all()] == ["desk"]
+
+
 def test_a_person_has_at_most_twenty_tokens() -> None:
     user = make_user()
     for _ in range(20):

@@ -3,10 +3,13 @@
 import io
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import override_settings
 from django.test.client import encode_multipart
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from evaluation.archive.problems import Problem
@@ -14,6 +17,7 @@ from leaderboard.models import Attempt, Phase, Submission
 from tests.leaderboard.api import API, assert_problem, assert_told, client_of, post
 from tests.leaderboard.factories import (
     Cast,
+    make_archive,
     make_competition,
     make_phase,
     make_submission,
@@ -184,6 +188,43 @@ def test_a_hidden_competition_has_no_phases_for_others(cast: Cast) -> None:
     assert "phase" in body["errors"]
     assert client_of(cast.owner).get(f"{API}/phases/{phase.pk}/").status_code == 404
     assert client_of(cast.organiser).get(f"{API}/phases/{phase.pk}/").status_code == 200
+
+
+def test_an_upload_asks_the_database_little_however_many_there_were(cast: Cast) -> None:
+    client = client_of(cast.owner)
+    set_phase(cast, quota_total=None, quota_per_day=None, quota_on_board=None)
+    for _ in range(2):  # the token's use is noted once a minute
+        assert post(client, cast.phase, allow_duplicate=True).status_code == 202
+    with CaptureQueriesContext(connection) as queries:
+        assert post(client, cast.phase, allow_duplicate=True).status_code == 202
+    asked = [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+    locks = 2 if connection.vendor == "postgresql" else 0  # SQLite's writer is alone
+    assert len(asked) <= 15 + locks, "\n".join(asked)
+
+
+def test_a_place_given_back_is_taken_first(cast: Cast) -> None:
+    client = client_of(cast.owner)
+    made = [post(client, cast.phase, allow_duplicate=True).json()["id"] for _ in range(3)]
+    Attempt.objects.give_back(made[1], "a fault of the server", timezone.now())
+    fourth = post(client, cast.phase, allow_duplicate=True)
+    again = Attempt.objects.get(submission=fourth.json()["id"])
+    assert (again.total_slot, again.day_slot, again.board_slot) == (1, 1, 1)
+    assert fourth["RateLimit"]
+    fifth = Attempt.objects.get(submission=post(client, cast.phase, allow_duplicate=True).json()["id"])
+    assert (fifth.total_slot, fifth.day_slot, fifth.board_slot) == (3, 3, 3)
+
+
+def test_the_limits_after_an_upload_are_those_that_are_counted_later(cast: Cast) -> None:
+    client = client_of(cast.owner)
+    set_phase(cast, quota_total=7, quota_per_day=4, quota_on_board=None)
+    content = make_archive()
+    first, refused = (post(client, cast.phase, upload(content)) for _ in range(2))
+    assert (first.status_code, refused.status_code) == (202, 409)
+
+    def left(answer: Any) -> list[str]:
+        return [limit.split(";t=")[0].strip() for limit in answer["RateLimit"].split(",") if "phase" in limit]
+
+    assert left(first) == left(refused) == ['"phase-day";r=3', '"phase-total";r=6']
 
 
 def test_the_full_quota_says_when_to_come_back(cast: Cast) -> None:
