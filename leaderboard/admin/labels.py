@@ -157,6 +157,7 @@ def load(model_admin: Any, request: HttpRequest, phase: Phase) -> HttpResponse:
         "opts": model_admin.opts,
         "title": f"Load labels: {phase}",
         "phase": phase,
+        "submissions": model_admin.submission_count(phase) or phase.submissions.count(),
         "form": form,
     }
     return TemplateResponse(request, "admin/leaderboard/load_labels.html", context)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -70,8 +70,9 @@ class PhaseAdmin(GuardedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = without_masks(super().get_queryset(request).select_related("labels"), "labels__")
-        return rows.annotate(submission_count=number_of(Submission.objects.all(), "phase"))
+        rows = without_masks(super().get_queryset(request).select_related("labels", "figures"), "labels__")
+        uncounted = When(figures=None, then=number_of(Submission.objects.all(), "phase"))
+        return rows.annotate(counted_now=Case(uncounted, default=None))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*self.readonly_fields, "competition") if obj else self.readonly_fields
@@ -109,9 +110,10 @@ class PhaseAdmin(GuardedAdmin):
         )
         return ", ".join(f"{limit} {where}" for limit, where in limits if limit is not None) or None
 
-    @display(description="submissions", ordering="submission_count")
+    @display(description="submissions")
     def submission_count(self, phase: Any) -> int:
-        return phase.submission_count
+        """As the figures have it, a minute old at most: counting a million takes longer than the rest of the page."""
+        return phase.figures.submissions if phase.counted_now is None else phase.counted_now
 
     @display(description="ranking")
     def ranking(self, phase: Phase) -> str:

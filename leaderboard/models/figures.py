@@ -72,3 +72,7 @@ class PhaseFigures(Kept):
 
     def __str__(self) -> str:
         return f"figures of {self.phase}"
+
+    @property
+    def submissions(self) -> int:
+        return sum(self.states.values())

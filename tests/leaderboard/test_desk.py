@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -19,6 +20,7 @@ from leaderboard.models import (
     Mail,
     MethodDescription,
     Phase,
+    PhaseFigures,
     PhaseReport,
     Prize,
     Question,
@@ -274,3 +276,22 @@ def test_the_desk_asks_few_queries(cast: Cast, desk: Client, django_assert_max_n
     shown(desk)
     with django_assert_max_num_queries(10):
         shown(desk)
+
+
+@pytest.mark.django_db
+def test_the_list_of_phases_shows_the_figures_once_there_are_any(cast: Cast, desk: Client) -> None:
+    """Counting half a million submissions takes longer than the rest of the page."""
+    make_submission(cast.team, cast.phase)
+
+    def listed() -> list[int]:
+        rows = desk.get(reverse("admin:leaderboard_phase_changelist")).context["cl"].result_list
+        admin_of = site.get_model_admin(Phase)
+        return [admin_of.submission_count(row) for row in rows if row.pk == cast.phase.pk]
+
+    assert listed() == [1]
+    counting.keep_up(NOW())
+    assert listed() == [1]
+    PhaseFigures.objects.filter(phase=cast.phase).update(states={"scored": 4_000, "queued": 321})
+    assert listed() == [4_321]
+    page = desk.get(reverse("admin:leaderboard_phase_load_labels", args=[cast.phase.pk])).content.decode()
+    assert "4,321\n          submissions of this phase" in page
