@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db import models
-from django.db.models import Count, Exists, Min, OuterRef, Sum
+from django.db.models import Case, Count, Exists, Min, OuterRef, Sum, When
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -167,7 +167,7 @@ def phases_of(competition: Competition, now: datetime) -> list[Any]:
     }
     rows = without_masks(Phase.objects.select_related("labels", "figures"), "labels__")
     rows = rows.filter(competition=competition).annotate(
-        ranked=_number(ranked.order_by().values("label_set")),
+        ranked=Case(When(figures=None, then=_number(ranked.order_by().values("label_set")))),
         **counted,
         oldest=models.Subquery(unfinished.order_by("queued_at").values("queued_at")[:1]),
     )
@@ -187,7 +187,8 @@ def phase_card(phase: Any, now: datetime) -> dict[str, Any]:
     history = getattr(phase, "figures", None)
     states = history.states if history else {}
     ranking = reverse("admin:leaderboard_phase_ranking", args=[phase.pk])
-    items = [Item(phase.ranked, f"team{'' if phase.ranked == 1 else 's'} ranked", ranking)]
+    ranked = history.on_board.get(Standing.Kind.EXACT, 0) if history else phase.ranked
+    items = [Item(ranked, f"team{'' if ranked == 1 else 's'} ranked", ranking)]
     for state in ("scored", "invalid", "failed"):
         items.append(Item(states.get(state, 0), state, submissions(phase, state)))
     for state, number in (("queued", phase.queued), ("scoring", phase.scoring)):

@@ -15,6 +15,11 @@ class FiguresQuerySet(models.QuerySet[Any]):
         """What was submitted has changed in a way that cannot be added: shown again once it is counted from the start."""
         self.filter(phase=phase).update(rules="")
 
+    def number_on_board(self, phase: Phase, kind: str) -> int | None:
+        """How many standings of this kind the phase's board has now; None where they have to be counted."""
+        kept = self.filter(phase=phase).values_list("on_board", flat=True).first() or {}
+        return kept.get(kind, 0) if kept.get("version") == phase.board_version else None
+
 
 class Kept(models.Model):
     """When it was counted, and how long that took: the longer, the rarer."""
@@ -66,6 +71,11 @@ class PhaseFigures(Kept):
         null=True, help_text="The UTC day whose first ranks are ``Standing.earlier_rank``."
     )
     ranked = models.PositiveIntegerField(default=0, help_text="How many teams had a rank then.")
+    on_board = models.JSONField(
+        default=dict,
+        db_default={},
+        help_text="Teams with each kind of standing, and as `version` the board's version that has them.",
+    )
     revision = models.PositiveBigIntegerField(default=0, help_text="Two workers never overwrite each other.")
 
     objects = FiguresQuerySet.as_manager()

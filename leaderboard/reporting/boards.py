@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F, FloatField, Value
 from django.db.models.functions import Cast, NullIf
 
-from leaderboard.models import Phase, PublishedEntry, Standing, Submission, Team
+from leaderboard.models import Phase, PhaseFigures, PublishedEntry, Standing, Submission, Team
 from leaderboard.models.boards import StandingQuerySet, with_ranks
 from leaderboard.models.names import folded
 from leaderboard.models.visibility import Scores, View, released_by_ladder, view_of, visible_scores
@@ -149,8 +149,14 @@ def board_of(
     )
     standings = window(chosen.select_related("submission__evaluation"), first, until)
     complete = first == 0 and (limit is None or len(standings) < limit)
-    found = len(standings) if complete else chosen.count()
-    if choice is None or choice.is_whole:
+    is_whole = choice is None or choice.is_whole
+    if complete:
+        found = len(standings)
+    elif is_whole:
+        found = number_on_board(phase, view.board)
+    else:
+        found = chosen.count()
+    if is_whole:
         total, rows = found, _ranked(standings, first, phase, view)
     else:
         keys = sorted(everyone.order_by().values_list("rank_key", flat=True))
@@ -158,6 +164,12 @@ def board_of(
         ranks = [1 + total - bisect_left(keys, standing.rank_key + 1) for standing in standings]
         rows = _rows(zip(ranks, standings, strict=True), phase, view)
     return Board(phase, view, total, rows, references_of(phase, view), published, found)
+
+
+def number_on_board(phase: Phase, kind: str) -> int:
+    """How many teams are on a board: as a worker has counted them, unless a score has come since."""
+    kept = PhaseFigures.objects.number_on_board(phase, kind)
+    return Standing.objects.board(phase, kind).count() if kept is None else kept
 
 
 def window(rows: Any, first: int, until: int | None) -> list[Standing]:

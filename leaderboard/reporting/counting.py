@@ -118,8 +118,16 @@ def _count_from_the_start(phase: Phase, figures: PhaseFigures, now: datetime) ->
     if phase.shows_a_board_of_its_own:
         figures.steps[Standing.Kind.SHOWN.value] = _shown_steps(phase)
     _count_states(phase, figures)
+    _count_board(phase, figures)
     _keep_ranks(phase, figures, now)
     figures.counted_at, figures.counting_seconds = now, time.monotonic() - began
+
+
+def _count_board(phase: Phase, figures: PhaseFigures) -> None:
+    if figures.on_board.get("version") != phase.board_version:
+        rows = Standing.objects.filter(label_set=phase.labels_id).order_by().values_list("kind")
+        kinds = dict(rows.annotate(number=models.Count("pk")))
+        figures.on_board = {**kinds, "version": phase.board_version}
 
 
 def _keep_ranks(phase: Phase, figures: PhaseFigures, now: datetime) -> None:
@@ -186,6 +194,7 @@ def _add_news(phase: Phase, figures: PhaseFigures) -> bool:
     if not is_plain and figures.board_version != phase.board_version:
         return False
     figures.board_version = phase.board_version
+    _count_board(phase, figures)
     return _add_submissions(phase, figures) and _add_ends(phase, figures)
 
 

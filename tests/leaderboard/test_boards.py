@@ -8,8 +8,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from leaderboard.actions import bulk, refusals, submissions
-from leaderboard.models import AuditEntry, Phase, Standing
+from leaderboard.models import AuditEntry, Phase, PhaseFigures, Standing
 from leaderboard.models.visibility import view_of, visible_scores
+from leaderboard.reporting import counting
 from leaderboard.reporting.boards import board_of
 from tests.leaderboard.factories import make_competition, make_submission, make_team, make_user
 
@@ -201,3 +202,27 @@ def test_the_latest_before_the_freeze_counts_on_a_frozen_board(cast):
         )
     [public], [exact] = (board_of(cast.phase, viewer, NOW).rows for viewer in (cast.rival, cast.organiser))
     assert (public.scores.f1.percent, exact.scores.f1.percent) == ("40.00", "70.00")
+
+
+def test_the_number_of_teams_is_the_workers_until_a_score_comes(cast):
+    """Counting all standings reads them all: a page does it only where no worker has, for this version of the board."""
+
+    def total():
+        phase = Phase.objects.with_labels().get(pk=cast.phase.pk)
+        return board_of(phase, AnonymousUser(), timezone.now(), limit=1).total
+
+    for number in range(2):
+        make_submission(make_team(cast.competition, f"Team {number}"), cast.phase, state="scored")
+    Standing.objects.rebuild(cast.phase)
+    assert total() == 2
+    counting.keep_up(timezone.now())
+    figures = PhaseFigures.objects.get(phase=cast.phase)
+    assert figures.on_board == {"exact": 2, "version": Phase.objects.get(pk=cast.phase.pk).board_version}
+    PhaseFigures.objects.update(on_board={**figures.on_board, "exact": 77})
+    assert total() == 77
+    make_submission(make_team(cast.competition, "Another"), cast.phase, state="scored")
+    Standing.objects.rebuild(cast.phase)
+    assert total() == 3
+    counting.keep_up(timezone.now())
+    assert total() == 3
+    assert PhaseFigures.objects.get(phase=cast.phase).on_board["exact"] == 3
