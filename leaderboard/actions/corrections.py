@@ -16,7 +16,7 @@ from leaderboard.models import (
     Phase,
     Team,
 )
-from leaderboard.models.boards import Result, exact_results
+from leaderboard.models.boards import Result, results_on
 from leaderboard.models.locks import lock_rows, snapshot
 from leaderboard.models.visibility import Ratio
 from leaderboard.notifications.corrections import send_correction, write_correction
@@ -112,8 +112,8 @@ def dry_run(user: Any, label_set: LabelSet) -> DryRun:
     check_organiser(user, label_set.phase.competition)
     with snapshot():
         phase = Phase.objects.with_labels().get(pk=label_set.phase_id)
-        before = _board(exact_results(phase))
-        after = _board(exact_results(phase, label_set))
+        before = _board(results_on(phase, phase.labels))
+        after = _board(results_on(phase, label_set))
         names = Team.objects.in_bulk([*before, *after])
         unfinished = Evaluation.objects.unfinished().filter(label_set=label_set).count()
     teams = dict.fromkeys([*after, *before])

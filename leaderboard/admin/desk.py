@@ -55,6 +55,7 @@ TODO: dict[type[models.Model], tuple[str, str]] = {
 """What may wait for an organiser, the most urgent first, for one and for more of them."""
 
 REASONS = 8
+MOST_FAILURES = 1_000  # counted, so that the day on which everything failed has a desk too
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,15 @@ def waiting(competition: Any) -> Iterator[Item]:
 
 def failures(competition: Competition) -> Iterator[Item]:
     """Evaluations that failed by a fault of the server and were not scored since: one item for each phase."""
-    failed = WAITING[Evaluation](Evaluation.objects.all()).filter(submission__phase__competition=competition)
-    groups = failed.order_by().values_list("submission__phase", "submission__phase__name")
+    # The sum keeps SQLite from looking for failures among all submissions of the phases.
+    failed = Evaluation.objects.failed_last().alias(phase=models.F("submission__phase_id") + 0)
+    failed = failed.filter(phase__in=competition.phases.values("pk"))
+    some = Evaluation.objects.filter(pk__in=failed.order_by().values("pk")[:MOST_FAILURES])
+    groups = some.order_by().values_list("submission__phase", "submission__phase__name")
     for phase, name, number, incident in groups.annotate(number=Count("pk"), incident=Min("incident")):
         words = f"evaluation{'s' if number > 1 else ''} of {name} failed by a fault of the server"
+        if number == MOST_FAILURES:
+            words = f"or more {words}"
         link = listed(Evaluation, waiting="yes", submission__phase__id__exact=phase)
         note = f"Search the workers' log for incident {incident}, then re-score."
         yield Item(number, words, link, note, is_urgent=True)
@@ -160,21 +166,28 @@ def dates(competition: Competition, phases: list[Any], now: datetime) -> list[Da
 def phases_of(competition: Competition, now: datetime) -> list[Any]:
     """The phases, open ones first, with their figures and the numbers that are counted here."""
     ranked = Standing.objects.filter(kind=Standing.Kind.EXACT, label_set=OuterRef("labels"))
-    unfinished = Evaluation.objects.unfinished().filter(submission__phase=OuterRef("pk")).order_by()
-    counted = {
-        name: _number(unfinished.filter(state=state).values("submission__phase"))
-        for name, state in (("queued", Evaluation.State.QUEUED), ("scoring", Evaluation.State.SCORING))
-    }
     rows = without_masks(Phase.objects.select_related("labels", "figures"), "labels__")
     rows = rows.filter(competition=competition).annotate(
-        ranked=Case(When(figures=None, then=_number(ranked.order_by().values("label_set")))),
-        **counted,
-        oldest=models.Subquery(unfinished.order_by("queued_at").values("queued_at")[:1]),
+        ranked=Case(When(figures=None, then=_number(ranked.order_by().values("label_set"))))
     )
     found = list(rows.order_by("position", "opens_at"))
+    unfinished = unfinished_by_phase()
     for phase in found:
         phase.competition = competition
+        phase.unfinished = unfinished.get(phase.pk, {})
     return sorted(found, key=lambda phase: (not phase.is_open(now), phase.has_closed(now)))
+
+
+def unfinished_by_phase() -> dict[int, dict[str, tuple[int, datetime]]]:
+    """Of every phase and state: how many evaluations, and since when the first has waited.
+
+    For all phases at once: for one of them, a database may look through all of its submissions.
+    """
+    rows = Evaluation.objects.unfinished().order_by().values_list("submission__phase", "state")
+    found: dict[int, dict[str, tuple[int, datetime]]] = {}
+    for phase, state, number, oldest in rows.annotate(number=Count("pk"), oldest=Min("queued_at")):
+        found.setdefault(phase, {})[state] = (number, oldest)
+    return found
 
 
 def _number(groups: Any) -> Any:
@@ -191,15 +204,16 @@ def phase_card(phase: Any, now: datetime) -> dict[str, Any]:
     items = [Item(ranked, f"team{'' if ranked == 1 else 's'} ranked", ranking)]
     for state in ("scored", "invalid", "failed"):
         items.append(Item(states.get(state, 0), state, submissions(phase, state)))
-    for state, number in (("queued", phase.queued), ("scoring", phase.scoring)):
+    for state in Evaluation.UNFINISHED:
+        number = phase.unfinished.get(state, (0,))[0]
         link = listed(Evaluation, submission__phase__id__exact=phase.pk, state__exact=state)
-        items.append(Item(number, Evaluation.State(state).label, link))
+        items.append(Item(number, state.label, link))
     return {
         "phase": phase,
         "is_open": phase.is_open(now),
         "has_closed": phase.has_closed(now),
         "items": items,
-        "oldest": phase.oldest,
+        "oldest": min((oldest for _, oldest in phase.unfinished.values()), default=None),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -13,7 +14,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from leaderboard.actions import accounts, rosters, single_teams
-from leaderboard.models import Extension, Phase, Team
+from leaderboard.models import Extension, Membership, Phase, Team
 
 from .base import OrganiserAdmin, ScopedRelatedFilter, Who
 from .reasons import PublicReasonForm, ask_about, ask_for_reason
@@ -62,7 +63,10 @@ class MergeForm(PublicReasonForm):
     """Which team becomes part of this one."""
 
     other = forms.ModelChoiceField(
-        Team.objects.none(), label="Team that becomes part of it", widget=UnfoldAdminSelectWidget
+        Team.objects.none(),
+        label="Team that becomes part of it",
+        widget=AutocompleteSelect(Membership._meta.get_field("team"), admin.site),
+        error_messages={"invalid_choice": "Choose another team of the same competition that takes part."},
     )
     field_order = ("other", "reason", "withhold")
 

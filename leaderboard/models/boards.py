@@ -186,6 +186,15 @@ def exact_results(
     return {key: Result(*found) for key, *found in ranked.filter(place=1).order_by().values_list(*columns)}
 
 
+def results_on(phase: Phase, label_set: LabelSet | None) -> dict[int, Result]:
+    """Each team's result as if these labels were in force, by its primary key; of those in force, as the standings keep them."""
+    if label_set is not None and label_set.pk != phase.labels_id:
+        return exact_results(phase, label_set)
+    rows = Standing.objects.filter(label_set=phase.labels_id, kind=Standing.Kind.EXACT).order_by()
+    columns = ("team", "submission", "rank_key", "achieved_at", "entries")
+    return {team: Result(*found) for team, *found in rows.values_list(*columns)}
+
+
 def newest_scores(phase: Phase, label_set: LabelSet) -> Any:
     """The primary key of each submission's newest score on a label set."""
     on_it = Evaluation.objects.filter(

@@ -39,7 +39,8 @@ class TeamQuerySet(models.QuerySet["Team"]):
 
     def named_like(self, text: str) -> "TeamQuerySet":
         """A few of these whose names contain the text, to be offered: nobody looks through thousands."""
-        return self.filter(folded_name__contains=folded(text)).order_by("name", "-pk")[:SUGGESTED]
+        chosen = self.filter(folded_name__contains=folded(text)) if text else self
+        return chosen.order_by("folded_name")[:SUGGESTED]
 
     def eligible(self, competition: Any) -> "TeamQuerySet":
         """The competition's teams that may receive awards."""

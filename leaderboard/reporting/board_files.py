@@ -86,7 +86,7 @@ def feed_of(board: Board, url: str, feed_url: str) -> str:
     )
     for row in board.rows or []:
         feed.add_item(
-            title=f"{row.team}: F1 {row.scores.f1}, rank {row.rank} of {board.total}",
+            title=f"{row.team}: F1 {row.scores.f1}",
             link=url,
             description=escape(row.submission.method),  # readers take it for HTML
             unique_id=f"{url}#{row.submission.pk}",

@@ -135,6 +135,8 @@ def board_of(
 ) -> Board:
     """The board as ``viewer`` may see it. The number of queries does not depend on the number of submissions.
 
+    The rows of a feed have no ranks: those change with every score, and its items are not to change.
+
     With a ``choice``, rows also have ``latest_at``, and only those chosen are returned, in the order chosen.
     ``organises``: whether the viewer organises the competition, if already known.
     """
@@ -147,17 +149,20 @@ def board_of(
     chosen = (
         everyone if choice is None else choice.among(everyone.with_latest(phase, shown_until(phase, view)))
     )
-    standings = window(chosen.select_related("submission__evaluation"), first, until)
-    complete = first == 0 and (limit is None or len(standings) < limit)
     is_whole = choice is None or choice.is_whole
+    is_feed = choice is not None and choice.order == choice.OF_FEEDS
+    standings = window(chosen.select_related("submission__evaluation"), first, until, by_index=is_whole)
+    complete = first == 0 and (limit is None or len(standings) < limit)
     if complete:
         found = len(standings)
-    elif is_whole:
+    elif is_whole or is_feed:
         found = number_on_board(phase, view.board)
     else:
         found = chosen.count()
     if is_whole:
         total, rows = found, _ranked(standings, first, phase, view)
+    elif is_feed:
+        total, rows = found, _rows(((None, standing) for standing in standings), phase, view)
     else:
         keys = sorted(everyone.order_by().values_list("rank_key", flat=True))
         total = len(keys)
@@ -172,9 +177,12 @@ def number_on_board(phase: Phase, kind: str) -> int:
     return Standing.objects.board(phase, kind).count() if kept is None else kept
 
 
-def window(rows: Any, first: int, until: int | None) -> list[Standing]:
-    """The rows from ``first`` on. Those in front are counted off in the index alone: nothing is joined to them."""
-    if not first:
+def window(rows: Any, first: int, until: int | None, *, by_index: bool = True) -> list[Standing]:
+    """The rows from ``first`` on. The others are counted off, or sorted, by what that needs alone: nothing is joined to them.
+
+    ``by_index``: an index has this order, so that the first rows are found at once.
+    """
+    if not first and (by_index or until is None):
         return list(rows[:until])
     keys = list(rows.select_related(None).values_list("pk", flat=True)[first:until])
     found = {row.pk: row for row in rows.filter(pk__in=keys)}
@@ -203,7 +211,7 @@ def _ranked(standings: list[Standing], first: int | None, phase: Phase, view: Vi
     return _rows(with_ranks(standings, (first or 0) + 1, rank), phase, view)
 
 
-def _rows(ranked: Iterable[tuple[int, Standing]], phase: Phase, view: View) -> list[Row]:
+def _rows(ranked: Iterable[tuple[int | None, Standing]], phase: Phase, view: View) -> list[Row]:
     return [
         Row(
             rank=rank,

@@ -126,3 +126,18 @@ def test_words_alone_name_links_and_buttons(page: Any) -> None:
     page.goto("/admin/leaderboard/membership/")
     page.get_by_role("link", name="Add membership", exact=True).wait_for()
     page.locator("#nav-sidebar").get_by_role("link", name="Rankings", exact=True).wait_for()
+
+
+def test_teams_are_merged_by_a_name_that_is_looked_up(page: Any, tmp_path: Path) -> None:
+    """A list of ten thousand teams takes a second to build: the page asks for those that contain what is typed."""
+    cast = make_cast()
+    sign_in(page, cast.organiser.username)
+    page.goto(f"/admin/leaderboard/team/{cast.team.pk}/merge/")
+    assert page.locator("select[name=other] option").count() <= 1
+    page.locator(".select2-selection").click()
+    page.locator(".select2-search__field").fill("riv")
+    page.locator(".select2-results__option", has_text="Rivals").click()
+    page.locator("#id_reason").fill("they asked for it")
+    page.screenshot(path=tmp_path / "merge.png", full_page=True)
+    page.get_by_role("button", name="Merge", exact=True).click()
+    page.get_by_text("Rivals is part of Alpine now.").wait_for()
