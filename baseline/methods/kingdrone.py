@@ -168,7 +168,23 @@ _LADDER = {
     "+ R2": {"normalise": "separated", "imbalance": True, "rounds": 2},
 }
 
+_ENCODERS = {  # by network: their titles, and the weights that there are besides random ones (no others without a network)
+    "efficientnet": ("EfficientNet-Lite0", ("synthetic", "imagenet")),
+    "swin": ("Swin", ("synthetic",)),
+    "segformer": ("MiT-B0", ("synthetic",)),
+    "resunet": ("ResNet-18", ("synthetic",)),
+}
+
 STUDIES = {
+    "weights": Study(
+        "not in the paper: what the encoders' pretraining is worth, without refinement rounds",
+        "EfficientNet-Lite0, imagenet",
+        {
+            f"{title}, {weights}": {"networks": name, "weights": weights, "rounds": 0}
+            for name, (title, more) in _ENCODERS.items()
+            for weights in ("random", *more)
+        },
+    ),
     "ablation": Study(
         "Fig. 6: separated normalisation, losses, scale promotion, refinement rounds",
         "SegFormer + R2",
