@@ -140,8 +140,8 @@ bench-upload: $(TOOLS)  ## what one submission costs, from the POST to the score
 bench-watchers: $(TOOLS)  ## what 300 watchers cost and how soon they see a score, on waitress and on gunicorn
 	$(RUN) -m benchmarks.watchers
 
-bench-training: $(TRAINERS)  ## compare the training loop's patches per second with a plain loop's
-	$(RUN) -m benchmarks.training
+bench-training: $(TRAINERS)  ## what a step of the training loop and of each method costs, beside a plain loop
+	$(RUN) -m benchmarks.training $(FLAGS)
 
 bench-scoring: $(TOOLS)  ## compare CPU time and memory from ZIP to counts with a C program and with other tools
 	$(RUN) -m benchmarks.scoring --growth
