@@ -35,7 +35,8 @@ class Options(options.Options):
 PRESETS = {
     "tiny": {"width": 8, "steps": 60, "batch": 8, "evaluate_every": 30, "log_every": 10},
     "small": {"width": 16, "steps": 900, "batch": 8, "evaluate_every": 300},
-    "medium": MEDIUM | {"width": 16, "steps": 12000, "evaluate_every": 500},
+    "medium": MEDIUM
+    | {"width": 16, "steps": 12000, "evaluate_every": 500, "schedule": "cosine", "warmup": 200},
 }
 
 IDLE = {

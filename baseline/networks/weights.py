@@ -107,7 +107,7 @@ def load(module: nn.Module, stored: Mapping[str, Tensor], source: Path) -> None:
                 f"{source} has no weights {name}: it is of another encoder. Choose the encoder that they are of."
             )
         chosen[name] = _fitted(name, there, tensor, source)
-    module.load_state_dict(chosen, strict=False)
+    nn.Module.load_state_dict(module, chosen, strict=False)  # encoders of the library change its arguments
 
 
 def _plain(name: str) -> str:

@@ -148,6 +148,25 @@ def test_a_file_gives_an_encoder_its_weights_and_any_number_of_bands(tmp_path, s
         assert len(deeper) > 20
 
 
+@pytest.mark.parametrize(
+    ("decoder", "name"),
+    [
+        ("Segformer", "mit_b0"),
+        ("Unet", "resnet18"),
+        ("Unet", "densenet121"),
+        ("Unet", "tu-tf_efficientnet_lite0"),
+    ],
+)
+def test_each_library_encoder_takes_a_file(tmp_path, decoder, name):
+    """Encoders of segmentation-models-pytorch load weights each in a way of their own."""
+    given = encoders.network(decoder, name, bands=3)
+    path = tmp_path / "weights.pt"
+    torch.save(given.encoder.state_dict(), path)
+    taken = encoders.network(decoder, name, bands=3, weights=str(path))
+    for key, value in given.encoder.state_dict().items():
+        assert torch.equal(taken.encoder.state_dict()[key], value), key
+
+
 def test_a_file_of_another_encoder_is_refused_by_name(tmp_path):
     other = tmp_path / "other.pt"
     torch.save(encoders.network("Unet", "tu-test_resnet").encoder.state_dict(), other)
