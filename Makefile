@@ -140,6 +140,9 @@ bench-upload: $(TOOLS)  ## what one submission costs, from the POST to the score
 bench-watchers: $(TOOLS)  ## what 300 watchers cost and how soon they see a score, on waitress and on gunicorn
 	$(RUN) -m benchmarks.watchers
 
+bench-day: $(TOOLS) nginx  ## the last day of 2022 against the cluster, in twelve minutes (root on Linux); FLAGS="--scale 100 --minutes 3" for a sample of one a hundred times as large
+	$(RUN) -m benchmarks.day $(FLAGS)
+
 bench-training: $(TRAINERS)  ## what a step of the training loop and of each method costs, beside a plain loop
 	$(RUN) -m benchmarks.training $(FLAGS)
 

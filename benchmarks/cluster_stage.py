@@ -254,19 +254,23 @@ def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def judge(accepted: dict[int, str]) -> dict[str, int]:
-    """What became of the accepted submissions."""
+def judge(accepted: dict[int, str], earlier: int = 0) -> dict[str, int]:
+    """What became of the accepted submissions, each with the key under which it was sent; so many others are `earlier` ones."""
     from leaderboard.models import Attempt, Evaluation, Submission
 
     rows = list(Submission.objects.with_evaluation().select_related("attempt").filter(pk__in=accepted))
     scored = [row for row in rows if row.state == "scored"]
     twice = [row for row in rows if Evaluation.objects.filter(submission=row, state="scored").count() > 1]
-    twice += [row for row in rows if Submission.objects.filter(idempotency_key=accepted[row.pk]).count() != 1]
+    twice += [
+        row
+        for row in rows
+        if Submission.objects.filter(idempotency_key__contains=accepted[row.pk]).count() != 1
+    ]
     return {
         "accepted": len(accepted),
         "scored": len(scored),
         "lost": len(accepted) - len(scored),
-        "doubled": len(twice) + Submission.objects.count() - len(accepted),
+        "doubled": len(twice) + Submission.objects.count() - earlier - len(accepted),
         "attempts wrong": sum(row.attempt.state != Attempt.State.SPENT for row in rows),
     }
 

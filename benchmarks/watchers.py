@@ -72,6 +72,20 @@ class Result:
         return self.cpu / self.seconds
 
 
+def session_of(user: Any) -> str:
+    """The key of a new session in which this person is signed in."""
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+
+    from leaderboard.platform.sessions import SessionStore
+
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    return str(session.session_key)
+
+
 class Contest:
     """The rows: a board of 85 teams, and one team, member and submission for each watcher."""
 
@@ -90,21 +104,9 @@ class Contest:
         for number, team in enumerate(self.teams[:TEAMS_ON_BOARD]):
             make.make_submission(team, self.phase, (50, 50 + number, 50))
         self.users = [team.members.get() for team in self.teams[:watchers]]
-        self.cookies = [self._session(user) for user in self.users]
+        self.cookies = [session_of(user) for user in self.users]
         self.tokens = [ApiToken.objects.create(user=user, name="watcher")[1] for user in self.users]
         self.counted: dict[int, float] = {}
-
-    def _session(self, user: Any) -> str:
-        from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-
-        from leaderboard.platform.sessions import SessionStore
-
-        session = SessionStore()
-        session[SESSION_KEY] = str(user.pk)
-        session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
-        session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-        session.save()
-        return str(session.session_key)
 
     def queue(self, number: int) -> list[int]:
         """This many waiting submissions, one of each team; their numbers."""
