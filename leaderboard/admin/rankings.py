@@ -18,7 +18,7 @@ from leaderboard.reporting.spreadsheets import write_csv
 
 from .scope import within, without_masks
 
-ROWS = 200
+ROWS = 100
 COLUMNS = {
     "f1": "F1 %",
     "precision": "Precision %",
