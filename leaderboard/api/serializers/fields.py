@@ -27,10 +27,10 @@ class Percent(serializers.FloatField):
 
 
 class SearchText(serializers.RegexField):
-    """A text to look for, without the null character, which every text field refuses."""
+    """A text to look for: not only spaces, and without the null character, which every text field refuses."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(r"^[^\x00]*$", **options)
+        super().__init__(r"^[^\x00]*[^\x00\s][^\x00]*$", **options)
 
 
 class ChosenById(serializers.PrimaryKeyRelatedField):
