@@ -27,19 +27,12 @@ SMALL, BIG = (85, 7_994), (10_000, 1_000_000)
 QUERIES = 20  # at most, of a public page
 GROWTH, GROWTH_OF_ADMIN = 1.3, 2.0
 UNNOTICED_MS = 1.0  # a difference below it is noise, whatever the ratio
-FILES = (
-    "*:board-csv *",
-    "*:board-json *",
-    "api:phase-leaderboard-csv *",
-)  # of whole boards: judged by the row
-DRY_RUNS = (
-    "*_labelset_put_in_force *",
-    "*_labelset_compare *",
-)  # read every score of a phase: judged by the score
-PERSONAL = (
-    "*:account-data *",
-    "api:account-list *",
-)  # one query for each kind of thing that is kept about a person
+# Files of whole boards, judged by the row
+FILES = ("*:board-csv *", "*:board-json *", "api:phase-leaderboard-csv *")
+# They read every score of a phase, and are judged by the score
+DRY_RUNS = ("*_labelset_put_in_force *", "*_labelset_compare *")
+# One query for each kind of thing that is kept about a person
+PERSONAL = ("*:account-data *", "api:account-list *")
 POSTGRESQL = {
     "shared_buffers": "512MB",
     "max_parallel_workers_per_gather": "0",  # else part of the work is done where nobody counts it

@@ -161,7 +161,6 @@ def accept(submission: Submission, archive: File, *, allow_duplicate: bool = Fal
             submission.save()
             if not reference:
                 Attempt.objects.reserve(submission, received_at, usage)
-                submission.usage = usage.with_one_more()
             assert current.labels is not None
             submission.evaluation = Evaluation.objects.create(submission=submission, label_set=current.labels)
             submission.save(update_fields=["evaluation"])

@@ -233,7 +233,8 @@ class SubmissionViewSet(ListModelMixin, RetrieveModelMixin, SubmissionParts):
     def note_quota(self, phase: Phase, submission: Submission | None) -> None:
         """What the phase leaves to the submission's team (or the user's), as rate limits: of a day, and in total."""
         now = timezone.now()
-        usage = submission.usage if submission else None
+        attempt = getattr(submission, "attempt", None)
+        usage = attempt.usage if attempt else None
         if usage is None or usage.day_ends_at <= now:
             mine = Team.objects.of(self.request.user).filter(competition=phase.competition_id)
             team = submission.team if submission else mine.first()

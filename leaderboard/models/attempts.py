@@ -145,7 +145,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 return taken
             return _lowest_free(among.values_list(slot, flat=True))  # one was given back
 
-        return self.create(
+        made = self.create(
             submission=submission,
             team=submission.team,
             phase=submission.phase,
@@ -155,6 +155,8 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             day_slot=free("day_slot", theirs.filter(day=day), usage.today, usage.last_today),
             board_slot=free("board_slot", theirs, usage.on_board, usage.last_on_board),
         )
+        made.usage = usage.with_one_more()
+        return made
 
     def move_to(self, team: Team) -> None:
         """Move attempts to a team; their quota usage is added to the team's own."""
@@ -251,6 +253,9 @@ class Attempt(models.Model):
     total_slot = models.PositiveIntegerField(null=True, blank=True)
     day_slot = models.PositiveIntegerField(null=True, blank=True)
     board_slot = models.PositiveIntegerField(null=True, blank=True)
+
+    usage: QuotaUsage | None = None
+    """The team's with this attempt, where it has just been reserved."""
 
     objects = AttemptQuerySet.as_manager()
 

@@ -1,7 +1,7 @@
 """Submissions, their evaluations, and the masks read from them."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import Storage, storages
@@ -15,9 +15,6 @@ from .locks import lock_rows
 from .names import plain_name, tidy
 from .teams import Team
 from .text import plain_text
-
-if TYPE_CHECKING:
-    from .attempts import QuotaUsage
 
 
 def uploads_storage() -> Storage:
@@ -185,9 +182,6 @@ class Submission(models.Model):
     withdrawn_at = models.DateTimeField(null=True, blank=True, editable=False)
     disqualified_at = models.DateTimeField(null=True, blank=True, editable=False)
     disqualified_reason = models.CharField(max_length=300, blank=True, editable=False)
-
-    usage: "QuotaUsage | None" = None
-    """The team's, once this has just been accepted."""
 
     objects = SubmissionQuerySet.as_manager()
 
