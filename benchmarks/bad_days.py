@@ -328,11 +328,12 @@ def caught(stage: Stage, submissions: list[int]) -> bool:
     """Wait until one of them is being scored; False when all were over before anybody looked."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        states = [stage.state(submission) for submission in submissions]
+        states = stage.states(submissions)
         if "scoring" in states:
             return True
         if "queued" not in states:
             return False
+        time.sleep(0.005)
     return False
 
 
