@@ -138,18 +138,17 @@ PRESETS = {
     "medium": _SMALL
     | MEDIUM
     | {
-        "swin_width": 48,
         "swin_window": 4,
         "efficientnet": "tf_efficientnet_lite0",
         "weights": "tf_efficientnet_lite0=imagenet,swin_tiny_patch4_window7_224=synthetic,mit_b0=synthetic",
         "size": 256,
         "batch": 8,
-        "steps": 2000,
-        "round_steps": 300,
+        "steps": 1000,
+        "round_steps": 100,
         "warmup": 100,
         "learning_rate": 1e-3,
         "guard": False,
-        "evaluate_every": 400,
+        "evaluate_every": 125,
     },
 }
 
