@@ -76,7 +76,8 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     def tabulate() -> str:
         flags = as_flags(changes) if chosen.train else compare.flags_of(asked, chosen.preset)
         today = time.strftime("%Y-%m-%d", time.gmtime())
-        about = ", ".join([data_set, f"preset {chosen.preset}", *flags, today])
+        targets = [f"data of {chosen.synth}"] if chosen.synth else []
+        about = ", ".join([data_set, f"preset {chosen.preset}", *targets, *flags, today])
         return compare.write_tables(results, asked, about, chosen.preset, flags)
 
     if chosen.jobs > 1:
@@ -92,8 +93,10 @@ def run_compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
             if not chosen.archives and compare.is_recorded(entry, chosen.preset, changes):
                 return
             if not chosen.data:
-                compare.make_data(entry.data, chosen.preset, entry.seed)
-            compare.carry_out(entry, chosen.preset, changes, here, chosen.archives)
+                compare.make_data(entry.data, chosen.synth or chosen.preset, entry.seed)
+            name = f"{entry.method}-{entry.seed}"
+            other_targets = chosen.other_targets / "runs" / name if chosen.other_targets else None
+            compare.carry_out(entry, chosen.preset, changes, here, chosen.archives, other_targets)
             if here.main:
                 tabulate()
 
@@ -188,6 +191,8 @@ def _reference_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str,
 
 def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The command's own flags, and those of training that were given, which hold for every method."""
+    from baseline.synth.generate import PRESETS as GENERATED
+
     parser = argparse.ArgumentParser(
         prog="python -m baseline compare",
         allow_abbrev=False,
@@ -200,6 +205,18 @@ def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, A
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
         "--data", metavar="PATH", help="of data that are there; {seed} in it = others for each seed"
+    )
+    parser.add_argument(
+        "--synth",
+        choices=GENERATED,
+        help="preset of the generator, where it is not that of the methods: medium-scene",
+    )
+    parser.add_argument(
+        "--other-targets",
+        type=Path,
+        metavar="DIR",
+        help="--out of a comparison of the same runs with another --synth, whose training patches are the same: stages that look at "
+        "labelled patches alone are taken over from there",
     )
     parser.add_argument(
         "--runs", metavar="PATH", help="of the runs' folders (default: DIR/runs/{method}-{seed})"
@@ -226,6 +243,8 @@ def _compare_flags(rest: Sequence[str]) -> tuple[argparse.Namespace, dict[str, A
         help="--no-train: tabulate what is there",
     )
     chosen, changes = _parsed_with_options(parser, rest)
+    if chosen.data and chosen.synth:
+        raise OptionError("--synth makes data, and --data names data that are there: leave one out.")
     if not chosen.train and (idle := as_flags(changes) + ["--archives"] * chosen.archives):
         raise OptionError(f"--no-train tabulates runs as they are: leave out {', '.join(idle)}.")
     return chosen, changes

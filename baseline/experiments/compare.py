@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from baseline import synth
-from baseline.experiments import records, tables
+from baseline.experiments import records, study, tables
 from baseline.experiments.records import Record
 from baseline.experiments.results import HELD_OUT, SPLITS, Result, is_scored, score_run
 from baseline.methods import method
@@ -71,18 +71,17 @@ def entries(
 
 
 def make_data(folder: Path, preset: str, seed: int) -> None:
-    """Create synthetic data, completely or not at all; does nothing if they exist."""
-    if folder.exists():
-        return
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    print(f"{folder}: making SynthL4S, preset {preset}, seed {seed} ...", file=sys.stderr, flush=True)
-    synth.generate(partial, preset, seed)
-    try:
+    """Create synthetic data, completely or not at all; does nothing if they exist, and waits where another process makes them."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        print(f"{folder}: making SynthL4S, preset {preset}, seed {seed} ...", file=sys.stderr, flush=True)
+        synth.generate(partial, preset, seed)
         partial.rename(folder)
-    except OSError:  # another command created them in the meantime
-        if not folder.exists():
-            raise
-        shutil.rmtree(partial)
 
 
 def for_each(asked: Sequence[MethodRun], work: Callable[[MethodRun], None], world: World) -> list[MethodRun]:
@@ -139,10 +138,23 @@ def is_recorded(entry: MethodRun, preset: str, changes: dict[str, Any]) -> bool:
     return True
 
 
-def carry_out(entry: MethodRun, preset: str, changes: dict[str, Any], world: World, archives: bool) -> None:
-    """Train the entry's run to its end, score and record it. Raises TimeIsUp at the world's deadline."""
+def carry_out(
+    entry: MethodRun,
+    preset: str,
+    changes: dict[str, Any],
+    world: World,
+    archives: bool,
+    other_targets: Path | None = None,
+) -> None:
+    """Train the entry's run to its end, score and record it. Raises TimeIsUp at the world's deadline.
+
+    other_targets: the folder of the same run on other targets, whose stages on labelled patches are taken over.
+    """
     options = options_of(entry, preset, changes)
     run = runs.start(entry.folder, entry.method, entry.data, options, world)
+    if other_targets and world.main and not runs.finished_weights(run.folder):
+        study.take_over_from_other_targets(run, other_targets)
+    world.wait()
     predictor = runs.train(run)
     if not is_scored(run):
         score_run(run, predictor)

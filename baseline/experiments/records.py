@@ -25,7 +25,8 @@ ENOUGH = 4  # evaluations of a stage from which on its last quarter can be told 
 
 @dataclass(frozen=True)
 class Record:
-    """seconds: of training, reading the data included; exact: no piece of it was killed before it could note its time.
+    """seconds: of training, reading the data included; exact: no piece of it was killed before it could note its time, and no
+    stage was taken over from another run.
 
     evaluations: stage, step and F1 on the patches held out.
     """
@@ -105,7 +106,7 @@ def of_run(run: "runs.Run[Any]", preset: str) -> Record:
         run.options.to_dict(),
         load_results(run.folder),
         made["seconds"],
-        None not in made.get("pieces", []),
+        None not in made.get("pieces", []) and not runs.has_stages_of_others(run.folder),
         {name: made[name] for name in ("machine", "versions", "code", "written", "threads")},
         _evaluations(run.folder),
     )

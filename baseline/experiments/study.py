@@ -121,15 +121,36 @@ def take_over_stages(run: runs.Run, earlier: runs.Run) -> None:
     """Link in `run` the stages that `earlier` has finished and `run` would train identically."""
     ours, theirs = run.options.to_dict(), earlier.options.to_dict()
     differing = {name for name in ours if ours[name] != theirs[name]}
-    stages = run.folder / "stages"
     for pattern, unseen in getattr(run.method, "UNSEEN", {}).items():
         if differing <= unseen:
-            stages.mkdir(exist_ok=True)
-            for checkpoint in (earlier.folder / "stages").glob(f"{pattern}.pt"):
-                link = stages / checkpoint.name
-                if not link.exists():
-                    link.unlink(missing_ok=True)  # it may be a dangling link
-                    link.symlink_to(os.path.relpath(checkpoint, stages))
+            _link(run, earlier, pattern)
+
+
+def take_over_from_other_targets(run: runs.Run, earlier: Path) -> None:
+    """Link in `run` the finished stages of a run on the same training patches that looked at no unlabelled ones.
+
+    RunError where that run has other options or other training patches.
+    """
+    name, folder, options = runs.saved(earlier)
+    if name != run.name or (other := runs.differences(options.to_dict(), run.options.to_dict())):
+        what = f"has other options: {', '.join(other)}" if name == run.name else f"is of {name}"
+        raise runs.RunError(f"{earlier} {what}. Only stages of the same training can be taken over.")
+    made = json.loads((earlier / "provenance.json").read_text())
+    run.pool("train")
+    if made["data_sha256"].get("train") != run.hashes["train"]:
+        raise runs.RunError(f"{earlier} was trained on other patches than those of {run.data}.")
+    for pattern in run.method.SOURCE_STAGES:
+        _link(run, runs.Run(earlier, name, folder, options, run.world), pattern)
+
+
+def _link(run: runs.Run, earlier: runs.Run, pattern: str) -> None:
+    stages = run.folder / "stages"
+    stages.mkdir(exist_ok=True)
+    for checkpoint in (earlier.folder / "stages").glob(f"{pattern}.pt"):
+        link = stages / checkpoint.name
+        if not link.exists():
+            link.unlink(missing_ok=True)  # it may be a dangling link
+            link.symlink_to(os.path.relpath(checkpoint, stages))
 
 
 def _file_name(label: str) -> str:

@@ -7,6 +7,7 @@
 - looks_at(options): the splits, beside that of training, whose images the training looks at;
 - KEEPS_BEST, if it keeps the weights of its best evaluation rather than the last;
 - train(run, predictor): trains them in place, in stages;
+- SOURCE_STAGES: patterns of the names of stages that look at labelled patches alone;
 - IDLE, if some shared options do nothing in this method: the reason per option;
 - STUDIES, if the paper compares variants of the method, and UNSEEN: see baseline/experiments/study.py.
 """

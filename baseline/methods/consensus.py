@@ -73,6 +73,7 @@ IDLE = {
     "weights": "its network is defined here, and no weights of it are published",
 }
 
+SOURCE_STAGES = ("network",)
 UNSEEN = {"network": {"measured", "views"}}
 
 STUDIES = {

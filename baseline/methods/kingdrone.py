@@ -154,6 +154,7 @@ PRESETS = {
 
 IDLE = {"width": "its networks have the sizes of their encoders' names"}
 
+SOURCE_STAGES = ("*-0",)
 _SELECTING = {"selection", "landslide", "background", "guard", "soft"}
 UNSEEN = {"*-0": {"target", "rounds", "round_steps"} | _SELECTING, "*-[1-9]*": {"target", "rounds"}}
 

@@ -106,6 +106,7 @@ PRESETS = {
     },
 }
 
+SOURCE_STAGES = ("stage-[12]",)
 UNSEEN = {"stage-[12]": {"target", "confident", "pseudo_labels"}, "self-training-*": {"target"}}
 
 _TABLE_3 = {

@@ -78,6 +78,8 @@ PRESETS = {
     | {"width": 8, "steps": 4200, "warmup": 60, "evaluate_every": 420, "encoder": "resnet18"},
 }
 
+SOURCE_STAGES = ("first",)
+
 STUDIES = {
     "networks": Study(
         "section VII-B, Fig. 14: the networks compared on the same data",

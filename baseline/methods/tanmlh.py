@@ -103,6 +103,7 @@ IDLE = {
     "width": "its network has the size of its encoder's name",
 }
 
+SOURCE_STAGES = ("teacher",)
 _SELECTING = {"dropout", "runs", "keep_background", "keep_landslide"}
 UNSEEN = {
     "teacher": {"target", "self_training", "student_steps", "one_lambda", "crf"} | _SELECTING,

@@ -44,6 +44,8 @@ IDLE = {
     "weights": "its network is defined here, and no weights of it are published",
 }
 
+SOURCE_STAGES = ("unet",)
+
 
 def build(options: Options) -> Predictor:
     return Predictor(UNet(width=options.width, bilinear=options.bilinear))

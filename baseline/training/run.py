@@ -339,6 +339,11 @@ def finished_weights(folder: Path) -> Path | None:
     return next((path for name in (WEIGHTS, "weights.pt") if (path := folder / name).exists()), None)
 
 
+def has_stages_of_others(folder: Path) -> bool:
+    """Whether stages were taken over from other runs, so that the run's seconds are not all of its training."""
+    return any(path.is_symlink() for path in (folder / "stages").glob("*.pt"))
+
+
 def load_predictor(predictor: Predictor, weights: Path) -> None:
     """Load a finished run's weights. Raises DamagedFile where the file is not whole."""
     try:

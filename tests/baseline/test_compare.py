@@ -378,3 +378,56 @@ def test_the_readme_has_a_cell_for_every_method_and_none_for_what_is_not_there()
         name, _, study = mark.partition("/")
         assert name in METHODS
         assert not study or study in method(name).STUDIES
+
+
+@pytest.fixture
+def other_targets(whole, tmp_path):
+    """A data set with the training patches of `whole`'s first and other targets."""
+    assert main(["synth", str(tmp_path / "other"), "--preset", "tiny", "--seed", "5"]) == 0
+    shutil.copytree(whole / "data-0", tmp_path / "data")
+    for split in ("ValidData", "TestData"):
+        shutil.rmtree(tmp_path / "data" / split)
+        shutil.copytree(tmp_path / "other" / split, tmp_path / "data" / split)
+    return tmp_path / "data"
+
+
+def test_on_other_targets_stages_on_labelled_patches_are_taken_over(
+    whole, other_targets, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compare.runs.Stage, "_update", None)  # nothing is trained
+    command = [
+        "compare",
+        "--out",
+        str(tmp_path / "out"),
+        *QUICK,
+        "--seeds",
+        "0",
+        "--data",
+        str(other_targets),
+    ]
+    assert main([*command, "--other-targets", str(whole)]) == 0
+    ours, theirs = tmp_path / "out/runs/unet-0", whole / "runs/unet-0"
+    assert all(torch.equal(weights(ours)[name], value) for name, value in weights(theirs).items())
+    mine, before = (records.read(folder / "unet-0.json") for folder in (tmp_path / "out", whole))
+    assert mine.results["test"].data_sha256 != before.results["test"].data_sha256
+    assert before.exact
+    assert not mine.exact
+
+
+def test_stages_that_adapt_are_trained_on_the_new_targets(whole, other_targets, tmp_path):
+    quick = ["--preset", "tiny", "--methods", "sklgp", "--steps", "3", "--device", "cpu", "--threads", "1"]
+    for out, data, more in (
+        ("first", whole / "data-0", []),
+        ("second", other_targets, ["--other-targets", str(tmp_path / "first")]),
+    ):
+        command = ["compare", "--out", str(tmp_path / out), *quick, "--seeds", "0", "--data", str(data)]
+        assert main([*command, *more]) == 0
+    stages = tmp_path / "second/runs/sklgp-0/stages"
+    assert (stages / "first.pt").is_symlink()
+    assert not (stages / "second.pt").is_symlink()
+
+
+def test_stages_of_other_training_patches_are_refused(whole, tmp_path, capsys):
+    command = ["compare", "--out", str(tmp_path), *QUICK, "--seeds", "0", "--data", str(whole / "data-1")]
+    assert main([*command, "--other-targets", str(whole)]) == 1
+    assert "was trained on other patches" in capsys.readouterr().err
