@@ -59,21 +59,33 @@ class ExtensionForm(PublicReasonForm):
         self.fields["phase"].label_from_instance = lambda phase: phase.name  # type: ignore[attr-defined]
 
 
+class OtherTeams(AutocompleteSelect):
+    """Searches the teams that can become part of one, which the address of the search names (see ``TeamAdmin``)."""
+
+    def __init__(self, team: Team):
+        super().__init__(Membership._meta.get_field("team"), admin.site)
+        self.team = team
+
+    def get_url(self) -> str:
+        return f"{super().get_url()}?into={self.team.pk}"
+
+
 class MergeForm(PublicReasonForm):
     """Which team becomes part of this one."""
 
     other = forms.ModelChoiceField(
         Team.objects.none(),
         label="Team that becomes part of it",
-        widget=AutocompleteSelect(Membership._meta.get_field("team"), admin.site),
         error_messages={"invalid_choice": "Choose another team of the same competition that takes part."},
     )
     field_order = ("other", "reason", "withhold")
 
     def __init__(self, team: Team, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        others = Team.objects.competing().filter(competition=team.competition_id).exclude(pk=team.pk)
-        self.fields["other"].queryset = others  # type: ignore[attr-defined]
+        field = self.fields["other"]
+        field.queryset = Team.objects.mergeable_into(team)  # type: ignore[attr-defined]
+        field.widget = OtherTeams(team)
+        field.widget.choices = field.choices  # type: ignore[attr-defined]
 
 
 class RemovalForm(PublicReasonForm):

@@ -6,8 +6,10 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import action, display
@@ -115,6 +117,15 @@ class TeamAdmin(Exported, TeamActs):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*self.readonly_fields, "competition", "is_organisers") if obj else self.readonly_fields
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """On the page of a merger the search offers only teams that can become part of that one."""
+        found, repeated = super().get_search_results(request, queryset, search_term)
+        into = request.GET.get("into", "")
+        if into.isdecimal() and request.path == reverse("admin:autocomplete"):
+            team = get_object_or_404(Team, pk=into)
+            found = found.filter(pk__in=Team.objects.mergeable_into(team))
+        return found, repeated
 
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
         board_updates.boards_changed(obj.competition)  # first: see boards_changed

@@ -19,6 +19,10 @@ class TeamQuerySet(models.QuerySet["Team"]):
         """Participants' teams: not the organisers' own, not merged into another."""
         return self.filter(is_organisers=False, merged_into=None)
 
+    def mergeable_into(self, team: "Team") -> "TeamQuerySet":
+        """Those that can become part of a team."""
+        return self.competing().filter(competition=team.competition_id).exclude(pk=team.pk)
+
     def with_eligibility(self) -> "TeamQuerySet":
         """Adds ``not_eligible``: the first rule by which the team may not receive awards, "" where it may.
 

@@ -12,7 +12,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evaluation.scoring.counts import pack
-from leaderboard.actions import accounts, announcements, bulk, bulk_kinds, corrections, judging, notices
+from leaderboard.actions import (
+    accounts,
+    announcements,
+    bulk,
+    bulk_kinds,
+    corrections,
+    judging,
+    notices,
+    single_teams,
+)
 from leaderboard.actions.submissions import withdraw
 from leaderboard.models import (
     Announcement,
@@ -404,6 +413,33 @@ def test_no_reminder(ending: Cast, monkeypatch: pytest.MonkeyPatch, case: str) -
             team.created_at = end - timedelta(days=6, hours=23)
             team.save()
     assert at(end - timedelta(days=7) + timedelta(hours=2), monkeypatch) == []
+
+
+def test_a_team_with_a_later_end_is_reminded_of_that(ending: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = timezone.now() + timedelta(days=20)
+    Phase.objects.update(closes_at=end)
+    ending.phase.refresh_from_db()
+    later = end + timedelta(days=2)
+    single_teams.extend(ending.organiser, ending.team, ending.phase, "a power cut", closes_at=later)
+    mail.outbox.clear()
+    assert to(at(end - timedelta(days=7), monkeypatch)) == ["rival"]
+    assert to(at(end - timedelta(hours=1), monkeypatch)) == ["rival"]
+    messages = at(later - timedelta(hours=1), monkeypatch)
+    assert to(messages) == ["owner", "teammate"]
+    assert messages[0].subject.endswith("Validation ends in 1 hour")
+    assert at(later - timedelta(minutes=30), monkeypatch) == []
+
+
+def test_a_team_with_a_larger_quota_is_reminded_while_it_has_some_left(
+    ending: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        make_submission(ending.team, ending.phase)  # all that the phase allows everyone
+    run()
+    single_teams.extend(ending.organiser, ending.team, ending.phase, "a lost upload", quota_total=3)
+    mail.outbox.clear()
+    messages = at(ending.phase.closes_at - timedelta(days=1), monkeypatch)
+    assert to(messages) == ["owner", "rival", "teammate"]
 
 
 def test_two_phases_that_end_together_are_two_reminders(

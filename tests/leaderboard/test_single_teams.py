@@ -1,5 +1,7 @@
 """What organisers do for one team or person: each act with its reason, logged, mailed, and undone by another."""
 
+import html
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -285,6 +287,18 @@ class TestMergers:
         rosters.undo_merger(cast.organiser, Merger.objects.get(), WHY)
         cast.other_team.refresh_from_db()
         assert cast.other_team.merged_into is None
+
+    def test_the_search_offers_other_teams_of_the_competition_that_take_part(
+        self, cast: Cast, client: Client
+    ) -> None:
+        make_team(cast.competition, "Hosts", owner=cast.organiser, is_organisers=True)
+        make_team(make_competition("other", organiser=cast.organiser), "Far away")
+        client.force_login(cast.organiser)
+        page = client.get(reverse("admin:leaderboard_team_merge", args=[cast.team.pk])).content.decode()
+        address = html.unescape(re.search(r'data-ajax--url="([^"]+)"', page)[1])
+        asked = "app_label=leaderboard&model_name=membership&field_name=team&term="
+        found = client.get(f"{address}&{asked}").json()["results"]
+        assert [row["text"] for row in found] == ["Rivals"]
 
     def test_by_the_buttons(self, cast: Cast, client: Client) -> None:
         client.force_login(cast.organiser)

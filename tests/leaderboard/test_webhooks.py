@@ -6,7 +6,7 @@ import hmac
 import json
 import re
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from evaluation.scoring.counts import pack
-from leaderboard.actions import accounts, announcements, bulk, corrections, judging, webhooks
+from leaderboard.actions import accounts, announcements, bulk, corrections, judging, single_teams, webhooks
 from leaderboard.actions.refusals import Conflict, InvalidInput, NotAllowed, TooMany
 from leaderboard.models import Announcement, LabelSet, Phase, Webhook, WebhookCall, WebhookEvent
 from leaderboard.models.webhooks import PAUSES
@@ -165,6 +165,17 @@ def test_the_other_events(cast: Cast, hook: Webhook, receiver: Receiver, monkeyp
     assert announced["announcement"]["title"] == "A new date"
     assert corrected["labels"] == {"version": 2, "commitment": label_set.commitment}
     assert (closing["phase"]["slug"], closing["before"]) == ("second", "7d")
+
+
+def test_a_team_with_a_later_end_gets_that(cast: Cast, hook: Webhook, receiver: Receiver) -> None:
+    webhooks.set_webhook(cast.owner, cast.team, URL, ["phase.closing"])
+    end = (timezone.now() + timedelta(hours=23)).replace(microsecond=0)
+    second = make_phase(cast.competition, "second", closes_at=end - timedelta(hours=1))
+    single_teams.extend(cast.organiser, cast.team, second, "a power cut", closes_at=end)
+    type(cast.team).objects.update(created_at=timezone.now() - timedelta(days=3))
+    run()
+    [closing] = (body["data"] for body in receiver.bodies)
+    assert datetime.fromisoformat(closing["closes_at"]) == end
 
 
 def test_only_chosen_events_and_only_the_own_team(cast: Cast, hook: Webhook, receiver: Receiver) -> None:
