@@ -42,6 +42,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox declar
     """False where the person acts through a token without the scope `organise`: then they see and do what others may."""
 
     class Meta(AbstractUser.Meta):
+        verbose_name, verbose_name_plural = "person", "people"
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),

@@ -258,3 +258,12 @@ def test_an_archive_is_downloaded_as_a_file(full: Cast, organiser: Client) -> No
     assert b"".join(response.streaming_content) == b"an archive that nobody reads"
     assert response["Content-Disposition"].startswith("attachment")
     assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_empty_list_says_whether_there_are_none_or_none_match(cast: Cast, client: Client) -> None:
+    client.force_login(cast.organiser)
+    address = reverse("admin:leaderboard_award_changelist")
+    assert "There are no awards yet." in client.get(address).content.decode()
+    assert "No awards match this search" in client.get(address, {"q": "best"}).content.decode()
+    people = client.get(reverse("admin:leaderboard_user_changelist"), {"q": "nobody"}).content.decode()
+    assert "No people match this search" in people
