@@ -159,6 +159,7 @@ class _Operations(_Connection):
     verify = _Method(operations.verify)
     board = _Method(operations.board)
     board_if_changed = _Method(operations.board_if_changed)
+    board_csv_if_changed = _Method(operations.board_csv_if_changed)
     teams = _Method(operations.teams)
     check_token = _Method(operations.check_token)
 

@@ -267,11 +267,22 @@ def board_if_changed(
     return (yield from _whole(answer))
 
 
-def _board(session: Session, phase: str | int | None, etag: str) -> Steps[Answer]:
+def board_csv_if_changed(
+    session: Session, phase: str | int | None = None, etag: str = ""
+) -> Steps[tuple[str | None, str]]:
+    """The whole board as the server's CSV, and its ETag; None instead where it is the one with that ETag still."""
+    answer = yield from _board(session, phase, etag, "leaderboard.csv")
+    if answer.status == HTTPStatus.NOT_MODIFIED:
+        return None, etag
+    return answer.content.decode(), answer.headers.get("etag", "")
+
+
+def _board(
+    session: Session, phase: str | int | None, etag: str, name: str = "leaderboard/?limit=500"
+) -> Steps[Answer]:
     number = (yield from _found_phase(session, phase))["id"]
     headers = {"If-None-Match": etag} if etag else {}
-    request = Request("GET", f"phases/{number}/leaderboard/", params={"limit": "500"}, headers=headers)
-    return (yield from ask(request))
+    return (yield from ask(Request("GET", f"phases/{number}/{name}", headers=headers)))
 
 
 def _whole(answer: Answer) -> Steps[tuple[Json, str]]:

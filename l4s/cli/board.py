@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from time import sleep
 from typing import Any
 
-from evaluation.cells import safe_cell
 from evaluation.cli.tables import table
 from l4s.errors import WrongUse
 from l4s.text import percent
@@ -24,7 +22,9 @@ COLUMNS = ["kind", "rank", "team", "method", "f1", "precision", "recall", "entri
 def add_commands(commands: Any) -> None:
     parser = commands.add_parser("board", help="the leaderboard of a phase")
     parser.add_argument("phase", nargs="?", metavar="PHASE", help="PHASE or COMPETITION/PHASE (the open one)")
-    parser.add_argument("--csv", action="store_true", help="as CSV, scores as fractions of 1")
+    parser.add_argument(
+        "--csv", action="store_true", help="the whole board as the server's CSV, scores as fractions of 1"
+    )
     parser.add_argument("--watch", action="store_true", help="print it again whenever it changes")
     parser.set_defaults(run=run_board)
 
@@ -34,9 +34,10 @@ def run_board(arguments: argparse.Namespace) -> int:
         raise WrongUse("Choose one of --csv and --json.")
     with connect(arguments) as client:
         number = client.phase(arguments.phase)["id"]
+        ask = client.board_csv_if_changed if arguments.csv else client.board_if_changed
         etag = ""
         while True:
-            found, etag = client.board_if_changed(number, etag)
+            found, etag = ask(number, etag)
             if found is not None:
                 _print(arguments, found)
             if not arguments.watch:
@@ -45,11 +46,9 @@ def run_board(arguments: argparse.Namespace) -> int:
             sleep(PAUSE)
 
 
-def _print(arguments: argparse.Namespace, board: dict[str, Any]) -> None:
+def _print(arguments: argparse.Namespace, board: Any) -> None:
     if arguments.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([safe_cell(row.get(name)) for name in COLUMNS] for row in entries(board))
+        sys.stdout.write(board.replace("\r\n", "\n"))
     elif arguments.watch and arguments.json:
         print(json.dumps(board, ensure_ascii=False))  # one line for each change
     else:

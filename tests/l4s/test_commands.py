@@ -202,8 +202,9 @@ def test_an_evening(logged_in: Cast, files, l4s, worker) -> None:
 
     rows = list(csv.DictReader(io.StringIO(l4s("board", "validation", "--csv")[1])))
     assert [(row["kind"], row["rank"], row["team"], row["f1"]) for row in rows] == [
-        ("ranked", "1", "Alpine", "1.0")
+        ("team", "1", "Alpine", "1.0")
     ]
+    assert rows[0]["received_at"]
     assert "Alpine" in l4s("board")[1]
     assert l4s("board", "--json")[1]["rows"][0]["team"] == "Alpine"
     code, team, _ = l4s("team")
