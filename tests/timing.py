@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / ".venv" / "test-seconds.json"
 
 _spent: dict[str, float] = {}
+_ended = 0.0  # when the last test was over
 
 
 def remembered() -> dict[str, float]:
@@ -37,8 +38,15 @@ def by_file(seconds: dict[str, float]) -> dict[str, float]:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     before = sum(os.times()[:4])
     answer = yield
-    _spent[item.nodeid] = round(sum(os.times()[:4]) - before, 2)
+    _spent[item.nodeid] = round((_ended or sum(os.times()[:4])) - before, 2)
     return answer
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """What the whole run used, such as the browser, ends with its last test but is not part of it."""
+    global _ended
+    _ended = 0.0 if nextitem else sum(os.times()[:4])
 
 
 @pytest.hookimpl(trylast=True)
