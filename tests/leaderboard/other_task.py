@@ -16,7 +16,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
 django.setup()
 
 from django.conf import settings  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
 
 WORD = re.compile(r"landslide", re.IGNORECASE)
@@ -28,7 +27,6 @@ def main() -> int:
     from tests.leaderboard.permissions import ROLES, Stage, rows
 
     setup_test_environment()
-    call_command("migrate", verbosity=0)
     settings.API_RATES = dict.fromkeys(settings.API_RATES, 10**6)
     cast = factories.make_cast()
     Competition.objects.filter(pk=cast.competition.pk).update(name="Floods 2027", slug="floods")
@@ -38,11 +36,11 @@ def main() -> int:
     for row in rows():
         if row.method != "GET":
             continue
-        for role in ROLES:
+        for role in (role for role, cell in zip(ROLES, row.cells, strict=True) if cell == "200"):
             answer = stage.ask(row, role)
-            if answer.status_code == 200:
-                pages += 1
-                found += [f"{row} as {role}: …{near}…" for near in spoken(answer.text_told)]
+            assert answer.status_code == 200, f"{row} as {role}: {answer.status_code}"
+            pages += 1
+            found += [f"{row} as {role}: …{near}…" for near in spoken(answer.text_told)]
     for mail in Mail.objects.all():
         found += [f"mail {mail.subject}: …{near}…" for near in spoken(f"{mail.subject} {mail.text}")]
     print("\n".join(sorted(set(found))))

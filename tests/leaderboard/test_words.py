@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,7 @@ from leaderboard.actions import awards
 from leaderboard.actions.refusals import Conflict
 from leaderboard.admin.labels import MOST_BYTES_OF_LABELS, LabelsForm
 from leaderboard.models import Competition, Evaluation, MethodDescription, Phase, Prize
+from tests.databases import migrated_sqlite
 from tests.leaderboard.factories import Cast, make_submission, make_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +151,8 @@ class TestLimits:
 
 @pytest.mark.timeout(300)
 def test_a_competition_about_floods_speaks_of_floods_alone(tmp_path: Path) -> None:
-    """A server of its own whose task is another: every address as every role, and every mail."""
+    """A server of its own whose task is another: every page as every role that may open it, and every mail."""
+    shutil.copyfile(migrated_sqlite(), tmp_path / "db.sqlite3")
     environment = {
         **os.environ,
         "DATA_DIR": str(tmp_path),
