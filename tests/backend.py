@@ -63,7 +63,11 @@ def _use_postgresql_and_redis(stack: ExitStack) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL run only tests that use a database; the others give the same result as on SQLite."""
+    """On PostgreSQL run only tests that use a database; the others give the same result as on SQLite.
+
+    What a browser makes of a page does not depend on the database either: only walks through the whole product, marked
+    `both_databases`, run on both.
+    """
     if config.getoption("backend") != "postgres":
         return
     chosen = [item for item in items if _uses_database(item)]
@@ -72,5 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _uses_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("browser"):
+        return item.get_closest_marker("both_databases") is not None
     fixtures = set(getattr(item, "fixturenames", ()))
     return bool(DATABASE_FIXTURES & fixtures) or item.get_closest_marker("django_db") is not None

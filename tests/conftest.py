@@ -20,9 +20,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
-from whitenoise.middleware import WhiteNoiseMiddleware
 
-from tests import databases
+from tests import databases, static_files
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -42,23 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.MD5PasswordHasher"
     ]  # a real one takes 0.4 s per log-in
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _static_files_listed_once() -> Iterator[None]:
-    """A process of the server lists its static files when it starts; here each test's client starts one."""
-    listed: dict[str, Any] = {}
-    list_files = WhiteNoiseMiddleware.add_files_from_finders
-
-    def add_files(middleware: WhiteNoiseMiddleware) -> None:
-        if not listed:
-            list_files(middleware)
-            listed.update(middleware.files)
-        middleware.files.update(listed)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_files)
-        yield
+    static_files.list_once()
 
 
 @pytest.fixture(scope="session")

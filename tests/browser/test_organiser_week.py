@@ -18,7 +18,11 @@ from tests.leaderboard.factories import make_archive, make_masks, make_user
 from tests.leaderboard.test_corrections import work_all
 from tests.leaderboard.test_setup import images
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.both_databases,
+    pytest.mark.django_db(transaction=True),
+]
 
 OLD, NEW = make_masks(), make_masks(seed=5)
 

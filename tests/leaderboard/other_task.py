@@ -23,10 +23,12 @@ WORD = re.compile(r"landslide", re.IGNORECASE)
 
 def main() -> int:
     from leaderboard.models import Competition, Mail
+    from tests import static_files
     from tests.leaderboard import factories
     from tests.leaderboard.permissions import ROLES, Stage, rows
 
     setup_test_environment()
+    static_files.list_once()
     settings.API_RATES = dict.fromkeys(settings.API_RATES, 10**6)
     cast = factories.make_cast()
     Competition.objects.filter(pk=cast.competition.pk).update(name="Floods 2027", slug="floods")
