@@ -15,18 +15,15 @@ def menu(request: HttpRequest) -> list[dict[str, Any]]:
     """All of it for organisers; for a helper, today's page and what helpers may see."""
     if request.user.is_superuser or Competition.objects.organised_by(request.user).exists():
         return MENU
+    pages = admin.site._registry.items()
+    shown = tuple(
+        f"/{model._meta.app_label}/{model._meta.model_name}/"
+        for model, page in pages
+        if getattr(page, "helpers", Helpers.NOTHING) is not Helpers.NOTHING
+    )
+    today = "/admin/"
     groups = [
-        {**group, "items": [item for item in group["items"] if _is_for_helpers(item)]} for group in MENU
+        {**group, "items": [item for item in group["items"] if str(item["link"]).endswith((today, *shown))]}
+        for group in MENU
     ]
     return [group for group in groups if group["items"]]
-
-
-def _is_for_helpers(item: dict[str, Any]) -> bool:
-    pages = {
-        f"/{model._meta.app_label}/{model._meta.model_name}/": page
-        for model, page in admin.site._registry.items()
-    }
-    page = next((page for path, page in pages.items() if str(item["link"]).endswith(path)), None)
-    if page is None:  # Today, and the rankings
-        return str(item["link"]).endswith("/admin/")
-    return getattr(page, "helpers", Helpers.NOTHING) is not Helpers.NOTHING
