@@ -40,7 +40,7 @@ HOSTS |= {"worker1": 31, "worker2": 32, "worker3": 33, "beat": 34}
 WEBS, WORKERS = ("web1", "web2"), ("worker1", "worker2", "worker3")
 LEASE = 5
 GUNICORN = ["-m", "gunicorn", "--config", "python:leaderboard.platform.gunicorn", "leaderboard.wsgi"]
-CELERY = ["-m", "celery", "--app", "leaderboard"]
+CELERY = ["-m", "celery", "--skip-checks", "--app", "leaderboard"]
 WORKER = [*CELERY, "worker", "--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import pytest_django
 from django.conf import settings
+from django.contrib import admin
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "django.contrib.auth.hashers.MD5PasswordHasher"
     ]  # a real one takes 0.4 s per log-in
     static_files.list_once()
+    admin.autodiscover()  # some tests are made from its pages, before any address has loaded them
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +108,8 @@ def web_process(folder: Path, **environment: str) -> Iterator[tuple[subprocess.P
 
 def start_worker(log: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start a real Celery worker on the test's database; returns when it listens."""
-    command = [sys.executable, "-m", "celery", "-q", "-A", "leaderboard", "worker", "-P", "solo"]
+    # `serve` starts its workers without checks too.
+    command = [sys.executable, "-m", "celery", "-q", "--skip-checks", "-A", "leaderboard", "worker", "-P", "solo"]
     with log.open("ab") as file:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle", "--without-heartbeat"],

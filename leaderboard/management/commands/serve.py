@@ -22,7 +22,8 @@ from leaderboard.api.early import EarlyChannel, EarlyParser
 from leaderboard.platform import arrival, processes
 from leaderboard.platform.supervisor import Program, Supervisor
 
-CELERY = [sys.executable, "-m", "celery", "--quiet", "--app", "leaderboard"]
+# Without Django's checks, which need every page of the site: `serve` has made them before it starts these.
+CELERY = [sys.executable, "-m", "celery", "--quiet", "--skip-checks", "--app", "leaderboard"]
 WORKER = [
     *CELERY,
     "worker",
