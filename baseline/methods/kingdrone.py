@@ -144,7 +144,7 @@ PRESETS = {
         "size": 256,
         "batch": 8,
         "steps": 1000,
-        "round_steps": 100,
+        "round_steps": 50,
         "warmup": 100,
         "learning_rate": 1e-3,
         "guard": False,
