@@ -16,13 +16,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 import pytest_django
-from django.conf import settings
 from django.contrib import admin
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
-from tests import databases, static_files
+from tests import databases, quick
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -39,10 +38,7 @@ BROWSER_OPTIONS = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.PASSWORD_HASHERS = [
-        "django.contrib.auth.hashers.MD5PasswordHasher"
-    ]  # a real one takes 0.4 s per log-in
-    static_files.list_once()
+    quick.prepare()
     admin.autodiscover()  # some tests are made from its pages, before any address has loaded them
 
 
@@ -109,7 +105,18 @@ def web_process(folder: Path, **environment: str) -> Iterator[tuple[subprocess.P
 def start_worker(log: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start a real Celery worker on the test's database; returns when it listens."""
     # `serve` starts its workers without checks too.
-    command = [sys.executable, "-m", "celery", "-q", "--skip-checks", "-A", "leaderboard", "worker", "-P", "solo"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-q",
+        "--skip-checks",
+        "-A",
+        "leaderboard",
+        "worker",
+        "-P",
+        "solo",
+    ]
     with log.open("ab") as file:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle", "--without-heartbeat"],
