@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,6 @@ from baseline.data.dataset import OFFICIAL
 from baseline.data.normalise import to_pool
 from baseline.data.pool import Pool
 from baseline.experiments import cost
-from baseline.experiments.tables import markdown
 from baseline.methods import METHODS
 from baseline.networks.unet import UNet
 from baseline.training import losses
@@ -137,8 +136,10 @@ def main() -> int:
         if not arguments.data:
             synth.generate(root, "small", 0, splits=["train"])
         compare(root, arguments, here)
-        print()
-        print(table_of_methods(arguments.methods, arguments.rounds, here))
+        print(f"\n{'method':10} {'stage':28} {'ours, ms a patch':>16} {'plain':>8} {'plain / ours':>13}")
+        for name in arguments.methods:
+            for stage, ours, plain in stages(name, arguments.rounds, here):
+                print(f"{name:10} {stage:28} {ours:16.1f} {plain:8.1f} {plain / ours:11.2f} x", flush=True)
     return 0
 
 
@@ -175,24 +176,17 @@ def compare(root: Path, arguments: argparse.Namespace, here: World) -> None:
         )
 
 
-def table_of_methods(names: Sequence[str], rounds: int, here: World) -> str:
-    """The time of a labelled patch in each stage of the methods, ours and a plain loop's in turn: the least of the rounds."""
-    rows = []
-    for name in names:
-        ours: dict[str, list[float]] = defaultdict(list)
-        plain: dict[str, list[float]] = defaultdict(list)
-        for _ in range(rounds):
-            for found, changes in ((ours, {}), (plain, PLAIN)):
-                for stage in cost.measure(
-                    name, "medium", {"weights": "random", **changes}, here, STEPS
-                ).stages:
-                    found[stage.name].append(1000 * stage.seconds / stage.patches)
-        for stage_name, times in ours.items():
-            fast, slow = min(times), min(plain[stage_name])
-            rows.append([name, stage_name, f"{fast:.1f}", f"{slow:.1f}", f"{slow / fast:.2f}"])
-    return markdown(
-        ["method", "stage", "ours, ms a patch", "plain, ms a patch", "plain / ours"], rows, texts=2
-    )
+def stages(name: str, rounds: int, here: World) -> Iterator[tuple[str, float, float]]:
+    """For each stage of a method: its name and the milliseconds of a labelled patch, ours and a plain loop's, which take turns; the
+    least of the rounds."""
+    ours: dict[str, list[float]] = defaultdict(list)
+    plain: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds):
+        for found, changes in ((ours, {}), (plain, PLAIN)):
+            for stage in cost.measure(name, "medium", {"weights": "random", **changes}, here, STEPS).stages:
+                found[stage.name].append(1000 * stage.seconds / stage.patches)
+    for stage_name, times in ours.items():
+        yield stage_name, min(times), min(plain[stage_name])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,15 @@ ENOUGH = 4  # evaluations of a stage from which on its last quarter can be told 
 
 
 @dataclass(frozen=True)
+class Expected:
+    """seconds: the median of the method's committed records. machine: on which they were trained. exact: see Record; of all of them."""
+
+    seconds: float
+    machine: str
+    exact: bool
+
+
+@dataclass(frozen=True)
 class Record:
     """seconds: of training, reading the data included; exact: no piece of it was killed before it could note its time, and no
     stage was taken over from another run.
@@ -116,12 +125,13 @@ MEASURED = Path(__file__).parents[1] / "results"
 """The committed records: a folder for each preset."""
 
 
-def expected_seconds(method: str, preset: str) -> tuple[float, str] | None:
-    """The median training time of the method's committed records, and the machine; None where there is none."""
+def expected(method: str, preset: str) -> Expected | None:
+    """How long the method's training took where it was measured; None where it was not."""
     found = [read(path) for path in sorted((MEASURED / preset).glob(f"{method}-*.json"))]
     if not found:
         return None
-    return median(record.seconds for record in found), found[0].made["machine"]
+    seconds = median(record.seconds for record in found)
+    return Expected(seconds, found[0].made["machine"], all(record.exact for record in found))
 
 
 def write(record: Record, path: Path) -> None:
@@ -143,7 +153,7 @@ def write(record: Record, path: Path) -> None:
 
 
 def read(path: Path) -> Record:
-    """ValueError, with the file's name, where it is no record."""
+    """ValueError, with the file's name, where it is not one."""
     try:
         content = json.loads(path.read_text())
         return Record(
@@ -162,7 +172,7 @@ def read(path: Path) -> Record:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is no record of a run ({error!r}): delete it to train the run again."
+            f"{path} is not the record of a run ({error!r}): delete it to train the run again."
         ) from error
 
 
@@ -172,12 +182,12 @@ def check(record: Record, asked: Options, path: Path) -> None:
     if asked.precision == "auto":
         differing = [name for name in differing if name != "precision"]
     if differing:
-        told = ", ".join(
+        listed = ", ".join(
             f"{name} is {record.options.get(name)!r} there and {asked.to_dict().get(name)!r} here"
             for name in differing
         )
         raise runs.RunError(
-            f"{path} is of another run: {told}. Choose another folder, or delete it to train."
+            f"{path} is of another run: {listed}. Choose another folder, or delete it to train."
         )
 
 

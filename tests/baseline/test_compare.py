@@ -149,7 +149,7 @@ def test_a_record_stands_for_a_run_whose_folder_is_gone(whole, tmp_path, capsys)
     )
     (tmp_path / "unet-0.json").write_text("{}")
     assert main([*command, "--seeds", "0"]) == 1
-    assert "unet-0.json is no record of a run" in capsys.readouterr().err
+    assert "unet-0.json is not the record of a run" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(400)  # six processes import torch, on a machine that may be busy
@@ -167,6 +167,8 @@ def test_a_forecast_adds_up_what_the_committed_records_say(whole, tmp_path, monk
     sentence = _forecast(asked, "tiny")
     assert sentence.startswith("4 runs are to be trained. 2 of them took 8 minutes in all on that machine")
     assert sentence.endswith("The time of seek at preset tiny has not been measured.")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds_exact": False}))
+    assert "2 of them took at least 8 minutes in all" in _forecast(asked, "tiny")
     for entry in asked:
         entry.folder.mkdir(parents=True)
         (entry.folder / "weights.safetensors").touch()
