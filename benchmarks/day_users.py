@@ -45,7 +45,7 @@ def _leave(environment: Any, **_: Any) -> None:
 
 
 def note(kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
-    """Put a time that is no request into the statistics."""
+    """Add a time that is not a request to the statistics."""
     events.request.fire(
         request_type=kind,
         name=name,

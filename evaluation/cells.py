@@ -14,7 +14,7 @@ def safe_cell(value: Any) -> str:
     Some programs fold full-width and other forms of the signs (`＝`, `﹣`, `⁺`) into the plain ones, so those count too.
     """
     if isinstance(value, int | float | Decimal | Fraction):
-        return str(value)  # negative numbers are no formulas
+        return str(value)  # a negative number is not a formula
     text = "" if value is None else str(value)
     begins = unicodedata.normalize("NFKC", text[:1]).startswith(tuple(BEGINNINGS))
     return f"'{text}" if begins else text

@@ -58,7 +58,7 @@ def calibrated(gain: np.ndarray, offset: np.ndarray, jitter: np.ndarray) -> tupl
     """Gain and offset of a tile's 14 layers: those of its split, and `jitter` (2, 14), the part of its site and scene."""
     gain = gain * (1 + 0.03 * jitter[0])
     offset = offset + 0.03 * jitter[1]
-    gain[12:], offset[12:] = 1, 0  # slope and height are no reflectances
+    gain[12:], offset[12:] = 1, 0  # slope and height are not reflectances
     return gain.astype(np.float32), offset.astype(np.float32)
 
 

@@ -102,7 +102,7 @@ def same_masks(submissions: Iterable[tuple[str, str, int]]) -> list[dict[str, li
 
 def same_counts_share(table: CountTable) -> Floats:
     """Share of patches on which two teams have identical (TP, FP, FN), float64 (T, T), of the patches that have
-    label pixels and where at least one of the two predicts something: two empty predictions are no evidence."""
+    label pixels and where at least one of the two predicts something: two empty predictions are not evidence."""
     labelled = table.positives > 0
     codes = _codes(table)[:, labelled]
     predicts = table.predicted[:, labelled] > 0

@@ -43,7 +43,7 @@ def _visibility(before: Competition, after: Competition) -> Iterator[str]:
     teams = Team.objects.competing().filter(competition=before).count()
     who = f"{teams} team{pluralize(teams)}"
     if after.is_published:
-        yield f"At once everyone can see {after.name} with its pages and boards; whoever has read them cannot forget them."
+        yield f"At once everyone can see {after.name} with its pages and boards; anyone who has read them cannot forget them."
     else:
         yield (
             f"At once {after.name} disappears for everyone but its organisers: {who} can neither see it nor submit. {UNDO}"

@@ -31,7 +31,7 @@ def keep_picture(user: Any, picture: Picture, content: bytes | None) -> None:
 
 
 def check_content(content: bytes) -> None:
-    """Refuse what is no picture that pages show. Only these types are ever served, each under its own."""
+    """Refuse what is not a picture that pages show. Only these types are ever served, each under its own."""
     if len(content) > MOST_BYTES:
         sentence = f"The picture has {len(content):,} bytes; {MOST_BYTES:,} are taken. Save it smaller."
     elif media_type_of(content) is None:

@@ -188,13 +188,13 @@ class StorageUnavailable(Refusal):
 
 
 def check_organiser(user: Any, competition: Any) -> None:
-    """Refuse whoever does not organise the competition. ``user`` None is the server's console, which may do anything."""
+    """Refuse anyone who does not organise the competition. ``user`` None is the server's console, which may do anything."""
     if user is not None and not competition.is_organised_by(user):
         raise NotAllowed(f"Only organisers of {competition} can do that.")
 
 
 def check_helper(user: Any, competition: Any) -> None:
-    """Refuse whoever neither organises the competition nor helps with it."""
+    """Refuse anyone who neither organises the competition nor helps with it."""
     if user is not None and not competition.is_helped_by(user):
         raise NotAllowed(f"Only organisers and helpers of {competition} can do that.")
 
@@ -202,7 +202,7 @@ def check_helper(user: Any, competition: Any) -> None:
 def check_fields(row: Any, *names: str) -> None:
     """Refuse with InvalidInput, field by field, what a row's named columns cannot hold.
 
-    What nobody sees in a pasted text is removed first; it is no reason to refuse.
+    What nobody sees in a pasted text is removed first; it is not a reason to refuse.
     """
     for name in names:
         if plain_text in row._meta.get_field(name).validators and isinstance(getattr(row, name), str):

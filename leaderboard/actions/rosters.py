@@ -195,7 +195,7 @@ def check_mergers_open(*teams: Team) -> None:
 
 
 def _decide(row: JoinRequest | Merger, accepted: bool = False, withdrawn: bool = False) -> None:
-    """Close it as accepted, withdrawn or (neither) declined; whoever comes first decides."""
+    """Close it as accepted, withdrawn or (neither) declined; the first decision counts."""
     waiting = type(row).objects.open().filter(pk=row.pk)
     if not waiting.update(decided_at=timezone.now(), accepted=accepted, withdrawn=withdrawn):
         raise Conflict(f"This {row._meta.verbose_name} has already been decided.")

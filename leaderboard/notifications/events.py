@@ -1,4 +1,4 @@
-"""What a webhook receives: the data of each event, with scores only as whoever does not organise may see them."""
+"""What a webhook receives: the data of each event, with scores only as people who do not organise may see them."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What the mails of each kind say. Scores only as whoever does not organise may see them, at the time of the mail."""
+"""What the mails of each kind say. Scores only as people who do not organise may see them, at the time of the mail."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta

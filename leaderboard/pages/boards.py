@@ -85,7 +85,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         return _headed(render_in(request, competition, "board/board.html", {**context(), "report": report}))
     if team:
         return _headed(render(request, "board/rows.html", context()), etag)
-    with rendering:  # whoever is in no team reads the same under one ETag
+    with rendering:  # visitors without a team read the same under one ETag
         if not (kept := _kept(request, etag)):
             kept = render(request, "board/rows.html", context())
             cache.set(_fragment_key(request, etag), kept.content, KEPT_SECONDS)

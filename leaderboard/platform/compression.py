@@ -1,4 +1,4 @@
-"""Compressed text, for whoever serves without nginx. Archives and pictures are compressed already, and ranges of a file
+"""Compressed text, for servers without nginx. Archives and pictures are compressed already, and ranges of a file
 must stay those of the file."""
 
 from django.http import HttpRequest, HttpResponseBase

@@ -53,7 +53,7 @@ def is_public(address: str) -> bool:
 def checked(url: str) -> tuple[SplitResult, str, int, list[str]]:
     """The parts of an https address, its host and port, and the host's IP addresses.
 
-    Raises AddressRefused with a sentence if it is no such address, or if it does not lead to the public internet.
+    Raises AddressRefused with a sentence if it is not such an address, or if it does not lead to the public internet.
     """
     parts, host, port = _parts_of(url)
     addresses = _resolve(host, port)

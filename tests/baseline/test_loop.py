@@ -152,13 +152,13 @@ def test_clipping_does_not_count_what_an_earlier_stage_left(tmp_path):
     """A stage with fixed parameters ends alike in the process that trained them and in one that goes on from its checkpoint."""
     options = replace(OPTIONS, clip=0.1)
     before, _ = fitted(tmp_path, "before", options)
-    anew = objective()
-    anew.load_state_dict(before.state_dict())
-    for name, trained in (("straight", before), ("anew", anew)):
+    fresh = objective()
+    fresh.load_state_dict(before.state_dict())
+    for name, trained in (("straight", before), ("fresh", fresh)):
         trained.network.encoder.requires_grad_(False)
         stage = Stage("after", trained, options, HERE, tmp_path / f"{name}.pt")
         stage.fit()
-    assert same(before.state_dict(), anew.state_dict())
+    assert same(before.state_dict(), fresh.state_dict())
 
 
 def test_learns_a_tiny_set_by_heart(tmp_path):

@@ -257,7 +257,7 @@ def test_pretraining_sees_ground_and_no_landslides(monkeypatch):
     assert ground.shape[:2] == (1, len(NAMES) + 1)
     shares = ground[:, :-1].float().sum(1)
     assert shares.max() < 1.01
-    assert shares.mean() > 0.97  # the rest is bare material that is no landslide's
+    assert shares.mean() > 0.97  # the rest is bare material outside landslides
     network = torch.nn.Conv2d(3, len(NAMES) + 1, 1)
     objective = pretraining.GroundCover(network, "rgb", pretraining.PretrainOptions(batch=2))
     losses = objective(Dice(0, 0, 2))

@@ -162,7 +162,7 @@ def test_an_evening(logged_in: Cast, files, l4s, worker) -> None:
     assert code == 0
     assert out.startswith("Submission ")
     assert "scored, precision 100.00 %, recall" in out
-    code, again, _ = l4s(*submit, "--json")  # a retry is no second submission
+    code, again, _ = l4s(*submit, "--json")  # a retry does not submit twice
     assert (code, again["state"]) == (0, "scored")
     assert Submission.objects.count() == 1
     code, number, err = l4s("submit", files / "good.zip", "--method", "Better", "--quiet")

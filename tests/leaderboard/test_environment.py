@@ -1,4 +1,4 @@
-"""What cannot be parsed is refused by name, with the mend."""
+"""What cannot be parsed is refused by name, with the fix."""
 
 import stat
 import threading

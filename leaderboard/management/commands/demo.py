@@ -161,7 +161,7 @@ def public_files(public: Path, hidden: Path, packed: Path) -> list[dict[str, str
         with zipfile.ZipFile(path, "w") as archive:
             for root in (
                 (public, hidden) if split == "TrainData" else (public,)
-            ):  # training masks are no secret
+            ):  # training masks are not secret
                 for file in sorted((root / split).rglob("*.h5")):
                     archive.write(file, file.relative_to(root))
         phase = {"phase": "test"} if split == "TestData" else {}
