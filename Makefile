@@ -53,11 +53,11 @@ audit: $(TOOLS)  ## check pinned versions against public vulnerability lists; fa
 	@$(RUN) -m tests.audit
 
 # Installs a Debian package for the tests, where root may, without starting it as a service.
-# (1) programs, any of which will do; (2) the package; (3) the tests that are skipped without it.
+# (1) a command that succeeds where it is there; (2) the package; (3) the tests that are skipped without it.
 define debian
-	@PATH="$$PATH:/usr/sbin"; for name in $(1); do command -v $$name >/dev/null && exit 0; done; \
+	@PATH="$$PATH:/usr/sbin"; { $(1); } >/dev/null 2>&1 && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "No $(firstword $(1)) on this machine: installing Debian's."; policy=/usr/sbin/policy-rc.d; \
+		echo "Installing Debian's $(2) ..."; policy=/usr/sbin/policy-rc.d; \
 		[ -e $$policy ] || { printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; trap "rm $$policy" EXIT; }; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) >/dev/null \
 		|| echo "NO $(2): apt-get failed, so $(3) will be skipped."; \
@@ -65,16 +65,16 @@ define debian
 endef
 
 browser:
-	$(call debian,chromium chromium-browser google-chrome google-chrome-stable,chromium,the browser tests)
+	$(call debian,command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable,chromium,the browser tests)
 
 nginx:
-	$(call debian,nginx,nginx-light,the tests of deploy/nginx.conf)
+	$(call debian,command -v nginx,nginx-light,the tests of deploy/nginx.conf)
 
 prometheus:
-	$(call debian,promtool,prometheus,the tests of deploy/prometheus)
+	$(call debian,command -v promtool,prometheus,the tests of deploy/prometheus)
 
 r:
-	$(call debian,Rscript,r-base-core r-cran-httr2 r-cran-jsonlite,the R example of docs/scripting.md)
+	$(call debian,Rscript -e 'library(httr2)' -e 'library(jsonlite)',r-base-core r-cran-httr2 r-cran-jsonlite,the R example of docs/scripting.md)
 
 compose: | .venv/bin/python
 	@sh tests/compose.sh || echo "NO docker compose on this machine, and none could be fetched, so it does not read docker-compose.yml here."
