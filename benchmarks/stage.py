@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from tests import services
-from tests.databases import migrated_sqlite
+from tests.kept import migrated_sqlite
 
 ROOT = Path(__file__).resolve().parent.parent
 PATCHES, SHORT, SIZE, TEAMS = 300, 100, 128, 4

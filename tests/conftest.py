@@ -21,7 +21,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
-from tests import databases, quick
+from tests import kept, quick
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -48,7 +48,7 @@ def django_db_setup(
 ) -> Iterator[None]:
     """The test database: a copy of a migrated one. Only on a server that outlives the run is it destroyed at the end."""
     outlives = connection.vendor == "postgresql" and "TEST_SERVER_ENDS" not in os.environ
-    before = nullcontext() if outlives else databases.prepared(connection.settings_dict)
+    before = nullcontext() if outlives else kept.prepared(connection.settings_dict)
     with django_db_blocker.unblock():
         with before:
             made = setup_databases(verbosity=0, interactive=False, keepdb=not outlives)

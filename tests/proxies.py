@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests import databases
+from tests import kept
 from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,9 +100,8 @@ def gunicorn(folder: Path, https: int, web: int, **variables: str) -> Iterator[d
     }  # fmt: skip
     if not (folder / "data").exists():
         (folder / "data").mkdir(mode=0o700)
-        shutil.copyfile(databases.migrated_sqlite(), folder / "data" / "db.sqlite3")
-        collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v0"]
-        subprocess.run(collect, cwd=ROOT, env=environment, check=True)
+        shutil.copyfile(kept.migrated_sqlite(), folder / "data" / "db.sqlite3")
+        shutil.copytree(kept.collected_files(), folder / "collected")
     command = [sys.executable, "-m", "gunicorn", "--config", "python:leaderboard.platform.gunicorn"]
     with running([*command, "leaderboard.wsgi"], folder / f"gunicorn-{web}.log", web, environment):
         yield environment

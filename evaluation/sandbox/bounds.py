@@ -34,6 +34,8 @@ INFLATED_BYTES = 8 * 1024 * MIB
 
 # Texts: competition files, sites
 TEXT_BYTES = 1 * MIB
+LINE_DOTS = 1_000
+"""Of one line of TOML: tomllib keeps each beginning of a dotted key, so that a key with 130,000 dots takes 16 GB."""
 
 # JSON of an export
 LINES = 2_000_000

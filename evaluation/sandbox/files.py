@@ -113,6 +113,9 @@ class FileReader:
             raise FileRefused(f"It has {len(content):,} bytes; at most {bounds.TEXT_BYTES:,} are taken.")
         if not content:
             return {}
+        for number, line in enumerate(content.splitlines(), 1):
+            if line.count(b".") > bounds.LINE_DOTS:
+                raise FileRefused(f"Line {number:,} has more than {bounds.LINE_DOTS:,} dots.")
         with seal(io.BytesIO(content)) as text:
             found = self._ask("toml", text.fd, text.size, {}, 4 * bounds.TEXT_BYTES)
         try:

@@ -350,8 +350,8 @@ def test_toml_comes_back_as_tomllib_reads_it(reader):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (".".join("a" * 130_000) + "=1", "could not be read safely"),
-        ("[" + ".".join("a" * 130_000) + "]", "could not be read safely"),
+        (".".join("a" * 130_000) + "=1", "Line 1 has more than 1,000 dots"),
+        ("a = 1\n[" + ".".join("a" * 130_000) + "]", "Line 2 has more than 1,000 dots"),
         ("a=" + "[" * 260_000, "nested too deeply"),
         ("a=" + "{a=" * 90_000, "nested too deeply"),
         ("a=" + "9" * 260_000, "not valid TOML"),
@@ -363,7 +363,7 @@ def test_toml_comes_back_as_tomllib_reads_it(reader):
     ids=["dots", "header", "list", "tables", "number", "nothing", "mark", "large", "bytes"],
 )
 def test_toml_that_would_grow_or_is_none(reader, text, sentence):
-    """130,000 dots in 260 kB take tomllib to 16 GB: here a child ends at its limit, and the page says so."""
+    """130,000 dots in 260 kB would take tomllib to 16 GB."""
     with memory() as used, pytest.raises(FileRefused, match=sentence):
         reader.toml(text if isinstance(text, bytes) else text.encode())
     assert used.peak < FLAT

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.databases import migrated_sqlite
+from tests.kept import migrated_sqlite
 from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent

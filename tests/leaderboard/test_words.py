@@ -25,7 +25,7 @@ from leaderboard.actions import awards
 from leaderboard.actions.refusals import Conflict
 from leaderboard.admin.labels import MOST_BYTES_OF_LABELS, LabelsForm
 from leaderboard.models import Competition, Evaluation, MethodDescription, Phase, Prize
-from tests.databases import migrated_sqlite
+from tests.kept import migrated_sqlite
 from tests.leaderboard.factories import Cast, make_submission, make_user
 
 ROOT = Path(__file__).resolve().parents[2]

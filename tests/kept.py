@@ -1,6 +1,7 @@
-"""Migrated databases for the tests, made once: dozens of migrations take ten seconds, a copy takes none.
+"""What the tests copy instead of making it again: a migrated database and the collected static files, which take ten and twenty
+seconds.
 
-SQLite's is kept in .venv, for each state of the migrations. PostgreSQL's lives as long as the run's own server.
+Both are kept in .venv, for each state of what they are made from. PostgreSQL's database lives as long as the run's own server.
 """
 
 import fcntl
@@ -17,34 +18,46 @@ from pathlib import Path
 import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / ".venv" / "test-databases"
-KEPT = 8  # states of the migrations
+FOLDER = ROOT / ".venv" / "test-kept"
+STATES = 8  # of each thing
 TEMPLATE = "leaderboard_migrated"
 
 
 def migrated_sqlite() -> Path:
     """An empty, migrated SQLite database. Copy it: it is shared."""
+    # What the tables depend on: our migrations, the libraries' versions and the installed apps.
+    sources = [*(ROOT / "leaderboard" / "migrations").glob("*.py"), *SETTINGS]
+    return _kept(sources, "db.sqlite3", "migrate", "-v0")
+
+
+def collected_files() -> Path:
+    """The folder that `collectstatic` fills: hashed names, compressed files and a manifest. Copy it: it is shared."""
+    sources = [path for path in (ROOT / "leaderboard" / "static").rglob("*") if path.is_file()]
+    return _kept([*sources, *SETTINGS], "static", "collectstatic", "--noinput", "-v0")
+
+
+SETTINGS = [ROOT / "leaderboard" / "settings.py", ROOT / "requirements.txt"]
+
+
+def _kept(sources: list[Path], name: str, *command: str) -> Path:
+    """What manage.py's `command` makes of `sources` under the `name` in its data folder."""
+    digest = hashlib.sha256()
+    for source in sorted(sources):
+        digest.update(f"{source.relative_to(ROOT)}\0".encode() + source.read_bytes())
     FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{_state()}.sqlite3"
+    path = FOLDER / f"{digest.hexdigest()[:16]}-{name}"
     with _locked(FOLDER / "lock"):
         if not path.exists():
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-                own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-                command = [sys.executable, "manage.py", "migrate", "-v0"]
-                subprocess.run(command, cwd=ROOT, env={**own, "DATA_DIR": folder}, check=True)
-                (Path(folder) / "db.sqlite3").rename(path)
-            for old in sorted(FOLDER.glob("*.sqlite3"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
-                old.unlink()
+                own = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+                own |= {"DATA_DIR": folder, "SECRET_KEY": "only for this " * 5}
+                if name == "static":
+                    own["STATIC_ROOT"] = f"{folder}/{name}"
+                subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=own, check=True)
+                (Path(folder) / name).rename(path)
+            for old in sorted(FOLDER.glob(f"*-{name}"), key=lambda each: each.stat().st_mtime)[:-STATES]:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
     return path
-
-
-def _state() -> str:
-    """A digest of what the tables depend on: our migrations, the libraries' versions and the installed apps."""
-    digest = hashlib.sha256()
-    files = [*(ROOT / "leaderboard" / "migrations").glob("*.py"), ROOT / "leaderboard" / "settings.py"]
-    for path in sorted([*files, ROOT / "requirements.txt"]):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @contextmanager
