@@ -20,6 +20,7 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv" / "test-kept"
 STATES = 8  # of each thing
+SETTINGS = [ROOT / "leaderboard" / "settings.py", ROOT / "requirements.txt"]
 TEMPLATE = "leaderboard_migrated"
 
 
@@ -34,9 +35,6 @@ def collected_files() -> Path:
     """The folder that `collectstatic` fills: hashed names, compressed files and a manifest. Copy it: it is shared."""
     sources = [path for path in (ROOT / "leaderboard" / "static").rglob("*") if path.is_file()]
     return _kept([*sources, *SETTINGS], "static", "collectstatic", "--noinput", "-v0")
-
-
-SETTINGS = [ROOT / "leaderboard" / "settings.py", ROOT / "requirements.txt"]
 
 
 def _kept(sources: list[Path], name: str, *command: str) -> Path:
