@@ -217,6 +217,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "leaderboard.pages.allauth_hooks.AccountAdapter"
 ACCOUNT_FORMS = {
+    "login": "leaderboard.pages.allauth_hooks.LoginForm",
     "change_password": "leaderboard.pages.allauth_hooks.ChangePasswordForm",
     "reset_password_from_key": "leaderboard.pages.allauth_hooks.ResetPasswordForm",
 }

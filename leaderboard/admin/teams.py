@@ -56,7 +56,7 @@ class MembershipInline(ReadOnlyInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user", "team")
 
-    @display(description="e-mail address", empty_value="none")
+    @display(description="email address", empty_value="none")
     def email(self, membership: Membership) -> str | None:
         address = membership.user.email
         return format_html('<a class="underline" href="mailto:{0}">{0}</a>', address) if address else None
@@ -259,7 +259,7 @@ class MembershipAdmin(Exported, MembershipActs):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("team", "user") if obj else ()
 
-    @display(description="e-mail", ordering="user__email")
+    @display(description="email", ordering="user__email")
     def email(self, membership: Membership) -> str:
         return membership.user.email
 

@@ -60,7 +60,7 @@ class QuestionViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         responses=problems(InvalidInput, 401, QuestionsClosed, TooMany, status=201, ok=QuestionSerializer),
     )
     def create(self, request: Request) -> Response:
-        """The organisers are notified by e-mail; so are you once they answer. Until then only they and you can read it."""
+        """The organisers are notified by email; so are you once they answer. Until then only they and you can read it."""
         asked = questions.ask(request.user, **self.body(NewQuestionSerializer))
         return Response(self.get_serializer(asked).data, 201)
 

@@ -92,7 +92,7 @@ class JoinRequestViewSet(RosterViewSet):
         ),
     )
     def create(self, request: Request) -> Response:
-        """The owners are notified by e-mail and decide."""
+        """The owners are notified by email and decide."""
         asked = rosters.ask_to_join(request.user, **self.body(NewJoinRequestSerializer))
         return Response(self.get_serializer(asked).data, 201)
 
@@ -217,7 +217,7 @@ class MergerViewSet(RosterViewSet):
         ),
     )
     def create(self, request: Request) -> Response:
-        """`other` would become part of your team; its owners are notified by e-mail and decide."""
+        """`other` would become part of your team; its owners are notified by email and decide."""
         offered = rosters.propose_merger(request.user, **self.body(NewMergerSerializer))
         return Response(self.get_serializer(offered).data, 201)
 

@@ -171,7 +171,7 @@ def create_everything(package: OpenedPackage, slug: str, stored: dict[int, str])
 
 
 def create_users(package: OpenedPackage, rows: Rows) -> tuple[list[User], list[User]]:
-    """Accounts by their e-mail address; who has none here gets one that is inactive and has no password."""
+    """Accounts by their email address; who has none here gets one that is inactive and has no password."""
     made, found = [], []
     for line in package.lines("data/users.jsonl"):
         user = find_user(line)

@@ -1,4 +1,4 @@
-"""The one form in which an e-mail address is stored, compared and written to."""
+"""The one form in which an email address is stored, compared and written to."""
 
 from typing import Any
 

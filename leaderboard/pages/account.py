@@ -1,4 +1,4 @@
-"""My account: profile, personal data, deletion. allauth serves password, e-mail and two-factor pages."""
+"""My account: profile, personal data, deletion. allauth serves password, email and two-factor pages."""
 
 from allauth.core import ratelimit
 from django.contrib import messages

@@ -23,6 +23,13 @@ class AccountAdapter(DefaultAccountAdapter):
         return normal_email(super().clean_email(email))
 
 
+class LoginForm(allauth_forms.LoginForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = "Username or email"
+        del self.fields["login"].widget.attrs["placeholder"]
+
+
 class RevokingForm:
     """Form mixin: a new password may be the moment to revoke the tokens too."""
 
@@ -69,6 +76,6 @@ def on_sign_in(request: HttpRequest, user: Any, **_: Any) -> None:
 def on_email_added(user: Any, email_address: Any, **_: Any) -> None:
     tell(
         user,
-        "An e-mail address was added to your account",
-        f"The e-mail address {email_address.email} was added to your account {user}.",
+        "An email address was added to your account",
+        f"The email address {email_address.email} was added to your account {user}.",
     )

@@ -178,7 +178,7 @@ class WebhookForm(RefusedForm, forms.Form):
 
 class InvitationForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail address",
+        label="Email address",
         required=False,
         help_text="If given, the link is sent there too. Otherwise, send the link yourself.",
     )

@@ -1,5 +1,6 @@
 """Template filters for times, durations, numbers and Markdown."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,17 @@ def _time(value: datetime | None, write: Callable[[datetime], str], css: str) ->
     value = value.astimezone(UTC)
     exact = value.strftime("%Y-%m-%dT%H:%M:%SZ")
     return format_html('<time class="{}" datetime="{}">{}</time>', css, exact, write(value))
+
+
+@register.filter
+def sentence_case(text: str) -> SafeString:
+    """ "Change Password" as "Change password": the pages of allauth have titles in another style than ours."""
+    words = [word.lower() if _CAPITALISED.match(word) else word for word in text.split()]
+    sentence = " ".join(words)
+    return SafeString(sentence[:1].upper() + sentence[1:])  # a template's own text, or escaped by it
+
+
+_CAPITALISED = re.compile(r"[A-Z][a-z]*(-[A-Z]?[a-z]+)*\W*$")
 
 
 @register.inclusion_tag("elements/bands.html")

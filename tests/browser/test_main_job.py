@@ -39,9 +39,9 @@ def archive(tmp_path: Path) -> Path:
 
 def sign_in(page: Any, username: str) -> None:
     page.goto("/accounts/login/")
-    page.get_by_label("Login").fill(username)
+    page.get_by_label("Username or email").fill(username)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign In", exact=True).click()
+    page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("button", name="Sign out").wait_for()
 
 
@@ -73,7 +73,7 @@ def test_from_sign_up_to_the_board(
     page.get_by_label("Username").fill("newcomer")
     page.get_by_label("Password", exact=True).fill("Steep-slopes-7")
     page.get_by_label("Password (again)").fill("Steep-slopes-7")
-    page.get_by_role("button", name="Sign Up").click()
+    page.get_by_role("button", name="Sign up").click()
 
     page.get_by_role("link", name="Create or join a team").click()
     page.get_by_label("Team name").fill("Newcomers")

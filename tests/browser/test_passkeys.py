@@ -68,7 +68,7 @@ def test_an_organiser_adds_a_passkey_signs_in_by_it_and_removes_it(
     assert "/account/second-factor/" in page.url
     page.get_by_role("link", name="Add a passkey or security key").click()
     add_passkey(page, "Laptop")
-    page.get_by_text("Recovery Codes").first.wait_for()
+    page.get_by_text("Recovery codes").first.wait_for()
     page.goto("/admin/")
     page.get_by_role("heading", name="Today").first.wait_for()
 
@@ -95,7 +95,7 @@ def test_a_participant_confirms_a_new_token_by_passkey(page: Any, device: Any) -
     sign_in(page, owner.username)
     page.goto("/accounts/2fa/webauthn/add/")
     add_passkey(page, "Phone")
-    page.get_by_text("Recovery Codes").first.wait_for()
+    page.get_by_text("Recovery codes").first.wait_for()
     session = Session.objects.get()
     content = session.get_decoded()
     for method in content["account_authentication_methods"]:

@@ -270,9 +270,9 @@ def test_who_signs_in_after_pressing_a_button_comes_to_its_page(page: Any) -> No
     page.get_by_text("Withdraw this submission").click()
     page.context.clear_cookies(name="sessionid")
     page.get_by_role("button", name="Withdraw it").click()
-    page.get_by_label("Login").fill("owner")
+    page.get_by_label("Username or email").fill("owner")
     page.get_by_label("Password").fill("a-long-enough-password")
-    page.get_by_role("main").get_by_role("button", name="Sign In", exact=True).click()
+    page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"**/submissions/{made.pk}/")
 
 

@@ -512,7 +512,7 @@ def test_accounts_with_an_unverified_address_are_named(
     EmailAddress.objects.create(user=rich.owner, email=rich.owner.email.upper(), verified=True)
     EmailAddress.objects.create(user=rich.rival, email="another@example.org", verified=True)
     call_command("import_competition", str(path), "--slug", "copy")
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "unverified e-mail address" in line]
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "unverified email address" in line]
     named = line.partition("signed up: ")[2].partition(". Check")[0].split(", ")
     assert "owner" not in named
     assert {"rival", "teammate"} <= set(named)

@@ -198,7 +198,7 @@ def test_two_factor_log_in_in_our_look(cast: Cast, client: Client, settings: Any
     assert 'class="qr" src="data:image/svg+xml' in page
     secret = client.session["mfa.totp.secret"]
     page = said(client.post(activate, {"code": code()}, follow=True))
-    assert "Recovery Codes" in page
+    assert "Recovery codes" in page
 
     client.post(reverse("account_logout"))
     answer = client.post(reverse("account_login"), sign_in, follow=True)
@@ -207,3 +207,28 @@ def test_two_factor_log_in_in_our_look(cast: Cast, client: Client, settings: Any
     cache.clear()  # a code serves once; the test does not wait for the next one
     answer = client.post(answer.redirect_chain[-1][0], {"code": code()}, follow=True)
     assert answer.context["user"] == cast.owner
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("account_login", "Sign in"),
+        ("account_signup", "Sign up"),
+        ("account_reset_password", "Password reset"),
+        ("account_email", "Email addresses"),
+        ("account_change_password", "Change password"),
+        ("account_logout", "Sign out"),
+        ("mfa_index", "Two-factor authentication"),
+        ("usersessions_list", "Sessions"),
+    ],
+)
+def test_the_pages_of_allauth_have_titles_in_our_style(cast: Cast, name: str, title: str) -> None:
+    client = Client()
+    if name not in ("account_login", "account_signup", "account_reset_password"):
+        sign_in_again(client, cast.owner)
+    page = said(client.get(reverse(name)))
+    assert re.search("<title>(.*?) · ", page)[1].strip() == title
+    texts = re.findall(r"<(h1|h2|th|button|a class=\"button)[^>]*>(.*?)</", page)
+    assert ("h1", title) in [(tag, text.strip()) for tag, text in texts]
+    titled = [text for _, text in texts if re.search(r"\w [A-Z][a-z]", text) and "Landslide" not in text]
+    assert not titled

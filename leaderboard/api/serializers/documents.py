@@ -59,7 +59,7 @@ class PersonSerializer(serializers.Serializer):
     username = serializers.CharField(help_text="Your user name.")
     first_name = serializers.CharField(help_text="Your first name; may be empty.")
     last_name = serializers.CharField(help_text="Your last name; may be empty.")
-    email = serializers.CharField(help_text="Your e-mail address.")
+    email = serializers.CharField(help_text="Your email address.")
     affiliation = serializers.CharField(help_text="Your institution; may be empty.")
     country = serializers.CharField(help_text="Your country; may be empty.")
     date_joined = serializers.DateTimeField(help_text="When the account was made.")
@@ -69,7 +69,7 @@ class PersonSerializer(serializers.Serializer):
 
 
 LISTS = {
-    "email_addresses": "Your e-mail addresses, and whether they are verified.",
+    "email_addresses": "Your email addresses, and whether they are verified.",
     "api_tokens": "Your tokens, without the tokens themselves.",
     "teams": "The teams that you are in.",
     "invitations_sent": "Invitations that you made.",

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Create a named API token for a person and print it. Only its digest is stored, so it is shown only once."
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("user", metavar="USER", help="user name or e-mail address")
+        parser.add_argument("user", metavar="USER", help="user name or email address")
         parser.add_argument("name", metavar="NAME", help="where it is used, e.g. laptop")
 
         parser.add_argument(
@@ -42,7 +42,7 @@ class Command(BaseCommand):
     ) -> None:
         owner = User.objects.filter(Q(username=user) | Q(email__iexact=user)).first()
         if owner is None:
-            raise CommandError(f"User {user} does not exist. Give a user name or an e-mail address.")
+            raise CommandError(f"User {user} does not exist. Give a user name or an email address.")
         if not owner.is_active:
             raise CommandError(f"The account of {owner} is not active, so its tokens would be rejected.")
         found = Competition.objects.filter(slug=competition).first()

@@ -18,7 +18,7 @@ from leaderboard.scoring.confined import CannotRead
 class Command(BaseCommand):
     help = (
         "Restore a competition from a file written by export_competition, on this or another server. People are "
-        "matched by e-mail address; those without an account here get an inactive one without a password."
+        "matched by email address; those without an account here get an inactive one without a password."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             more = f" and {len(unverified) - 20} more" if len(unverified) > 20 else ""
             self.stdout.write(
                 self.style.WARNING(
-                    f"{len(unverified)} accounts matched an unverified e-mail address, with which anybody could have signed up: "
+                    f"{len(unverified)} accounts matched an unverified email address, with which anybody could have signed up: "
                     f"{names}{more}. Check that they are the people in the export."
                 )
             )

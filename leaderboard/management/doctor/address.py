@@ -261,7 +261,7 @@ def _styles(visitor: Visitor) -> Iterator[Finding]:
     link = re.search(r'<link[^>]+href="([^"]+\.css)"', visitor.get("/accounts/login/").body)
     if link is None:
         yield warning(
-            "static files", "the log-in page names no style sheet", "Look for the error in the server's log."
+            "static files", "the sign-in page names no style sheet", "Look for the error in the server's log."
         )
         return
     answer = visitor.get(link[1])
