@@ -11,7 +11,7 @@ from django.db import close_old_connections, connection
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu.transport import TRANSPORT_ALIASES
 
-from leaderboard.platform import processes
+from leaderboard.platform import garbage, processes
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
 
@@ -78,3 +78,8 @@ def keep_logging(**_: Any) -> None:
 def follow_supervisor(**_: Any) -> None:
     """Worker and beat exit with the `manage.py serve` that started them."""
     processes.end_with_supervisor()
+
+
+@signals.worker_ready.connect
+def keep_what_is_loaded(**_: Any) -> None:
+    garbage.keep_what_is_loaded()

@@ -13,7 +13,6 @@ from typing import Any, TextIO
 import waitress
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from waitress.task import WSGITask
@@ -141,8 +140,10 @@ def serve_pages(descriptor: int) -> None:
     """Answer requests on the listening socket `descriptor` until SIGTERM."""
     processes.end_with_supervisor()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    from leaderboard.wsgi import application  # loads every page, which the supervisor does not need
+
     server = waitress.create_server(
-        get_wsgi_application(),
+        application,
         sockets=[socket.socket(fileno=descriptor)],
         threads=settings.WEB_THREADS,
         connection_limit=1000,
