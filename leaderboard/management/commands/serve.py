@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.module_loading import import_string
 from waitress.task import WSGITask
 
 from leaderboard.api.early import EarlyChannel, EarlyParser
@@ -140,10 +141,8 @@ def serve_pages(descriptor: int) -> None:
     """Answer requests on the listening socket `descriptor` until SIGTERM."""
     processes.end_with_supervisor()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    from leaderboard.wsgi import application  # loads every page, which the supervisor does not need
-
     server = waitress.create_server(
-        application,
+        import_string("leaderboard.wsgi.application"),  # loads every page, which the supervisor does not need
         sockets=[socket.socket(fileno=descriptor)],
         threads=settings.WEB_THREADS,
         connection_limit=1000,
