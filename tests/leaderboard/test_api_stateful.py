@@ -19,7 +19,7 @@ from tests.leaderboard.api_seeds import World
 from tests.leaderboard.test_api_schema import METHODS, PLAIN, read_schema, without_made_up_names, world  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(400)]
-SCENARIOS, STEPS = 45, 40
+SCENARIOS, STEPS = 30, 40
 LEAST_SHARE = 0.95
 
 
