@@ -1,8 +1,11 @@
 """Phases and their leaderboards: public."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
+from django.core.cache import cache
+from django.http import HttpResponse
 from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -10,11 +13,10 @@ from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from leaderboard.models import Phase
 from leaderboard.reporting.board_files import csv_of
-from leaderboard.reporting.boards import board_of
+from leaderboard.reporting.boards import KEPT_SECONDS, board_of
 
 from .base import ViewSet
 from .links import with_links
@@ -23,6 +25,8 @@ from .schema import ETAG, problems
 from .scopes import NOTHING
 from .serializers.boards import BoardSerializer, WindowSerializer
 from .serializers.competitions import PhaseSerializer
+
+KEPT_BYTES = 1 << 20
 
 
 @extend_schema_view(
@@ -52,7 +56,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         },
     )
     @action(detail=True, renderer_classes=[JSONRenderer, CSV])
-    def leaderboard(self, request: Request, pk: int) -> Response:
+    def leaderboard(self, request: Request, pk: int) -> Any:
         """The ranking as you may see it now: one row per team, best first; teams with equal F1 share a rank.
 
         While a phase hides its board, `hidden` is true and `rows` is empty. Reference entries (the organisers' own)
@@ -72,7 +76,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         parameters=[ETAG],
         responses={(200, "text/csv"): OpenApiTypes.STR, 304: None, **problems(400, 404, status=0)},
     )
-    def leaderboard_csv(self, request: Request, pk: int) -> Response:
+    def leaderboard_csv(self, request: Request, pk: int) -> Any:
         """The whole board as CSV, one line for each entry, also the reference and published ones."""
         return self.shown(request)
 
@@ -80,18 +84,32 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         phase, window = self.get_object(), self.query()
         etag = self.etag(phase, window)
         unchanged = get_conditional_response(request._request, etag=etag)
-        made = self.as_csv if request.accepted_renderer.format == CSV.format else self.board
-        return with_validator(unchanged or made(phase, **window), etag, request)
+        made = self.as_csv if request.accepted_renderer.format == CSV.format else self.as_json
+        return with_validator(unchanged or self.kept(etag, made, phase, window), etag, request)
+
+    def kept(
+        self, etag: str, made: Callable[..., HttpResponse], phase: Phase, window: dict[str, int]
+    ) -> HttpResponse:
+        """What `made` answers, or answered another asker of this version: the ETag stands for all that the board depends on."""
+        asked = f"{etag} {self.request.build_absolute_uri()} {self.request.accepted_media_type}"
+        key = f"api-board-{hashlib.sha256(asked.encode()).hexdigest()}"
+        if (found := cache.get(key)) is None:
+            answer = made(phase, **window)
+            found = answer.content, dict(answer.headers)
+            if len(answer.content) <= KEPT_BYTES:
+                cache.set(key, found, KEPT_SECONDS)
+        content, headers = found
+        return HttpResponse(content, headers=headers)
 
     def get_renderers(self) -> Any:
         return [OnlyCSV()] if self.action == "leaderboard_csv" else super().get_renderers()
 
-    def as_csv(self, phase: Phase, limit: int, offset: int) -> Response:
+    def as_csv(self, phase: Phase, limit: int, offset: int) -> HttpResponse:
         chosen = limit if "limit" in self.request.query_params else None
         board = board_of(phase, self.request.user, self.viewpoint.now, first=offset, limit=chosen)
         name = f"{phase.competition.slug}-{phase.slug}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(csv_of(board), headers=headers, content_type="text/csv; charset=utf-8")
+        return HttpResponse(csv_of(board), headers=headers, content_type="text/csv; charset=utf-8")
 
     def etag(self, phase: Phase, window: dict[str, int]) -> str:
         """Changes with the board's version, with what this viewer may see, and with the texts beside the board."""
@@ -112,7 +130,7 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         )
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
 
-    def board(self, phase: Phase, limit: int, offset: int) -> Response:
+    def as_json(self, phase: Phase, limit: int, offset: int) -> HttpResponse:
         board = board_of(phase, self.request.user, self.viewpoint.now, first=offset, limit=limit)
 
         def at(start: int) -> str:
@@ -125,7 +143,9 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
             "last": at(max(0, board.total - 1) // limit * limit),
         }
         context = {**self.get_serializer_context(), "next": links["next"]}
-        return with_links(Response(BoardSerializer(board, context=context).data), **links)
+        shown = BoardSerializer(board, context=context).data
+        content = JSONRenderer().render(shown, self.request.accepted_media_type)
+        return with_links(HttpResponse(content, content_type="application/json"), **links)
 
 
 def with_validator(response: Any, etag: str, request: Request) -> Any:

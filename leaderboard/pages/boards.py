@@ -19,13 +19,12 @@ from leaderboard.models import Competition, Evaluation, Phase, PhaseReport, Team
 from leaderboard.models.attempts import utc_day
 from leaderboard.models.visibility import View, view_of
 from leaderboard.reporting.board_details import details_of
-from leaderboard.reporting.boards import Board, Choice, board_of, phase_to_show, row_of
+from leaderboard.reporting.boards import KEPT_SECONDS, Board, Choice, board_of, phase_to_show, row_of
 from leaderboard.reporting.past_boards import days_of, past_board, past_row_of
 
 from .page_context import find_competition, my_team, phases_of, render_in
 
 ROWS = 100
-KEPT_SECONDS = 600
 rendering = Lock()  # many pages ask in the same moment for the same new fragment
 LONGEST_NAME = 60
 

@@ -14,6 +14,9 @@ from leaderboard.models.boards import StandingQuerySet, with_ranks
 from leaderboard.models.names import folded
 from leaderboard.models.visibility import Scores, View, released_by_ladder, view_of, visible_scores
 
+KEPT_SECONDS = 600
+"""How long an answer that shows a version of a board is kept for others who ask for it."""
+
 
 @dataclass(frozen=True)
 class Row:

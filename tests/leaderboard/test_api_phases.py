@@ -103,6 +103,24 @@ def test_the_board_comes_in_pages_with_the_same_ranks(cast: Cast) -> None:
         assert_problem(client_of().get(f"{board_address(cast)}?{odd}"), 400, "invalid")
 
 
+def test_a_version_of_the_board_is_made_once_for_all_who_may_see_the_same(
+    cast: Cast, django_assert_num_queries
+) -> None:
+    Phase.objects.filter(pk=cast.phase.pk).update(visible_metrics="f1")
+    make_submission(cast.team, cast.phase)
+    first = client_of().get(board_address(cast))
+    with django_assert_num_queries(1):  # for the phase
+        again = client_of().get(board_address(cast))
+    assert (again.content, again["Link"], again["ETag"]) == (first.content, first["Link"], first["ETag"])
+    organiser = client_of(cast.organiser).get(board_address(cast)).json()
+    assert (organiser["rows"][0]["recall"], first.json()["rows"][0]["recall"]) == (0.8, None)
+    plain = client_of().get(board_address(cast), HTTP_ACCEPT="text/csv")
+    assert plain["Content-Type"] == "text/csv; charset=utf-8"
+    assert client_of().get(f"{board_address(cast)}?limit=1", HTTP_HOST="localhost").json()["next"] is None
+    make_submission(cast.other_team, cast.phase)
+    assert len(client_of().get(board_address(cast)).json()["rows"]) == 2
+
+
 def test_an_unchanged_board_costs_no_body(cast: Cast, django_assert_max_num_queries) -> None:
     make_submission(cast.team, cast.phase)
     client = client_of()
