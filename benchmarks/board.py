@@ -302,6 +302,8 @@ class Result:
             and self.big["queries"] > QUERIES
         ):
             yield f"{self.big['queries']} queries, allowed are {QUERIES}"
+        if (self.big["status"] or 200) >= 500:
+            yield f"answered {self.big['status']}"
         if self.small["status"] != self.big["status"]:
             yield f"answered {self.small['status']} and {self.big['status']}"
         if not self.is_one_of(FILES + DRY_RUNS):

@@ -20,9 +20,11 @@ def within(rows: models.QuerySet[Any], user: Any, *, helped: bool = False) -> mo
     competitions = Competition.objects
     mine = (competitions.helped_by(user) if helped else competitions.organised_by(user)).values("pk")
     if rows.model is User:
+        # Asked of each user, so that one user's page does not collect all members.
+        is_member = Membership.objects.filter(user=models.OuterRef("pk"), competition__in=mine)
         return rows.filter(
             models.Q(pk=user.pk)
-            | models.Q(pk__in=Membership.objects.filter(competition__in=mine).values("user"))
+            | models.Q(models.Exists(is_member))
             | models.Q(
                 pk__in=Competition.organisers.through.objects.filter(competition__in=mine).values("user")
             )
