@@ -20,7 +20,16 @@ PRESETS = ("tiny", "small", "medium", "full")
 
 
 def add_commands(commands: Any) -> None:
-    """Add train, predict, evaluate, archive, submit and list to the sub-commands of a parser."""
+    """Add what trains, what uses a finished run, and list to the sub-commands of a parser."""
+    _add_trainings(commands)
+    _add_predictions(commands)
+    _add_submit(commands)
+    listing = commands.add_parser("list", help="list the methods, and the runs in a folder")
+    listing.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", default=Path("runs"))
+    listing.set_defaults(command=run_list)
+
+
+def _add_trainings(commands: Any) -> None:
     train = commands.add_parser(
         "train", add_help=False, help="train a method, or go on with a run that was stopped"
     )
@@ -36,6 +45,9 @@ def add_commands(commands: Any) -> None:
         "pretrain", add_help=False, help="pretrain an encoder on synthetic ground of other sites, once"
     )
     pretrain.set_defaults(command=run_pretrain, rest=True)
+
+
+def _add_predictions(commands: Any) -> None:
     _on_run(
         commands,
         "predict",
@@ -70,6 +82,9 @@ def add_commands(commands: Any) -> None:
     )
     scene.add_argument("image", type=Path, metavar="IMAGE.tif")
     scene.add_argument("out", type=Path, metavar="MASK.tif")
+
+
+def _add_submit(commands: Any) -> None:
     submit = _on_run(
         commands, "submit", run_submit, "submit a run's archive to a leaderboard through its REST API"
     )
@@ -96,9 +111,6 @@ def add_commands(commands: Any) -> None:
         metavar="S",
         help="seconds to wait for the score (default: 3600)",
     )
-    listing = commands.add_parser("list", help="list the methods, and the runs in a folder")
-    listing.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", default=Path("runs"))
-    listing.set_defaults(command=run_list)
 
 
 def _on_run(
