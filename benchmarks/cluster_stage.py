@@ -178,9 +178,8 @@ def on_hosts(module: str, options: list[str]) -> int:
     if reason := possible():
         print(f"NO CLUSTER: {reason}.")
         return 2
-    signal.signal(
-        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
-    )  # so that the hosts are taken down
+    # So that the hosts are taken down.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="leaderboard-cluster-", dir="/tmp"))
     folder.chmod(0o755)
     try:

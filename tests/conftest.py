@@ -1,6 +1,5 @@
 """Fixtures for every room: the data folder, a worker process, a browser."""
 
-import gc
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
+from leaderboard.platform.garbage import keep_what_is_loaded
 from tests import kept, quick
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,8 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """What is loaded now stays: looking for garbage among half a million objects takes an eighth of the tests' time."""
-    gc.collect()
-    gc.freeze()
+    keep_what_is_loaded()
 
 
 @pytest.fixture(scope="session")

@@ -48,9 +48,11 @@ def _kept(sources: list[Path], name: str, *command: str) -> Path:
         if not path.exists():
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
                 own = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-                own |= {"DATA_DIR": folder, "SECRET_KEY": "only for this " * 5}
-                if name == "static":
-                    own["STATIC_ROOT"] = f"{folder}/{name}"
+                own |= {
+                    "DATA_DIR": folder,
+                    "STATIC_ROOT": f"{folder}/static",
+                    "SECRET_KEY": "only for this " * 5,
+                }
                 subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=own, check=True)
                 (Path(folder) / name).rename(path)
             for old in sorted(FOLDER.glob(f"*-{name}"), key=lambda each: each.stat().st_mtime)[:-STATES]:

@@ -147,13 +147,13 @@ def run_reference(_: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _forecast(asked: "Sequence[MethodRun]", preset: str) -> str:
     """How long the trainings that are still to be done took where they were measured."""
-    from baseline.experiments.records import expected
+    from baseline.experiments.records import quickest
     from baseline.training.run import finished_weights
 
     left = [entry.method for entry in asked if not finished_weights(entry.folder)]
     if not left:
         return "All runs are trained."
-    measured = {name: expected(name, preset) for name in dict.fromkeys(left)}
+    measured = {name: quickest(name, preset) for name in dict.fromkeys(left)}
     known = [found for name in left if (found := measured[name])]
     unknown = sorted({name for name in left if not measured[name]})
     sentences = [f"{len(left)} runs are to be trained."]
@@ -161,7 +161,7 @@ def _forecast(asked: "Sequence[MethodRun]", preset: str) -> str:
         minutes = f"{sum(found.seconds for found in known) / 60:.0f} minutes in all"
         if not all(found.exact for found in known):
             minutes = f"at least {minutes}"
-        machine = known[0].machine
+        machine = known[0].made["machine"]
         sentences.append(f"{len(known)} of them took {minutes} on {machine}, one after the other.")
     if unknown:
         sentences.append(f"The time of {', '.join(unknown)} at preset {preset} has not been measured.")

@@ -27,7 +27,7 @@ TO_ORGANISERS = {
 
 
 def for_organisers(problem: Problem) -> str:
-    """A problem of an archive of labels in the words of the person who made them."""
+    """A problem of an archive of labels in words for the person who made them."""
     sentence = TO_ORGANISERS.get(problem.code, problem.message)
     return f"{problem.where}: {sentence}" if problem.file else sentence
 

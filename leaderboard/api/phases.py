@@ -90,9 +90,14 @@ class PhaseViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     def kept(
         self, etag: str, made: Callable[..., HttpResponse], phase: Phase, window: dict[str, int]
     ) -> HttpResponse:
-        """What `made` answers, or answered another asker of this version: the ETag stands for all that the board depends on."""
-        asked = f"{etag} {self.request.build_absolute_uri()} {self.request.accepted_media_type}"
-        key = f"api-board-{hashlib.sha256(asked.encode()).hexdigest()}"
+        """What `made` answers, or answered another asker of this version: the ETag stands for all that the board depends on.
+
+        Only the plain board is kept: with windows and parameters of their own, anyone could fill the cache.
+        """
+        plain = (JSONRenderer.media_type, CSV.media_type)
+        if self.request.query_params or self.request.accepted_media_type not in plain:
+            return made(phase, **window)
+        key = f"api-board-{etag[1:-1]}-{self.request.build_absolute_uri('/')}"  # the links name the host
         if (found := cache.get(key)) is None:
             answer = made(phase, **window)
             found = answer.content, dict(answer.headers)

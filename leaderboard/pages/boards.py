@@ -87,7 +87,9 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     with rendering:  # visitors without a team read the same under one ETag
         if not (kept := _kept(request, etag)):
             kept = render(request, "board/rows.html", context())
-            cache.set(_fragment_key(request, etag), kept.content, KEPT_SECONDS)
+            # Only pages of the whole board: with parameters of their own, anyone could fill the cache.
+            if request.GET.urlencode() in ("", f"page={page}"):
+                cache.set(_fragment_key(request, etag), kept.content, KEPT_SECONDS)
     if visited:
         cache.set(address, etag, settings.SHARED_LOOK_SECONDS)
     return _headed(kept, etag)

@@ -46,7 +46,7 @@ def _time(value: datetime | None, write: Callable[[datetime], str], css: str) ->
 
 @register.filter
 def sentence_case(text: str) -> SafeString:
-    """ "Change Password" as "Change password": the pages of allauth have titles in another style than ours."""
+    """Change Password as Change password: the titles of allauth's pages are in another style than ours."""
     words = [word.lower() if _CAPITALISED.match(word) else word for word in text.split()]
     sentence = " ".join(words)
     return SafeString(sentence[:1].upper() + sentence[1:])  # a template's own text, or escaped by it

@@ -117,6 +117,13 @@ def test_a_version_of_the_board_is_made_once_for_all_who_may_see_the_same(
     plain = client_of().get(board_address(cast), HTTP_ACCEPT="text/csv")
     assert plain["Content-Type"] == "text/csv; charset=utf-8"
     assert client_of().get(f"{board_address(cast)}?limit=1", HTTP_HOST="localhost").json()["next"] is None
+    with django_assert_num_queries(1):
+        client_of().get(board_address(cast))
+    for window in ("?limit=100", "?offset=0"):  # anyone could fill the cache with them
+        client_of().get(f"{board_address(cast)}{window}")
+        with CaptureQueriesContext(connection) as asked:
+            client_of().get(f"{board_address(cast)}{window}")
+        assert len(asked) > 1, window
     make_submission(cast.other_team, cast.phase)
     assert len(client_of().get(board_address(cast)).json()["rows"]) == 2
 
