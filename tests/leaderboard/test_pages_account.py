@@ -228,7 +228,7 @@ def test_the_pages_of_allauth_have_titles_in_our_style(cast: Cast, name: str, ti
         sign_in_again(client, cast.owner)
     page = said(client.get(reverse(name)))
     assert re.search("<title>(.*?) · ", page)[1].strip() == title
-    texts = re.findall(r"<(h1|h2|th|button|a class=\"button)[^>]*>(.*?)</", page)
+    texts = re.findall(r"<(h1|h2|th|label|button|a class=\"button)[^>]*>(.*?)</", page)
     assert ("h1", title) in [(tag, text.strip()) for tag, text in texts]
     titled = [text for _, text in texts if re.search(r"\w [A-Z][a-z]", text) and "Landslide" not in text]
     assert not titled
