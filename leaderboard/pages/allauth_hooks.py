@@ -27,7 +27,6 @@ class LoginForm(allauth_forms.LoginForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["login"].label = "Username or email"
-        self.fields["remember"].label = "Remember me"
         del self.fields["login"].widget.attrs["placeholder"]
 
 
